@@ -1,0 +1,1 @@
+"""What every room stands on: money, calendars, tables, settings, the run directory, the engine."""

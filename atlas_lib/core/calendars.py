@@ -1,0 +1,62 @@
+"""Business days and month steps.
+
+TARGET closing days: ECB, "TARGET2 long-term calendar for closing days" (1 January, Good Friday,
+Easter Monday, 1 May, 25 and 26 December), taken from the `holidays` package's ECB calendar.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Dates = NDArray[np.datetime64]
+Roll = Literal["following", "modifiedfollowing", "preceding"]
+
+# The country whose bank holidays close the currency's own settlement system.
+_COUNTRY = {"USD": "US", "GBP": "GB", "CHF": "CH", "JPY": "JP", "SEK": "SE", "NOK": "NO", "DKK": "DK", "PLN": "PL"}
+_YEARS = range(1999, 2061)
+
+
+@lru_cache(maxsize=32)
+def business_calendar(currency: str = "EUR") -> np.busdaycalendar:
+    """The settlement calendar of a currency; a currency without its own follows TARGET."""
+    import holidays
+
+    country = _COUNTRY.get(currency)
+    closed = (
+        holidays.country_holidays(country, years=_YEARS)
+        if country
+        else holidays.financial_holidays("ECB", years=_YEARS)
+    )
+    return np.busdaycalendar(holidays=np.array(sorted(closed), dtype="datetime64[D]"))
+
+
+def roll_to_business_day(dates: ArrayLike, currency: str = "EUR", roll: Roll = "following") -> Dates:
+    """The same day if open, else the next (or previous) open one."""
+    return np.busday_offset(_days(dates), 0, roll=roll, busdaycal=business_calendar(currency))
+
+
+def add_business_days(dates: ArrayLike, days: ArrayLike, currency: str = "EUR") -> Dates:
+    """The n-th open day after the date (a closed start counts from the next open day)."""
+    return np.busday_offset(_days(dates), days, roll="following", busdaycal=business_calendar(currency))
+
+
+def is_business_day(dates: ArrayLike, currency: str = "EUR") -> NDArray[np.bool_]:
+    return np.asarray(np.is_busday(_days(dates), busdaycal=business_calendar(currency)))
+
+
+def add_months(anchor: ArrayLike, months: ArrayLike) -> Dates:
+    """Anchored month steps: day = min(anchor day, month end), so 31 Jan + 1 = 28 Feb, + 2 = 31 Mar."""
+    start = _days(anchor)
+    month = start.astype("datetime64[M]")
+    day = (start - month.astype("datetime64[D]")).astype(np.int64)
+    target = month + np.asarray(months).astype("timedelta64[M]")
+    last = ((target + 1).astype("datetime64[D]") - target.astype("datetime64[D]")).astype(np.int64) - 1
+    return np.asarray(target.astype("datetime64[D]") + np.minimum(day, last).astype("timedelta64[D]"))
+
+
+def _days(dates: ArrayLike) -> Dates:
+    return np.asarray(dates).astype("datetime64[D]")

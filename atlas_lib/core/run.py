@@ -1,0 +1,268 @@
+"""The run directory: all that crosses between notebooks.
+
+```
+<runs_dir>/<run_id>/manifest.json     what it was made from, what it holds; same run, same bytes
+                    durations.json    how long the stages took
+                    tables/<name>.parquet   index/date=.../   notebooks/   html/   exports/
+<runs_dir>/latest                     the id of the run opened last
+<runs_dir>/ledger.sqlite              the ledger store, unless ATLAS_LEDGER_URL names another
+```
+A step that is already recorded is loaded, not run again; so a broken run resumes where it broke, and
+opening a notebook repeats nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from atlas_lib.core import provenance
+from atlas_lib.core.errors import CheckFailed, TableError
+from atlas_lib.core.settings import STAGES, StageSettings, run_settings, stage_settings
+from atlas_lib.core.tables import Table, declared
+
+_RUNS_DIR = "ATLAS_RUNS_DIR"
+_LEDGER_URL = "ATLAS_LEDGER_URL"
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """What a stage says of itself on the index page.
+
+    `status`: passed (nothing to do), attention (a person should look), skipped (its input is missing).
+    `figures`: columns label, value (formatted text), at most six rows.
+    """
+
+    verdict: str
+    status: Literal["passed", "attention", "skipped"]
+    figures: pd.DataFrame
+
+
+class Run:
+    """One run directory, opened for one stage."""
+
+    def __init__(self, directory: Path, stage: str = "") -> None:
+        self.directory, self.stage = directory, stage
+        self.manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+
+    @property
+    def run_id(self) -> str:
+        return str(self.manifest["run_id"])
+
+    @property
+    def ledger_url(self) -> str:
+        return os.environ.get(_LEDGER_URL) or f"sqlite:///{self.directory.parent / 'ledger.sqlite'}"
+
+    def settings(self, stage: str) -> StageSettings:
+        return stage_settings(stage, self.manifest["settings"][stage])
+
+    def has(self, name: str) -> bool:
+        return name in self.manifest["tables"]
+
+    def read(self, name: str) -> pd.DataFrame:
+        """A table of the run; a missing one says which notebook makes it."""
+        table = declared(name)
+        if not self.has(name):
+            raise TableError(
+                f"Table {name} is not in this run",
+                where=self.run_id,
+                expected=f"made by {table.stage}",
+                remedy=f"run {table.stage} first",
+            )
+        return table.from_arrow(pq.read_table(self._path(table), partitioning=None))
+
+    def path(self, name: str) -> Path:
+        """Where the table's Parquet file lies, for set-based work that need not load it."""
+        return self._path(declared(name))
+
+    def step(self, function: Callable[..., Mapping[str, pd.DataFrame]], *args: Any, **kwargs: Any) -> SimpleNamespace:
+        """Run a stage function once: its tables are validated, written and recorded, later loaded."""
+        record = self._stage_record()
+        name = function.__name__
+        if name not in record["steps"]:
+            tables = function(*args, **kwargs)
+            for table_name, frame in tables.items():
+                self.write(table_name, frame)
+            record["steps"][name] = sorted(tables)
+            self.save()
+        return SimpleNamespace(**{t: self.read(t) for t in record["steps"][name]})
+
+    def write(self, name: str, frame: pd.DataFrame) -> None:
+        """Validate against the declaration and write; half a file never stands under the final name."""
+        table = declared(name)
+        checked = table.checked(frame)
+        path = self._path(table)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        pq.write_table(table.to_arrow(checked), partial, compression="zstd")
+        partial.replace(path)
+        self.manifest["tables"][name] = {
+            "stage": table.stage,
+            "rows": len(checked),
+            "control_totals": _control_totals(table, checked),
+            "sha256": provenance.file_sha256(path),
+        }
+
+    def check(self, checks: pd.DataFrame) -> pd.DataFrame:
+        """Record checks (columns check, passed, is_blocking, detail); a failed blocking one stops the run."""
+        records = checks[["check", "passed", "is_blocking", "detail"]].to_dict("records")
+        self._stage_record()["checks"] = records
+        self.save()
+        failed = [r for r in records if r["is_blocking"] and not r["passed"]]
+        if failed:
+            raise CheckFailed(
+                f"{self.stage} stopped: {failed[0]['check']}", where=self.run_id, found=str(failed[0]["detail"]),
+                remedy="correct the input, or change the limit in the settings",
+            )  # fmt: skip
+        return checks
+
+    def conclude(self, summary: StageSummary, downloads: Mapping[str, Path] | None = None) -> StageSummary:
+        """Close the stage: its verdict, status and key figures, and the files made (title to path)."""
+        record = self._stage_record()
+        record["verdict"], record["status"] = summary.verdict, summary.status
+        record["figures"] = summary.figures[["label", "value"]].astype(str).to_dict("records")
+        record["downloads"] = {k: p.relative_to(self.directory).as_posix() for k, p in (downloads or {}).items()}
+        self.save()
+        return summary
+
+    def export_path(self, file_name: str) -> Path:
+        path = self.directory / "exports" / file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def record_rows(self, rows_by_file: Mapping[str, int]) -> None:
+        """How many data rows each input file gave (the manifest's inputs)."""
+        for item in self.manifest["inputs"]:
+            item["rows"] = int(rows_by_file.get(item["path"], 0))
+        self.save()
+
+    def is_complete(self, stage: str) -> bool:
+        return "verdict" in self.manifest["stages"].get(stage, {})
+
+    def save(self) -> None:
+        _write_json(self.directory / "manifest.json", self.manifest)
+
+    def _stage_record(self) -> dict[str, Any]:
+        record: dict[str, Any] = self.manifest["stages"].setdefault(self.stage, {})
+        record.setdefault("steps", {})
+        return record
+
+    def _path(self, table: Table) -> Path:
+        return self.directory / "tables" / f"{table.name}.parquet"
+
+
+def runs_dir(root: Path | None = None) -> Path:
+    """`reports/runs` of the workbook, or ATLAS_RUNS_DIR."""
+    chosen = os.environ.get(_RUNS_DIR)
+    return Path(chosen) if chosen else (root or provenance.find_root()) / "reports" / "runs"
+
+
+def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: Path | None = None) -> Run:
+    """The run directory of these inputs, settings and code: made new, or found as it was left."""
+    root = provenance.find_root()
+    folder = parent or runs_dir(root)
+    inputs = provenance.describe_inputs(input_path)
+    plain = {stage: s.model_dump(mode="json") for stage, s in settings.items()}
+    code = provenance.code_sha256(root)
+    run_id = provenance.make_run_id(inputs, plain, code, settings["01_ingest"].as_of)
+    directory = folder / run_id
+    if not (directory / "manifest.json").exists():
+        manifest = {
+            "run_id": run_id,
+            "as_of": settings["01_ingest"].as_of.isoformat(),
+            "inputs": inputs,
+            "settings": plain,
+            "versions": provenance.versions(),
+            "code": {"sha256": code, "git_commit": provenance.git_commit(root)},
+            "previous": _previous(folder),
+            "tables": {},
+            "stages": {},
+        }
+        directory.mkdir(parents=True, exist_ok=True)
+        _write_json(directory / "manifest.json", manifest)
+    (folder / "latest").write_text(run_id, encoding="utf-8")
+    return Run(directory)
+
+
+def open_ingest(input_path: str, settings: StageSettings, run_dir: str = "") -> Run:
+    """Notebook 01: the run directory given by the runner, or the one that follows from input and settings."""
+    if run_dir:
+        return _opened(Path(run_dir), "01_ingest", settings)
+    shared = {"as_of", "engine", "rounding"}
+    common = settings.model_dump(include=shared)
+    everything = run_settings(common) | {"01_ingest": settings}
+    path = Path(input_path)
+    run = create_run(path if path.is_absolute() else provenance.find_root() / path, everything)
+    return Run(run.directory, "01_ingest")
+
+
+def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
+    """Notebooks 02 to 05: the run given, else the latest one; other settings than the run's open a fork of it."""
+    if run_dir:
+        return _opened(Path(run_dir), stage, settings)
+    folder = runs_dir()
+    pointer = folder / "latest"
+    if not pointer.exists():
+        raise TableError(
+            "There is no run yet", where=str(folder), expected="a run directory", remedy="run 01_ingest, or `atlas run`"
+        )
+    return _opened(folder / pointer.read_text(encoding="utf-8").strip(), stage, settings)
+
+
+def _opened(directory: Path, stage: str, settings: StageSettings) -> Run:
+    run = Run(directory, stage)
+    if run.manifest["settings"][stage] == settings.model_dump(mode="json"):
+        return run
+    return _fork(run, stage, settings)
+
+
+def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
+    """The same run with other settings from this stage on: earlier stages are taken over as they are."""
+    order = list(STAGES)
+    earlier = order[: order.index(stage)]
+    plain = run.manifest["settings"] | {stage: settings.model_dump(mode="json")}
+    run_id = provenance.make_run_id(run.manifest["inputs"], plain, run.manifest["code"]["sha256"], settings.as_of)
+    directory = run.directory.parent / run_id
+    if not (directory / "manifest.json").exists():
+        kept = {n: t for n, t in run.manifest["tables"].items() if t["stage"] in earlier}
+        (directory / "tables").mkdir(parents=True, exist_ok=True)
+        for name in kept:
+            shutil.copy2(run.directory / "tables" / f"{name}.parquet", directory / "tables")
+        stages = {s: r for s, r in run.manifest["stages"].items() if s in earlier}
+        changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, "forked_from": run.run_id}
+        _write_json(directory / "manifest.json", run.manifest | changed)
+    (directory.parent / "latest").write_text(run_id, encoding="utf-8")
+    return Run(directory, stage)
+
+
+def _previous(folder: Path) -> dict[str, str] | None:
+    pointer = folder / "latest"
+    if not pointer.exists():
+        return None
+    run_id = pointer.read_text(encoding="utf-8").strip()
+    path = folder / run_id / "manifest.json"
+    return {"run_id": run_id, "manifest_sha256": provenance.file_sha256(path)} if path.exists() else None
+
+
+def _control_totals(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Sum of every `*_minor` column per currency, as text keys; exact whole numbers."""
+    columns = [c.name for c in table.columns if c.name.endswith("_minor")]
+    if not columns or "currency" not in frame or frame.empty:
+        return {}
+    sums = frame.groupby("currency", sort=True)[columns].sum()
+    return {column: {str(k): int(v) for k, v in sums[column].items()} for column in columns}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n", encoding="utf-8")
+    partial.replace(path)

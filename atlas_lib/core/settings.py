@@ -1,0 +1,125 @@
+"""Frozen settings, one model per notebook: what may be changed, in which unit, with which default.
+
+A notebook's `parameters` cell holds the same names as plain scalars. An unknown name is refused.
+Secrets and database addresses are never settings: they come from the environment where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atlas_lib.core.errors import SettingsError
+
+
+class StageSettings(BaseModel):
+    """What every notebook takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: date = Field(description="day the figures stand for; the clock is never read inside a computation")
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="engine of the set-based work")
+    rounding: Literal["half_even", "half_up"] = Field("half_even", description="how half a minor unit is rounded")
+
+
+class IngestSettings(StageSettings):
+    default_currency: str = Field("EUR", description="currency of amounts whose sheet has no currency column")
+    max_reject_rate: float = Field(0.2, ge=0, le=1, description="share of refused rows above which the run stops")
+    max_amount: float = Field(50_000_000.0, gt=0, description="units of currency; a larger amount is refused")
+    idempotency_ttl_hours: int = Field(24, ge=1, description="hours during which a repeated key is a duplicate")
+    fraud_review_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which a transaction is reviewed")
+
+
+class ReservesCreditSettings(StageSettings):
+    default_credit_limit: float = Field(
+        250_000.0, ge=0, description="units of currency; for a merchant whose input gives no limit"
+    )
+    watch_rate: float = Field(0.8, gt=0, description="share of the limit from which an exposure is watched")
+    warn_rate: float = Field(0.9, gt=0, description="share of the limit from which an exposure is warned of")
+    breach_rate: float = Field(1.0, gt=0, description="share of the limit above which an exposure is a breach")
+    reserve_percent: float = Field(10.0, ge=0, le=100, description="percent of net sales held as rolling reserve")
+    hold_days: int = Field(90, ge=3, le=180, description="calendar days a reserve is held")
+    own_capital: float = Field(
+        2_000_000.0, gt=0, description="units of the default currency; base of the large-exposure marks"
+    )
+
+
+class PortfolioSettings(StageSettings):
+    annual_rate: float = Field(0.07, ge=0, le=1, description="yearly interest rate of the projection (0.07 = 7 %)")
+    schedule_type: Literal["linear", "annuity"] = Field("linear", description="how principal is repaid")
+
+
+class BatchingSettlementSettings(StageSettings):
+    wire_cost: float = Field(5.0, ge=0, description="units of currency per wire")
+    consolidation_discount_rate: float = Field(
+        0.15, ge=0, le=1, description="off a wire that carries more than one transaction"
+    )
+    fx_spreads: str = Field(
+        "USD-EUR=2.5; USD-GBP=3.0; USD-JPY=2.0; EUR-GBP=2.0; other=5.0", description="spread per currency pair in bps"
+    )
+    max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
+    solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")
+    rail_seed: int = Field(1, description="seed of the simulated rail's failures")
+    rail_failure_rate: float = Field(0.02, ge=0, le=1, description="share of simulated attempts that fail")
+    retry_schedule: str = Field(
+        "0, 5, 15, 31", description="seconds after the first attempt at which it is tried again"
+    )
+
+
+class ReconciliationSettings(StageSettings):
+    days_before: int = Field(1, ge=0, description="days a bank line may be booked before the transaction")
+    days_after: int = Field(7, ge=0, description="days a bank line may be booked after the transaction")
+    amount_tolerance_minor: int = Field(2, ge=0, description="minor units by which a matched amount may differ")
+    late_after_days: int = Field(3, ge=0, description="days after which a posting counts as late")
+
+
+STAGES: dict[str, type[StageSettings]] = {
+    "01_ingest": IngestSettings,
+    "02_reserves_credit": ReservesCreditSettings,
+    "03_portfolio": PortfolioSettings,
+    "04_batching_settlement": BatchingSettlementSettings,
+    "05_reconciliation": ReconciliationSettings,
+}
+
+
+def stage_settings(stage: str, values: Mapping[str, Any]) -> StageSettings:
+    """The settings of one notebook; every mistake is named with what was expected."""
+    try:
+        return STAGES[stage].model_validate(dict(values))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()]
+        raise SettingsError(
+            f"Settings of {stage} are not valid",
+            found="; ".join(faults),
+            expected=", ".join(STAGES[stage].model_fields),
+            remedy="correct the name or value in the settings file or the parameters cell",
+        ) from error
+
+
+def run_settings(values: Mapping[str, Any]) -> dict[str, StageSettings]:
+    """The settings of a whole run from one flat mapping; a name may belong to several notebooks."""
+    known = {name for model in STAGES.values() for name in model.model_fields}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise SettingsError("Unknown settings", found=", ".join(unknown), expected=", ".join(sorted(known)))
+    return {
+        stage: stage_settings(stage, {k: v for k, v in values.items() if k in model.model_fields})
+        for stage, model in STAGES.items()
+    }
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """One YAML mapping of setting names to values."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("The settings file cannot be read", where=str(path), found=str(error)) from error
+    if values is not None and not isinstance(values, dict):
+        raise SettingsError("The settings file is not a mapping", where=str(path), expected="lines of `name: value`")
+    return values or {}

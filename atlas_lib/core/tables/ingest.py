@@ -1,0 +1,272 @@
+"""Tables made by 01_ingest."""
+
+from atlas_lib.core.tables.schema import table
+
+_STAGE = "01_ingest"
+_SOURCE = """
+source_file string - input file the row was read from, relative to the input
+source_sheet string - sheet of the workbook; empty for other files
+source_row int count row in the sheet or line in the file, counted from 1 as Excel shows it
+"""
+
+TABLES = [
+    table(
+        "contracts",
+        _STAGE,
+        "contract_id",
+        "Purchased contracts: one row per contract, amounts as the client's workbook states them.",
+        """
+contract_id string - contract number
+merchant_id string - selling merchant (the client)
+merchant_name string - its name
+start_date date - first day of the contract
+term_months int count number of monthly instalments
+premium_minor int minor one instalment
+receivable_minor int minor face value bought
+valuation_sum_minor int? minor sum the purchase rate is applied to
+purchase_rate float? rate purchase_price / valuation_sum
+max_purchase_rate float? rate highest purchase rate allowed
+reserve_rate float rate share of the purchase price held back
+customer_payment_minor int minor already received from the customer
+purchase_price_minor int minor paid for the receivable, reserve included
+partner_margin_minor int minor receivable - purchase price, paid to the funding partner
+merchant_reserve_minor int minor held back from the merchant (Client_RR)
+merchant_payout_minor int minor purchase price - reserve, paid to the merchant
+currency string - ISO 4217 code
+"""
+        + _SOURCE,
+    ),
+    table(
+        "merchants",
+        _STAGE,
+        "merchant_id",
+        "Merchants with limit, bank details and status; a merchant named only in contracts is listed with empty details.",
+        """
+merchant_id string - merchant
+merchant_name string - its name
+credit_limit_minor int? minor highest exposure allowed; empty when the input gives none
+currency string - currency of the limit
+iban string? - account paid to
+bic string? - its bank
+country string? - ISO 3166 code
+town string? - town of its address
+risk_level string - LOW, MEDIUM or HIGH; UNRATED when the input gives none
+kyc_status string - COMPLETE, PENDING or EXPIRED; UNKNOWN when the input gives none
+onboarding_date date? - first day of the relation
+reserve_rate float? rate rolling reserve agreed for its transactions
+hold_days int? days days a reserve is held
+is_blocked bool - payouts stopped by a person
+counterparty_id string? - bank or processor its money moves through
+"""
+        + _SOURCE,
+    ),
+    table(
+        "transactions",
+        _STAGE,
+        "transaction_id",
+        "Accepted transactions, duplicates and conflicts left out.",
+        """
+transaction_id string - transaction
+idempotency_key string - key that makes a second submission a duplicate
+merchant_id string - merchant
+user_id string - paying customer
+type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
+amount_minor int minor amount in the source currency, always positive
+currency string - source currency
+destination_currency string - currency the other side receives
+source_account string - debited account
+destination_account string - credited account
+counterparty_id string - bank or processor on the other side
+settlement_window string - latest window asked for: RTGS, T0, T1 or T2
+status string - PENDING, APPROVED, DECLINED or REFUNDED
+created_at instant - when it was made
+reference string? - free text, often the end-to-end id
+"""
+        + _SOURCE,
+    ),
+    table(
+        "statement_lines",
+        _STAGE,
+        "statement_id line_id",
+        "Bank statement lines as booked.",
+        """
+statement_id string - statement
+account string - account of the statement
+line_id string - line within the statement
+transaction_id string? - our transaction, when the bank quotes it
+end_to_end_id string? - EndToEndId of the payment
+booking_date date - day it was booked
+value_date date? - day from which it bears interest
+amount_posted_minor int minor booked amount, always positive
+fee_charged_minor int minor fee taken on this line
+currency string - ISO 4217 code
+credit_debit_indicator string - CRDT or DBIT, as seen by the account's owner
+status string - BOOK or PDNG
+bank_reference string? - the bank's own reference
+remittance_text string? - what the payer wrote
+counterparty_name string? - other party
+"""
+        + _SOURCE,
+    ),
+    table(
+        "statement_balances",
+        _STAGE,
+        "statement_id balance_type",
+        "Opening and closing balances of each statement.",
+        """
+statement_id string - statement
+account string - account of the statement
+balance_type string - OPBD (opening booked) or CLBD (closing booked)
+balance_date date - day of the balance
+balance_minor int minor credit balance positive, overdraft negative
+currency string - ISO 4217 code
+"""
+        + _SOURCE,
+    ),
+    table(
+        "fraud_signals",
+        _STAGE,
+        "fraud_signal_id",
+        "Scores from an outside fraud service.",
+        """
+fraud_signal_id string - signal
+transaction_id string - transaction it is about
+fraud_score float rate 0 (harmless) to 1 (certain)
+model_version string - model that made it
+inferred_at instant - when it was made
+"""
+        + _SOURCE,
+    ),
+    table(
+        "policies",
+        _STAGE,
+        "policy_id",
+        "Compliance rules in force.",
+        """
+policy_id string - policy
+policy_type string - KYC, AML, REGIONAL_LIMIT or BLACKLIST
+rule_description string - the rule in words
+parameters string - the rule's figures as key=value; key=value
+is_active bool - whether it applies
+"""
+        + _SOURCE,
+    ),
+    table(
+        "counterparties",
+        _STAGE,
+        "counterparty_id",
+        "Banks and processors with their limit and alternate route.",
+        """
+counterparty_id string - counterparty
+name string - its name
+limit_minor int? minor highest net debit position; empty is unlimited
+currency string - currency of the limit
+is_available bool - reachable today
+alternate_counterparty_id string? - route to take when it is not
+"""
+        + _SOURCE,
+    ),
+    table(
+        "liquidity",
+        _STAGE,
+        "currency",
+        "Cash at hand per currency at the start of the day.",
+        """
+currency string - ISO 4217 code
+opening_balance_minor int minor cash at hand
+minimum_balance_minor int minor must stay on the account
+"""
+        + _SOURCE,
+    ),
+    table(
+        "fx_rates",
+        _STAGE,
+        "date currency",
+        "Reference rates, units of the currency per one euro, as the ECB publishes.",
+        """
+date date - day of the rate
+currency string - ISO 4217 code
+rate float ratio units of the currency per EUR
+"""
+        + _SOURCE,
+    ),
+    table(
+        "rejects",
+        _STAGE,
+        "",
+        "Every refused cell with what was expected and found; nothing is dropped in silence.",
+        """
+source_file string - input file
+source_sheet string - sheet; empty for other files
+source_row int count row as Excel shows it; 0 when the whole file or sheet is meant
+table string - table the row was meant for; empty when unknown
+column string - column of the table; empty when the row as a whole is meant
+value string - what was found
+rule string - short name of the rule that was broken
+severity string - error (row refused) or warning (row kept)
+message string - what was expected and what to do
+""",
+    ),
+    table(
+        "intake_results",
+        _STAGE,
+        "source_file source_sheet source_row",
+        "What became of every valid transaction row.",
+        """
+transaction_id string - transaction as submitted
+idempotency_key string - key as submitted; the transaction id where none was given
+status string - accepted, duplicate or conflict
+first_transaction_id string - the transaction that holds the key
+first_source string - where that one was read (file, sheet, row), or the earlier run
+amount_minor int minor amount in the source currency
+currency string - source currency
+"""
+        + _SOURCE,
+    ),
+    table(
+        "screening_findings",
+        _STAGE,
+        "finding_id",
+        "Findings of screening: conflicts, policy rules, AML patterns, sanctions names.",
+        """
+finding_id string - stable id
+transaction_id string? - transaction it is about
+merchant_id string? - merchant it is about
+user_id string? - user it is about
+rule string - rule that fired
+severity string - info, warning or high
+detail string - what was seen, in words
+""",
+    ),
+    table(
+        "streaming_index",
+        _STAGE,
+        "transaction_id",
+        "One row per accepted transaction: what is known the moment it arrives.",
+        """
+transaction_id string - transaction
+status string - its status
+fraud_score float rate 0 to 1, in steps of 0.0001
+fraud_reasons string - reasons joined by "; ", empty when none
+policy_flags string - KYC_REQUIRED, AML_PENDING, REGIONAL_LIMIT, BLACKLISTED, SANCTIONS_MATCH joined by "; "
+ingested_at instant - the as-of day's end for batch files
+""",
+    ),
+    table(
+        "control_totals",
+        _STAGE,
+        "table currency",
+        "Rows in = clean + rejected + duplicate, per table and currency.",
+        """
+table string - table
+currency string - ISO 4217 code; empty where the table has none
+rows_in_count int count rows read
+clean_count int count rows kept
+rejected_count int count rows refused
+duplicate_count int count duplicates and conflicts
+difference_count int count in - clean - rejected - duplicate, must be 0
+clean_minor int minor sum of the amount column of the kept rows
+duplicate_minor int minor sum of the amount column of duplicates and conflicts
+""",
+    ),
+]

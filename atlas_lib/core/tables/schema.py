@@ -1,0 +1,146 @@
+"""How a table that crosses between notebooks is declared, checked, typed and written.
+
+A table is declared once, as text a person can read: one column a line, `name type unit about`.
+From it come the Arrow schema of the Parquet file, the pandera check on write, an empty frame for a
+stage without input, and the data dictionary in `docs/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from atlas_lib.core.errors import TableError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
+_ARROW = {
+    "string": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "instant": pa.timestamp("us", tz="UTC"),
+}
+_PANDAS = {
+    "string": "str",
+    "int": "int64",
+    "float": "float64",
+    "bool": "bool",
+    "date": "datetime64[us]",
+    "instant": "datetime64[us, UTC]",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    nullable: bool
+    unit: str
+    about: str
+
+    @property
+    def pandas_type(self) -> str:
+        nullable_number = {"int": "Int64", "bool": "boolean"}
+        return nullable_number.get(self.type, _PANDAS[self.type]) if self.nullable else _PANDAS[self.type]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One named table: which notebook makes it, its key, one line about it, its columns."""
+
+    name: str
+    stage: str
+    key: tuple[str, ...]
+    about: str
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, _ARROW[c.type], nullable=c.nullable) for c in self.columns])
+
+    @property
+    def column_names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+    def pandera_schema(self) -> pandera.DataFrameSchema:
+        import pandera.pandas as pandera
+
+        columns = {c.name: pandera.Column(c.pandas_type, nullable=c.nullable) for c in self.columns}
+        return pandera.DataFrameSchema(columns, unique=list(self.key) or None, strict=True, name=self.name)
+
+    def empty(self) -> pd.DataFrame:
+        return pd.DataFrame({c.name: pd.Series([], dtype=c.pandas_type) for c in self.columns})
+
+    def shaped(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The declared columns in the declared order and types, sorted by the key."""
+        missing = [c for c in self.column_names if c not in frame.columns]
+        if missing:
+            raise TableError(
+                f"Table {self.name} lacks columns",
+                expected=", ".join(self.column_names),
+                found="without " + ", ".join(missing),
+            )
+        typed = frame[self.column_names].astype({c.name: c.pandas_type for c in self.columns})
+        return (
+            typed.sort_values(list(self.key), kind="stable", ignore_index=True)
+            if self.key
+            else typed.reset_index(drop=True)
+        )
+
+    def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """`shaped`, then validated by pandera: types, nulls, unique key."""
+        import pandera.errors
+
+        try:
+            shaped = self.shaped(frame)
+            self.pandera_schema().validate(shaped, lazy=True)
+            return shaped
+        except (pandera.errors.SchemaErrors, ValueError, TypeError) as error:
+            cases = getattr(error, "failure_cases", None)
+            found = str(error) if cases is None else cases.head(5).to_string(index=False)
+            raise TableError(
+                f"Table {self.name} breaks its declaration",
+                where=f"made by {self.stage}",
+                expected=f"unique key {', '.join(self.key)}, declared types, no empty required cell",
+                found=found,
+                remedy="correct the stage that makes it, or the declaration in core/tables",
+            ) from error
+
+    def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
+        return pa.Table.from_pandas(frame, schema=self.arrow_schema, preserve_index=False).replace_schema_metadata(None)
+
+    def from_arrow(self, table: pa.Table) -> pd.DataFrame:
+        frame: pd.DataFrame = arrow_to_frame(table.select(self.column_names))
+        return frame.astype({c.name: c.pandas_type for c in self.columns})
+
+
+def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
+    """Arrow to pandas with calendar days as datetime64[us] and nullable integers kept integers."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_date32(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(pa.timestamp("us")))
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame = table.to_pandas(types_mapper=nullable.get)
+    plain = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
+    full = {n: plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
+    return frame.astype(full)
+
+
+def table(name: str, stage: str, key: str, about: str, columns: str) -> Table:
+    """Declare a table. Each line: `column type unit about`; `type?` may be empty, unit `-` is none."""
+    parsed = []
+    for line in filter(None, columns.splitlines()):
+        column, kind, unit, text = line.split(None, 3)
+        nullable = kind.endswith("?")
+        parsed.append(Column(column, kind.rstrip("?"), nullable, "" if unit == "-" else unit, text.strip()))
+    declared = Table(name, stage, tuple(key.split()), about, tuple(parsed))
+    unknown = set(declared.key) - set(declared.column_names)
+    if unknown:
+        raise TableError(f"Table {name} names a key that is no column", found=", ".join(sorted(unknown)))
+    return declared

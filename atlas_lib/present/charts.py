@@ -1,0 +1,184 @@
+"""Charts of finished tables: one function per kind of picture, each with a text alternative.
+
+Amounts arrive in minor units and are drawn in units of their currency. A chart is kept as plotly
+JSON and needs no script of its own; who shows it (JupyterLab, Voilà, the report) draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.money import exponent
+from atlas_lib.present import theme
+
+_MIME = "application/vnd.plotly.v1+json"
+
+
+class Chart:
+    """A plotly figure as plain data, with the sentence that says what it shows."""
+
+    def __init__(self, traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], text: str) -> None:
+        self.figure: dict[str, Any] = {
+            "data": [dict(t) for t in traces],
+            "layout": theme.plotly_layout() | {"meta": {"alt": text}},
+        }
+        self.text = text
+        for key, value in layout.items():
+            base = self.figure["layout"].get(key)
+            self.figure["layout"][key] = base | value if isinstance(base, dict) and isinstance(value, dict) else value
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        config = {"displaylogo": False, "responsive": True}
+        return {_MIME: self.figure | {"config": config}, "text/plain": self.text}
+
+
+def plot_bars(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    title: str,
+    currency: str = "",
+    horizontal: bool = False,
+    colours: Sequence[str] | None = None,
+) -> Chart:
+    """One bar per row; amounts (`*_minor`) in units of the currency."""
+    if frame.empty:
+        return _nothing(title)
+    values, labels = _values(frame, y, currency), _labels(frame[x])
+    trace: dict[str, Any] = {"type": "bar", "marker": {"color": list(colours) if colours else theme.PRIMARY}}
+    trace |= {"x": values, "y": labels, "orientation": "h"} if horizontal else {"x": labels, "y": values}
+    value_axis, label_axis = ("xaxis", "yaxis") if horizontal else ("yaxis", "xaxis")
+    layout: dict[str, Any] = {
+        "title": {"text": title},
+        value_axis: _axis(y, currency),
+        label_axis: {"type": "category"},
+    }
+    if horizontal:
+        layout |= {"yaxis": {"type": "category", "autorange": "reversed"}, "height": max(240, 120 + 26 * len(frame))}
+    return Chart([trace], layout, f"{title}: {len(frame)} bars, largest {labels[values.index(max(values))]}.")
+
+
+def plot_stacked(frame: pd.DataFrame, x: str, ys: Mapping[str, str], *, title: str, currency: str = "") -> Chart:
+    """Stacked bars: `ys` maps column to legend text."""
+    if frame.empty:
+        return _nothing(title)
+    traces = [
+        {"type": "bar", "name": text, "x": _labels(frame[x]), "y": _values(frame, column, currency)}
+        for column, text in ys.items()
+    ]
+    layout = {
+        "title": {"text": title},
+        "barmode": "relative",
+        "yaxis": _axis(next(iter(ys)), currency),
+        "xaxis": _label_axis(frame[x]),
+    }
+    return Chart(traces, layout, f"{title}: {', '.join(ys.values())} over {len(frame)} {x.replace('_', ' ')} values.")
+
+
+def plot_lines(frame: pd.DataFrame, x: str, ys: Mapping[str, str], *, title: str, currency: str = "") -> Chart:
+    """One line per column of `ys` (column to legend text)."""
+    if frame.empty:
+        return _nothing(title)
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": text,
+            "x": _labels(frame[x]),
+            "y": _values(frame, column, currency),
+            "line": {"width": 2.5},
+        }
+        for column, text in ys.items()
+    ]
+    layout = {
+        "title": {"text": title},
+        "yaxis": _axis(next(iter(ys)), currency),
+        "xaxis": _label_axis(frame[x]),
+        "hovermode": "x unified",
+    }
+    return Chart(traces, layout, f"{title}: {', '.join(ys.values())} over {len(frame)} {x.replace('_', ' ')} values.")
+
+
+def plot_timeline(frame: pd.DataFrame, row: str, start: str, end: str, status: str, *, title: str) -> Chart:
+    """A Gantt view: one bar per row from start to end (dates), coloured by status."""
+    if frame.empty:
+        return _nothing(title)
+    traces = []
+    for word, part in frame.groupby(status, sort=True):
+        first, last = pd.to_datetime(part[start]), pd.to_datetime(part[end])
+        length = (last - first).dt.total_seconds() * 1000
+        colour = theme.STATUS_COLOURS[theme.status_tone(str(word))]
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": str(word),
+                "y": _labels(part[row]),
+                "base": _labels(first),
+                "x": length.tolist(),
+                "marker": {"color": colour},
+            }
+        )
+    layout = {"title": {"text": title}, "barmode": "overlay", "xaxis": {"type": "date"}, "yaxis": {"type": "category", "autorange": "reversed"}, "height": max(260, 130 + 24 * frame[row].nunique())}  # fmt: skip
+    return Chart(traces, layout, f"{title}: {len(frame)} bars by {status}.")
+
+
+def plot_waterfall(steps: pd.DataFrame, *, title: str, currency: str) -> Chart:
+    """How an amount comes about; columns label, amount_minor, is_total."""
+    if steps.empty:
+        return _nothing(title)
+    measure = ["total" if t else "relative" for t in steps["is_total"]]
+    trace = {
+        "type": "waterfall", "x": _labels(steps["label"]), "y": _values(steps, "amount_minor", currency), "measure": measure,
+        "increasing": {"marker": {"color": theme.ACCENT}}, "decreasing": {"marker": {"color": theme.SERIES[1]}},
+        "totals": {"marker": {"color": theme.PRIMARY}}, "connector": {"line": {"color": theme.LINE}},
+    }  # fmt: skip
+    return Chart(
+        [trace],
+        {"title": {"text": title}, "yaxis": _axis("amount_minor", currency), "showlegend": False},
+        f"{title}: {len(steps)} steps.",
+    )
+
+
+def _values(frame: pd.DataFrame, column: str, currency: str) -> list[float]:
+    digits = exponent(currency) if column.endswith("_minor") else 0
+    numbers = frame[column].astype("float64") / 10**digits
+    return [float(v) for v in (numbers * (100 if column.endswith(("_rate", "_ratio")) else 1)).round(4)]
+
+
+def _labels(column: pd.Series) -> list[str]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return [str(v) for v in column.dt.strftime("%Y-%m-%d")]
+    return [str(v) for v in column]
+
+
+def _axis(column: str, currency: str) -> dict[str, Any]:
+    if column.endswith(("_rate", "_ratio")):
+        return {"title": {"text": "%"}, "tickformat": ",.4~g"}
+    unit = currency if column.endswith("_minor") else column.removesuffix("_count").replace("_", " ")
+    return {"title": {"text": unit}, "tickformat": ",.6~g"}
+
+
+def _label_axis(column: pd.Series) -> dict[str, Any]:
+    return {"type": "date"} if pd.api.types.is_datetime64_any_dtype(column) else {}
+
+
+def _nothing(title: str) -> Chart:
+    note = {
+        "text": "Nothing to draw: this input has no such rows.",
+        "showarrow": False,
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.5,
+        "y": 0.5,
+    }
+    hidden = {"visible": False}
+    return Chart(
+        [],
+        {"title": {"text": title}, "annotations": [note], "xaxis": hidden, "yaxis": hidden, "height": 160},
+        f"{title}: nothing to draw.",
+    )

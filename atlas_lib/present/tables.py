@@ -1,0 +1,142 @@
+"""Tables as plain styled HTML: right-aligned figures, units in the heading, statuses as words with colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.money import format_minor
+from atlas_lib.present import theme
+
+_WORDS = {
+    "id": "ID",
+    "rr": "RR",
+    "fx": "FX",
+    "iban": "IBAN",
+    "bic": "BIC",
+    "kyc": "KYC",
+    "aml": "AML",
+    "hhi": "HHI",
+    "xirr": "XIRR",
+}
+_SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
+_STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
+
+
+class TableView:
+    """A table ready to be shown; in a terminal it prints as text."""
+
+    def __init__(self, html: str, text: str) -> None:
+        self._html, self._text = html, text
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def show_table(
+    frame: pd.DataFrame,
+    columns: Sequence[str] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    currency: str = "",
+    limit: int = 20,
+    total: Mapping[str, Any] | None = None,
+    empty: str = "Nothing to show.",
+) -> TableView:
+    """The first `limit` rows of a table, formatted by the units in its column names.
+
+    `currency` is used where the frame has no currency column; `total` adds a last row with the given
+    cells; `empty` is the friendly line shown for a table without rows.
+    """
+    if frame.empty:
+        return TableView(f'<p class="atlas-empty">{escape(empty)}</p>', empty)
+    names = list(columns or frame.columns)
+    shown = frame.head(limit)
+    codes = shown["currency"].astype(str) if "currency" in shown else pd.Series(currency, index=shown.index)
+    cells = {n: [_cell(n, v, c) for v, c in zip(shown[n], codes, strict=True)] for n in names}
+    head = "".join(
+        f'<th class="{_kind(n, frame)}" scope="col">{escape((labels or {}).get(n, label_of(n)))}</th>' for n in names
+    )
+    rows = ["".join(_td(n, cells[n][i], frame) for n in names) for i in range(len(shown))]
+    body = "".join(f"<tr>{r}</tr>" for r in rows)
+    foot = _total_row(names, total, codes.iloc[0], frame) if total else ""
+    more = f"<caption>First {limit:,} of {len(frame):,} rows</caption>" if len(frame) > limit else ""
+    html = f'<div class="atlas-scroll"><table class="atlas-table">{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
+    return TableView(html, pd.DataFrame(cells).to_string(index=False))
+
+
+def show_figures(figures: pd.DataFrame) -> TableView:
+    """Key figures as cards; columns label and value."""
+    cards = "".join(
+        f'<div class="atlas-card"><span>{escape(str(r.label))}</span><strong>{escape(str(r.value))}</strong></div>'
+        for r in figures.itertuples()
+    )
+    return TableView(f'<div class="atlas-cards">{cards}</div>', figures.to_string(index=False))
+
+
+def show_note(text: str, tone: str = "neutral") -> TableView:
+    """One sentence that stands out: tone good, attention, bad or neutral."""
+    return TableView(f'<p class="atlas-note {escape(tone)}">{escape(text)}</p>', text)
+
+
+def label_of(column: str) -> str:
+    """`client_rr_minor` -> `Client RR`; a rate is shown in percent and says so by its sign."""
+    stem = next((column.removesuffix(s) for s in _SUFFIXES if column.endswith(s) and s in ("_minor", "_count")), column)
+    words = [_WORDS.get(w, w) for w in stem.split("_")]
+    return " ".join([words[0] if words[0] in _WORDS.values() else words[0].capitalize(), *words[1:]])
+
+
+def format_value(column: str, value: Any, currency: str = "") -> str:
+    """One cell as text, by the unit in the column's name; empty for a missing value."""
+    if value is None or value is pd.NaT or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return ""
+    if column.endswith("_minor"):
+        return format_minor(int(value), currency)
+    if column.endswith(("_rate", "_ratio")) and isinstance(value, float):
+        return f"{value * 100:,.2f} %"
+    return _plain(column, value)
+
+
+def _plain(column: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M") if column.endswith("_at") else value.strftime("%Y-%m-%d")
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int) and not column.endswith(("_id", "_row", "period", "year")):
+        return f"{value:,}"
+    return str(value)
+
+
+def _cell(column: str, value: Any, currency: str) -> str:
+    item = value.item() if hasattr(value, "item") and not isinstance(value, pd.Timestamp) else value
+    return format_value(column, item, currency)
+
+
+def _td(name: str, text: str, frame: pd.DataFrame) -> str:
+    if name in _STATUS_COLUMNS and text:
+        tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
+        return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
+    return f'<td class="{_kind(name, frame)}">{escape(text)}</td>'
+
+
+def _kind(name: str, frame: pd.DataFrame) -> str:
+    numeric = name.endswith((*_SUFFIXES[:4], "_count")) or (
+        name in frame and pd.api.types.is_numeric_dtype(frame[name])
+    )
+    return "number" if numeric and not (name in frame and pd.api.types.is_bool_dtype(frame[name])) else "text"
+
+
+def _total_row(names: Sequence[str], total: Mapping[str, Any], currency: str, frame: pd.DataFrame) -> str:
+    code = str(total.get("currency", currency))
+    cells = "".join(
+        f'<td class="{_kind(n, frame)}">{escape(_cell(n, total[n], code) if n in total else "")}</td>' for n in names
+    )
+    return f"<tfoot><tr>{cells}</tr></tfoot>"
