@@ -52,6 +52,24 @@ currency string - source currency
 """,
     ),
     table(
+        "instructions",
+        _STAGE,
+        "instruction_id",
+        "Payment instructions of the planned batches: what is sent to the rail.",
+        """
+instruction_id string - stable id, also the idempotency key on the rail
+batch_id string - batch it settles
+counterparty_id string - counterparty it is sent to
+payer_account string - account debited
+payee_account string - account credited
+amount_minor int minor amount, always positive
+currency string - ISO 4217 code
+window string - RTGS, T0, T1 or T2
+settlement_date date - business day of the window
+transaction_count int count transactions it carries
+""",
+    ),
+    table(
         "settlement_attempts",
         _STAGE,
         "instruction_id attempt",
