@@ -30,13 +30,13 @@ class TableView:
     """A table ready to be shown; in a terminal it prints as text."""
 
     def __init__(self, html: str, text: str) -> None:
-        self._html, self._text = html, text
+        self.html, self.text = html, text
 
     def _repr_html_(self) -> str:
-        return self._html
+        return self.html
 
     def __repr__(self) -> str:
-        return self._text
+        return self.text
 
 
 def show_table(

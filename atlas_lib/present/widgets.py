@@ -76,13 +76,8 @@ def _assembled(choices: Mapping[str, Any], refresh: Any, output: Any) -> ipywidg
 
 
 def _show(output: Any, parts: Sequence[tuple[str, TableView]]) -> None:
+    """Replace what the output holds; titles above their tables, one HTML block."""
     from html import escape
 
-    from IPython.display import HTML, display
-
-    output.clear_output(wait=True)
-    with output:
-        for title, view in parts:
-            if title:
-                display(HTML(f"<h4>{escape(title)}</h4>"))
-            display(view)
+    html = "".join((f"<h4>{escape(title)}</h4>" if title else "") + view.html for title, view in parts)
+    output.outputs = ({"output_type": "display_data", "data": {"text/html": html, "text/plain": ""}, "metadata": {}},)

@@ -8,7 +8,7 @@ stage without input, and the data dictionary in `docs/`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -86,7 +86,9 @@ class Table:
                 expected=", ".join(self.column_names),
                 found="without " + ", ".join(missing),
             )
-        typed = frame[self.column_names].astype({c.name: c.pandas_type for c in self.columns})
+        whole = {c.name: "Int64" for c in self.columns if c.type == "int"}  # refuses 1.5, where int64 would cut it
+        types = {c.name: c.pandas_type for c in self.columns}
+        typed = frame[self.column_names].astype(whole).astype(types)
         return (
             typed.sort_values(list(self.key), kind="stable", ignore_index=True)
             if self.key
@@ -116,7 +118,7 @@ class Table:
         return pa.Table.from_pandas(frame, schema=self.arrow_schema, preserve_index=False).replace_schema_metadata(None)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
-        frame: pd.DataFrame = arrow_to_frame(table.select(self.column_names))
+        frame = arrow_to_frame(table.select(self.column_names))
         return frame.astype({c.name: c.pandas_type for c in self.columns})
 
 
@@ -126,8 +128,8 @@ def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_date32(field.type):
             table = table.set_column(i, field.name, table.column(i).cast(pa.timestamp("us")))
     nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame = table.to_pandas(types_mapper=nullable.get)
-    plain = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    plain: dict[str, Any] = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
     full = {n: plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
     return frame.astype(full)
 

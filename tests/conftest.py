@@ -1,0 +1,34 @@
+"""What several rooms' tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from atlas_lib.core.engine import Engine, open_engine
+
+settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("atlas")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def spark_engine() -> Iterator[Engine]:
+    """Spark in local mode; without pyspark or Java the test is skipped, visibly."""
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        pytest.skip("Spark parity needs pyspark and a Java 17 runtime (Debian: openjdk-17-jre-headless)")
+    yield open_engine("spark")
+
+
+@pytest.fixture(scope="session")
+def duckdb_engine() -> Engine:
+    return open_engine("duckdb")

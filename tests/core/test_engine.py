@@ -1,0 +1,66 @@
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.errors import AtlasError, SettingsError
+
+SALES = pd.DataFrame(
+    {
+        "id": ["a", "b", "c"],
+        "day": pd.to_datetime(["2026-01-01", None, "2026-02-01"]).astype("datetime64[us]"),
+        "amount_minor": pd.array([9_007_199_254_740_993, None, 3], dtype="Int64"),
+        "name": ["Müller & Söhne", "Straße ß", None],
+    }
+)
+STEPS = [
+    ("aged", "SELECT id, days_between(day, :as_of) AS age_days, fold_text(name) AS folded, amount_minor FROM sales"),
+    ("total", "SELECT CAST(SUM(amount_minor) AS BIGINT) AS total_minor, COUNT(*) AS row_count FROM aged"),
+]
+PARAMETERS = {"as_of": dt.date(2026, 3, 1)}
+
+
+def check_answers(engine):
+    tables = engine.run(STEPS, {"sales": SALES}, ["aged", "total"], PARAMETERS)
+    aged = tables["aged"].sort_values("id", ignore_index=True)
+    assert aged["age_days"].tolist() == [59, pd.NA, 28]
+    assert aged["folded"].tolist()[:2] == ["MULLERSOHNE", "STRASSESS"]
+    assert aged["amount_minor"].iloc[0] == 9_007_199_254_740_993
+    assert tables["total"].to_dict("records") == [{"total_minor": 9_007_199_254_740_996, "row_count": 3}]
+
+
+def test_steps_name_each_other_and_whole_numbers_stay_whole(duckdb_engine):
+    check_answers(duckdb_engine)
+
+
+@pytest.mark.slow
+def test_spark_gives_the_same_rows(spark_engine):
+    check_answers(spark_engine)
+
+
+def test_a_parquet_file_is_read_without_loading_it(duckdb_engine, tmp_path):
+    SALES.to_parquet(tmp_path / "sales.parquet")
+    answer = duckdb_engine.run([("n", "SELECT COUNT(*) AS n FROM sales")], {"sales": tmp_path / "sales.parquet"}, ["n"])
+    assert answer["n"]["n"].tolist() == [3]
+
+
+def test_a_wrong_statement_names_its_step(duckdb_engine):
+    with pytest.raises(AtlasError, match="Step broken failed"):
+        duckdb_engine.run([("broken", "SELECT nothing FROM sales")], {"sales": SALES}, ["broken"])
+
+
+def test_values_are_parameters_and_never_text(duckdb_engine):
+    steps = [("found", "SELECT id FROM sales WHERE name = :name")]
+    answer = duckdb_engine.run(steps, {"sales": SALES}, ["found"], {"name": "' OR 1=1 --"})
+    assert answer["found"].empty
+
+
+def test_a_table_name_cannot_carry_a_statement(duckdb_engine):
+    with pytest.raises(AtlasError, match="Not a table name"):
+        duckdb_engine.run([("x; DROP TABLE sales", "SELECT 1 AS one")], {"sales": SALES}, [])
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(SettingsError, match="duckdb or spark"):
+        open_engine("ibis")

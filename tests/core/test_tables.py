@@ -1,0 +1,81 @@
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import TableError
+from atlas_lib.core.settings import STAGES
+from atlas_lib.core.tables import TABLES, declared
+from atlas_lib.core.tables.schema import table
+
+UNITS = {"_minor": "minor", "_count": "count", "_rate": "rate", "_bps": "bps"}
+SMALL = table(
+    "small",
+    "01_ingest",
+    "id",
+    "A table for tests.",
+    "id string - key\namount_minor int minor amount\nday date? - day\ncurrency string - code",
+)
+
+
+def row(**changes):
+    return pd.DataFrame(
+        [{"id": "b", "amount_minor": 1, "day": pd.Timestamp("2026-01-01"), "currency": "EUR"} | changes]
+    )
+
+
+def test_every_table_is_made_by_a_notebook_and_explained():
+    for name, item in TABLES.items():
+        assert item.stage in STAGES, name
+        assert item.about.endswith("."), name
+        assert all(c.about for c in item.columns), name
+
+
+def test_a_unit_in_a_name_is_the_declared_unit():
+    wrong = [
+        f"{name}.{c.name}" for name, item in TABLES.items() for c in item.columns for suffix, unit in UNITS.items()
+        if c.name.endswith(suffix) and c.unit != unit
+    ]  # fmt: skip
+    assert wrong == []
+
+
+def test_every_amount_stands_beside_its_currency():
+    wrong = [
+        n
+        for n, t in TABLES.items()
+        if any(c.unit == "minor" for c in t.columns) and not any("currency" in c for c in t.column_names)
+    ]
+    assert wrong == []
+
+
+def test_the_same_column_has_one_type_everywhere():
+    types: dict[str, set[str]] = {}
+    for item in TABLES.values():
+        for c in item.columns:
+            types.setdefault(c.name, set()).add(c.type)
+    assert {n: t for n, t in types.items() if len(t) > 1} == {}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_an_empty_table_keeps_its_types_through_parquet(name, tmp_path):
+    item = declared(name)
+    again = item.from_arrow(item.to_arrow(item.checked(item.empty())))
+    assert again.dtypes.astype(str).to_dict() == item.empty().dtypes.astype(str).to_dict()
+
+
+def test_rows_are_sorted_by_key_and_typed():
+    shaped = SMALL.checked(pd.concat([row(), row(id="a", day=pd.NaT)], ignore_index=True))
+    assert shaped["id"].tolist() == ["a", "b"]
+    again = SMALL.from_arrow(SMALL.to_arrow(shaped))
+    pd.testing.assert_frame_equal(again, shaped)
+
+
+@pytest.mark.parametrize(
+    "bad", [pd.concat([row(), row()]), row(amount_minor=None), row(amount_minor=1.5), row().drop(columns="day")]
+)
+def test_a_broken_declaration_is_refused(bad):
+    with pytest.raises(TableError, match="Table small"):
+        SMALL.checked(bad)
+
+
+def test_an_unknown_table_is_not_guessed():
+    with pytest.raises(TableError, match="No table is called"):
+        declared("receivable")
