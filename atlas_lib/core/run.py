@@ -27,11 +27,12 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core import provenance
 from atlas_lib.core.errors import CheckFailed, TableError
-from atlas_lib.core.settings import STAGES, StageSettings, run_settings, stage_settings
+from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_settings, stage_settings
 from atlas_lib.core.tables import Table, declared
 
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 _LEDGER_URL = "ATLAS_LEDGER_URL"
+_VIEW_ONLY = "ATLAS_VIEW_ONLY"
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ class Run:
     def ledger_url(self) -> str:
         return os.environ.get(_LEDGER_URL) or f"sqlite:///{self.directory.parent / 'ledger.sqlite'}"
 
-    def settings(self, stage: str) -> StageSettings:
-        return stage_settings(stage, self.manifest["settings"][stage])
+    @property
+    def settings(self) -> Any:
+        """The settings that hold for the opened stage (its own model in core/settings)."""
+        return stage_settings(self.stage, self.manifest["settings"][self.stage])
 
     def has(self, name: str) -> bool:
         return name in self.manifest["tables"]
@@ -89,6 +92,7 @@ class Run:
         record = self._stage_record()
         name = function.__name__
         if name not in record["steps"]:
+            self._refuse_when_view_only(name)
             tables = function(*args, **kwargs)
             for table_name, frame in tables.items():
                 self.write(table_name, frame)
@@ -148,8 +152,29 @@ class Run:
     def is_complete(self, stage: str) -> bool:
         return "verdict" in self.manifest["stages"].get(stage, {})
 
+    def verify(self) -> None:
+        """Recompute the hash of every table; the first one that differs is named."""
+        for name, item in self.manifest["tables"].items():
+            path = self.path(name)
+            found = provenance.file_sha256(path) if path.exists() else "no file"
+            if found != item["sha256"]:
+                raise TableError(
+                    f"Table {name} is not as it was written", where=self.run_id, expected=item["sha256"], found=found
+                )
+
     def save(self) -> None:
+        if is_view_only():
+            return
         _write_json(self.directory / "manifest.json", self.manifest)
+
+    def _refuse_when_view_only(self, step: str) -> None:
+        if is_view_only():
+            raise TableError(
+                f"{self.stage} has not finished in this run",
+                where=self.run_id,
+                found=f"no {step}",
+                remedy="run `atlas run`",
+            )
 
     def _stage_record(self) -> dict[str, Any]:
         record: dict[str, Any] = self.manifest["stages"].setdefault(self.stage, {})
@@ -195,34 +220,39 @@ def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: 
 
 def open_ingest(input_path: str, settings: StageSettings, run_dir: str = "") -> Run:
     """Notebook 01: the run directory given by the runner, or the one that follows from input and settings."""
-    if run_dir:
-        return _opened(Path(run_dir), "01_ingest", settings)
-    shared = {"as_of", "engine", "rounding"}
-    common = settings.model_dump(include=shared)
-    everything = run_settings(common) | {"01_ingest": settings}
+    if run_dir or is_view_only():
+        return open_stage("01_ingest", settings, run_dir)
+    everything = run_settings(settings.model_dump(include=set(StageSettings.model_fields))) | {"01_ingest": settings}
     path = Path(input_path)
     run = create_run(path if path.is_absolute() else provenance.find_root() / path, everything)
     return Run(run.directory, "01_ingest")
 
 
 def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
-    """Notebooks 02 to 05: the run given, else the latest one; other settings than the run's open a fork of it."""
-    if run_dir:
-        return _opened(Path(run_dir), stage, settings)
-    folder = runs_dir()
-    pointer = folder / "latest"
+    """The run given, else the latest one; a setting that a person changed opens a fork of it.
+
+    A value equal to its default counts as not changed: the run's own value stands. A dashboard
+    (`ATLAS_VIEW_ONLY`) shows the latest run as it is, whatever the parameters cell says.
+    """
+    run = Run(Path(run_dir) if run_dir else latest_run_dir(), stage)
+    present = run.manifest["settings"][stage]
+    wanted = settings.model_dump(mode="json") if run_dir else present | changed_values(settings)
+    return run if is_view_only() or wanted == present else _fork(run, stage, stage_settings(stage, wanted))
+
+
+def latest_run_dir() -> Path:
+    """The run opened last."""
+    pointer = runs_dir() / "latest"
     if not pointer.exists():
         raise TableError(
-            "There is no run yet", where=str(folder), expected="a run directory", remedy="run 01_ingest, or `atlas run`"
+            "There is no run yet", where="the runs directory", expected="a run", remedy="run 01_ingest, or `atlas run`"
         )
-    return _opened(folder / pointer.read_text(encoding="utf-8").strip(), stage, settings)
+    return pointer.parent / pointer.read_text(encoding="utf-8").strip()
 
 
-def _opened(directory: Path, stage: str, settings: StageSettings) -> Run:
-    run = Run(directory, stage)
-    if run.manifest["settings"][stage] == settings.model_dump(mode="json"):
-        return run
-    return _fork(run, stage, settings)
+def is_view_only() -> bool:
+    """Whether notebooks show finished runs only (the dashboard sets it)."""
+    return os.environ.get(_VIEW_ONLY) == "1"
 
 
 def _fork(run: Run, stage: str, settings: StageSettings) -> Run:

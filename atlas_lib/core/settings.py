@@ -21,7 +21,9 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    as_of: date = Field(description="day the figures stand for; the clock is never read inside a computation")
+    as_of: date = Field(
+        date(2026, 10, 30), description="day the figures stand for; the default is that of example_data"
+    )
     engine: Literal["duckdb", "spark"] = Field("duckdb", description="engine of the set-based work")
     rounding: Literal["half_even", "half_up"] = Field("half_even", description="how half a minor unit is rounded")
 
@@ -38,19 +40,38 @@ class ReservesCreditSettings(StageSettings):
     default_credit_limit: float = Field(
         250_000.0, ge=0, description="units of currency; for a merchant whose input gives no limit"
     )
+    exposure_basis: Literal["gross", "funded", "effective"] = Field(
+        "gross", description="exposure that is measured against the limit"
+    )
     watch_rate: float = Field(0.8, gt=0, description="share of the limit from which an exposure is watched")
     warn_rate: float = Field(0.9, gt=0, description="share of the limit from which an exposure is warned of")
     breach_rate: float = Field(1.0, gt=0, description="share of the limit above which an exposure is a breach")
-    reserve_percent: float = Field(10.0, ge=0, le=100, description="percent of net sales held as rolling reserve")
-    hold_days: int = Field(90, ge=3, le=180, description="calendar days a reserve is held")
+    reporting_currency: str = Field("EUR", description="currency the concentration of the whole book is shown in")
     own_capital: float = Field(
-        2_000_000.0, gt=0, description="units of the default currency; base of the large-exposure marks"
+        2_000_000.0, gt=0, description="units of the reporting currency; base of the large-exposure marks"
     )
+    large_exposure_rate: float = Field(0.1, gt=0, description="share of own capital from which an exposure is large")
+    max_exposure_rate: float = Field(0.25, gt=0, description="share of own capital from which it is too large")
+    reserve_percent: float = Field(10.0, ge=0, le=100, description="percent of sales held as rolling reserve")
+    reserve_base: Literal["gross", "net_of_fees"] = Field(
+        "net_of_fees", description="sales the rolling reserve is a share of"
+    )
+    hold_days: int = Field(90, ge=3, le=180, description="calendar days a rolling reserve is held")
+    review_score: float = Field(0.7, ge=0, le=1, description="fraud score from which a sale is under review")
+    review_share_rate: float = Field(
+        0.1, ge=0, le=1, description="share of a merchant's sales under review above which its payout waits"
+    )
+    stale_after_days: int = Field(45, ge=0, description="age of the newest record above which the input is stale")
 
 
 class PortfolioSettings(StageSettings):
     annual_rate: float = Field(0.07, ge=0, le=1, description="yearly interest rate of the projection (0.07 = 7 %)")
-    schedule_type: Literal["linear", "annuity"] = Field("linear", description="how principal is repaid")
+    schedule_type: Literal["linear", "annuity", "interest_only", "bullet", "balloon"] = Field(
+        "linear", description="how principal is repaid"
+    )
+    balloon_rate: float = Field(
+        0.3, ge=0, le=1, description="share of the principal repaid with the last instalment of a balloon schedule"
+    )
 
 
 class BatchingSettlementSettings(StageSettings):
@@ -72,9 +93,17 @@ class BatchingSettlementSettings(StageSettings):
 
 class ReconciliationSettings(StageSettings):
     days_before: int = Field(1, ge=0, description="days a bank line may be booked before the transaction")
-    days_after: int = Field(7, ge=0, description="days a bank line may be booked after the transaction")
+    days_after: int = Field(7, ge=0, description="days a bank line may be booked after it; until then it is pending")
     amount_tolerance_minor: int = Field(2, ge=0, description="minor units by which a matched amount may differ")
-    late_after_days: int = Field(3, ge=0, description="days after which a posting counts as late")
+    fx_tolerance_bps: float = Field(50.0, ge=0, description="bps by which a converted amount may differ")
+    fee_variance_rate: float = Field(0.05, ge=0, le=1, description="share of a sale that a missing part may be a fee")
+    late_after_days: int = Field(3, ge=0, description="open banking days after which a posting counts as late")
+    min_margin_rate: float = Field(0.05, ge=0, le=1, description="score margin over the rival; below it is suggested")
+    medium_break_amount: float = Field(100.0, ge=0, description="units of currency from which a break is medium")
+    high_break_amount: float = Field(1_000.0, ge=0, description="units of currency from which a break is high")
+    risk_medium_rate: float = Field(0.4, ge=0, le=1, description="fraud score from which the risk label is MEDIUM")
+    risk_high_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which the risk label is HIGH")
+    anomaly_spread_ratio: float = Field(8.0, gt=0, description="spreads above the typical purchase that are an anomaly")
 
 
 STAGES: dict[str, type[StageSettings]] = {
@@ -84,6 +113,16 @@ STAGES: dict[str, type[StageSettings]] = {
     "04_batching_settlement": BatchingSettlementSettings,
     "05_reconciliation": ReconciliationSettings,
 }
+
+
+def changed_values(settings: StageSettings) -> dict[str, Any]:
+    """What a person changed: the values that differ from the defaults."""
+    fields = type(settings).model_fields
+    return {
+        name: value
+        for name, value in settings.model_dump(mode="json").items()
+        if getattr(settings, name) != fields[name].default
+    }
 
 
 def stage_settings(stage: str, values: Mapping[str, Any]) -> StageSettings:

@@ -1,0 +1,154 @@
+"""The command line: `atlas run`, `lab`, `dashboard`, `report`, `verify`, `example-data`, `dictionary`.
+
+Exit codes: 0 done, 1 failed, 2 input, 3 settings, 4 table, 5 check, 6 ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atlas_lib.core.errors import AtlasError, SettingsError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Atlas Settlement: from the Excel file to reports, in one command.",
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
+RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
+
+
+@app.command()
+def run(
+    input: Annotated[Path | None, typer.Option(help="workbook or folder; default example_data")] = None,
+    as_of: Annotated[
+        str, typer.Option(help="day the figures stand for, YYYY-MM-DD; default: the settings file's, else today")
+    ] = "",
+    settings: Annotated[
+        Path | None, typer.Option(help="YAML file of settings; default: settings.yaml in the input folder")
+    ] = None,
+    runs_dir: RunsDir = None,
+    engine: Annotated[str, typer.Option(help="duckdb or spark")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Run the five notebooks on an input; the last line printed is the run directory."""
+    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.core.settings import run_settings
+    from atlas_lib.pipeline import run_workbook
+
+    path = input or _root() / "example_data"
+    values = _settings_values(path, settings)
+    values |= {k: v for k, v in {"as_of": as_of, "engine": engine}.items() if v}
+    values.setdefault("as_of", datetime.now().astimezone().date().isoformat())
+    folder = runs_dir or default_runs_dir(_root())
+    with _progress(quiet) as progress:
+        made = run_workbook(path, run_settings(values), folder, progress)
+    if not quiet:
+        typer.echo(f"Reports: {(made.directory / 'html' / 'index.html').resolve()}", err=True)
+    typer.echo(str(made.directory.resolve()))
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
+    """Make the HTML reports of a run again."""
+    from atlas_lib.core.run import Run
+    from atlas_lib.pipeline import render_reports
+
+    typer.echo(str(render_reports(Run(run_dir)).resolve()))
+
+
+@app.command()
+def verify(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
+    """Recompute every hash of a run's tables and of its ledger; name the first difference."""
+    from atlas_lib.core.run import Run
+    from atlas_lib.ledger.store import open_ledger
+
+    opened = Run(run_dir)
+    opened.verify()
+    findings = open_ledger(opened.ledger_url, writer="verify").verify()
+    if len(findings):
+        raise AtlasError("The ledger is not as it was written", found=findings.head(1).to_string(index=False))
+    typer.echo(f"{len(opened.manifest['tables'])} tables and the ledger are as they were written.")
+
+
+@app.command("example-data")
+def example_data(
+    rows: Annotated[int, typer.Option(min=100, help="transactions")] = 1200,
+    seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 7,
+    out: Annotated[Path, typer.Option(help="folder to write")] = Path("example_data"),
+) -> None:
+    """Generate a consistent set of input files with planted cases and their truth beside them."""
+    from atlas_lib.example_data import generate
+
+    generate(rows, seed, out)
+    typer.echo(str(out))
+
+
+@app.command()
+def dictionary(out: Annotated[Path, typer.Option(help="file to write")] = Path("docs/data_dictionary.md")) -> None:
+    """Write the data dictionary from the declared tables."""
+    from atlas_lib.core.tables.dictionary import render_dictionary
+
+    out.write_text(render_dictionary(), encoding="utf-8")
+    typer.echo(str(out))
+
+
+@app.command()
+def lab() -> None:
+    """Open the notebooks in JupyterLab."""
+    _exec("jupyter", "lab", str(_root() / "notebooks"))
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="port on this machine")] = 8866,
+    open_browser: Annotated[bool, typer.Option(help="open a browser tab")] = True,
+) -> None:
+    """Serve the notebooks as a dashboard with Voilà, on this machine only."""
+    from atlas_lib.present.dashboard import voila_arguments, voila_environment
+
+    os.environ.update(voila_environment(os.environ))
+    _exec("voila", *voila_arguments(_root() / "notebooks", port, open_browser))
+
+
+def main() -> None:
+    """Entry point: an error of ours becomes one clear line and its exit code."""
+    try:
+        app()
+    except AtlasError as error:
+        typer.echo(f"atlas: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _root() -> Path:
+    from atlas_lib.core.provenance import find_root
+
+    return find_root()
+
+
+def _settings_values(path: Path, settings: Path | None) -> dict[str, Any]:
+    from atlas_lib.core.settings import read_settings_file
+
+    beside = path / "settings.yaml"
+    chosen = settings or (beside if beside.is_file() else None)
+    if settings and not settings.is_file():
+        raise SettingsError("The settings file does not exist", where=str(settings))
+    return read_settings_file(chosen) if chosen else {}
+
+
+def _progress(quiet: bool) -> Any:
+    from atlas_lib.progress import StageBars
+
+    return StageBars(quiet)
+
+
+def _exec(module: str, *arguments: str) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606

@@ -1,0 +1,38 @@
+"""How the notebooks are served as a dashboard: Voilà on this machine only, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_EXTENSIONS = (
+    "jupyterlab-plotly",
+    "anywidget",
+    "@jupyter-widgets/jupyterlab-manager",
+    "@voila-dashboards/widgets-manager8",
+)
+
+
+def voila_arguments(notebooks: Path, port: int, open_browser: bool) -> list[str]:
+    """Arguments of `voila`: own template, no sources, no tracebacks, kernels culled after ten idle minutes."""
+    return [
+        str(notebooks),
+        f"--port={port}",
+        "--Voila.ip=127.0.0.1",
+        "--template=atlas",
+        "--strip_sources=True",
+        "--show_tracebacks=False",
+        "--VoilaConfiguration.allow_template_override=NO",
+        f"--VoilaConfiguration.extension_allowlist={list(_EXTENSIONS)!r}",
+        "--VoilaExecutor.timeout=120",
+        "--MappingKernelManager.cull_idle_timeout=600",
+        "--MappingKernelManager.cull_interval=60",
+        *([] if open_browser else ["--no-browser"]),
+    ]
+
+
+def voila_environment(present: Mapping[str, str]) -> dict[str, str]:
+    """Where Voilà finds the template, and that notebooks only show finished runs."""
+    here = Path(__file__).parent
+    paths = [str(here / "voila"), *filter(None, [present.get("JUPYTER_PATH", "")])]
+    return {**present, "JUPYTER_PATH": ":".join(paths), "ATLAS_VIEW_ONLY": "1"}

@@ -1,0 +1,153 @@
+"""The HTML reports: one self-contained page per notebook without its code, and an index.
+
+A page needs no network: style, figures and plotly.js (compressed, once per page) are inside it.
+Cells tagged `widgets` are left out, since a widget is dead on paper.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from html import unescape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from atlas_lib.core.run import Run
+from atlas_lib.core.settings import STAGES
+from atlas_lib.present.tables import TableView
+
+TITLES = {
+    "01_ingest": "Ingest",
+    "02_reserves_credit": "Reserves and credit",
+    "03_portfolio": "Portfolio",
+    "04_batching_settlement": "Batching and settlement",
+    "05_reconciliation": "Reconciliation",
+}
+_PLOTLY_MIME = "application/vnd.plotly.v1+json"
+_STATUS = {"passed": ("good", "Passed"), "attention": ("attention", "Needs attention"), "skipped": ("neutral", "No input"), "failed": ("bad", "Stopped"), "waiting": ("neutral", "Not run")}  # fmt: skip
+_HEADING = re.compile(r"<h2[^>]*id=\"([^\"]+)\"[^>]*>(.*?)</h2>", re.S)
+_ANCHOR_LINK = re.compile(r"<a class=\"anchor-link\".*?</a>", re.S)
+_FIRST_TITLE = re.compile(r"<h1.*?</h1>", re.S)
+
+
+def write_stage_page(run: Run, stage: str, notebook: Path) -> Path:
+    """Render an executed notebook as `html/<stage>.html`."""
+    blocks = list(_blocks(json.loads(notebook.read_text(encoding="utf-8"))["cells"]))
+    contents = [
+        {"anchor": anchor, "text": unescape(re.sub(r"<[^>]+>", "", text))}
+        for block in blocks if block["kind"] == "markdown" for anchor, text in _HEADING.findall(block["html"])
+    ]  # fmt: skip
+    has_charts = any(block["kind"] == "chart" for block in blocks)
+    return _write(
+        run, f"{stage}.html", "stage.html.j2", title=TITLES[stage], current=stage, blocks=blocks, contents=contents,
+        plotly=_packed_plotly() if has_charts else "", charts_script=_resource("charts.js"),
+    )  # fmt: skip
+
+
+def write_index(run: Run, failure: str = "") -> Path:
+    """Render `html/index.html` from the manifest: verdicts, key figures, checks, downloads, run facts."""
+    stages = _stages(run, failure)
+    tone, verdict = _overall(stages, failure)
+    shown = {"tone": tone, "verdict": verdict, "stages": stages, "page_suffix": ".html"}
+    return _write(run, "index.html", "index.html.j2", title="Settlement run", current="", **shown)
+
+
+def show_overview(run: Run) -> TableView:
+    """The same verdicts and key figures for the dashboard's front page."""
+    stages = _stages(run, "")
+    tone, verdict = _overall(stages, "")
+    page = _environment().get_template("overview.html.j2")
+    return TableView(page.render(tone=tone, verdict=verdict, stages=stages, page_suffix=".ipynb"), verdict)
+
+
+def _overall(stages: Sequence[Mapping[str, Any]], failure: str) -> tuple[str, str]:
+    if failure:
+        return "bad", failure
+    attention = [s["title"] for s in stages if s["status"] == "attention"]
+    skipped = [s["title"] for s in stages if s["status"] == "skipped"]
+    silent = f" No input for {_listed(skipped)}." if skipped else ""
+    if attention:
+        return "attention", f"All stages ran. A person should look at {_listed(attention)}.{silent}"
+    return "good", f"All stages ran and every check passed.{silent}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _stages(run: Run, failure: str) -> list[dict[str, Any]]:
+    made = run.directory / "html"
+    out: list[dict[str, Any]] = []
+    for name in STAGES:
+        record = run.manifest["stages"].get(name, {})
+        status = record.get("status") or ("failed" if failure and record else "waiting")
+        tone, text = _STATUS[status]
+        waiting = "Not run, because an earlier notebook stopped." if failure else "Not run yet."
+        out.append(
+            {
+                "name": name, "title": TITLES[name], "status": status, "tone": tone, "status_text": text,
+                "is_made": (made / f"{name}.html").exists(),
+                "verdict": record.get("verdict") or (failure if status == "failed" else waiting),
+                **{key: record.get(key) for key in ("figures", "downloads", "checks")},
+            }
+        )  # fmt: skip
+    return out
+
+
+def _blocks(cells: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    from nbconvert.filters import markdown2html
+
+    for cell in cells:
+        if "widgets" in cell["metadata"].get("tags", []):
+            continue
+        if cell["cell_type"] == "markdown":
+            html = _ANCHOR_LINK.sub("", markdown2html("".join(cell["source"])))
+            yield {"kind": "markdown", "html": _FIRST_TITLE.sub("", html)}
+        for output in cell.get("outputs", []):
+            yield _block(output)
+
+
+def _block(output: Mapping[str, Any]) -> dict[str, str]:
+    data = output.get("data", {})
+    if output["output_type"] == "error":
+        return {"kind": "error", "text": str(output["evalue"])}
+    if _PLOTLY_MIME in data:
+        figure = json.dumps(data[_PLOTLY_MIME], separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+        return {"kind": "chart", "json": figure, "text": "".join(data.get("text/plain", ""))}
+    if "text/html" in data:
+        return {"kind": "html", "html": "".join(data["text/html"])}
+    return {"kind": "text", "text": "".join(data.get("text/plain", output.get("text", "")))}
+
+
+def _write(run: Run, file_name: str, template: str, **values: Any) -> Path:
+    path = run.directory / "html" / file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values.setdefault("stages", [{"name": s, "title": TITLES[s], "is_made": True} for s in STAGES])
+    page = _environment().get_template(template).render(run=run.manifest, style=_resource("style.css"), **values)
+    partial = path.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    import jinja2
+
+    return jinja2.Environment(loader=jinja2.PackageLoader("atlas_lib.present"), autoescape=True, trim_blocks=True)
+
+
+def _resource(name: str) -> str:
+    return (files("atlas_lib.present") / "templates" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _packed_plotly() -> str:
+    """plotly.js as base64 of gzip (a browser unpacks it): 1.9 MB instead of 4.8 MB a page."""
+    source = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(source, compresslevel=9, mtime=0)).decode("ascii")
