@@ -123,7 +123,7 @@ def plot_timeline(frame: pd.DataFrame, row: str, start: str, end: str, status: s
                 "marker": {"color": colour},
             }
         )
-    layout = {"title": {"text": title}, "barmode": "overlay", "xaxis": {"type": "date"}, "yaxis": {"type": "category", "autorange": "reversed"}, "height": max(260, 130 + 24 * frame[row].nunique())}  # fmt: skip
+    layout = {"title": {"text": title}, "barmode": "overlay", "xaxis": _day_axis(frame, start, end), "yaxis": {"type": "category", "autorange": "reversed"}, "height": max(260, 130 + 24 * frame[row].nunique())}  # fmt: skip
     return Chart(traces, layout, f"{title}: {len(frame)} bars by {status}.")
 
 
@@ -131,7 +131,7 @@ def plot_waterfall(steps: pd.DataFrame, *, title: str, currency: str) -> Chart:
     """How an amount comes about; columns label, amount_minor, is_total."""
     if steps.empty:
         return _nothing(title)
-    measure = ["total" if t else "relative" for t in steps["is_total"]]
+    measure = ["absolute" if i == 0 else "total" if t else "relative" for i, t in enumerate(steps["is_total"])]
     trace = {
         "type": "waterfall", "x": _labels(steps["label"]), "y": _values(steps, "amount_minor", currency), "measure": measure,
         "increasing": {"marker": {"color": theme.ACCENT}}, "decreasing": {"marker": {"color": theme.SERIES[1]}},
@@ -165,6 +165,13 @@ def _axis(column: str, currency: str) -> dict[str, Any]:
 
 def _label_axis(column: pd.Series) -> dict[str, Any]:
     return {"type": "date"} if pd.api.types.is_datetime64_any_dtype(column) else {}
+
+
+def _day_axis(frame: pd.DataFrame, start: str, end: str) -> dict[str, Any]:
+    """Days under each other over two weeks or less, plotly's own choice over longer spans."""
+    span = pd.to_datetime(frame[end]).max() - pd.to_datetime(frame[start]).min()
+    daily = {"dtick": 86_400_000} if span <= pd.Timedelta(days=14) else {}
+    return {"type": "date", "tickformat": "%d %b"} | daily
 
 
 def _nothing(title: str) -> Chart:

@@ -55,7 +55,7 @@ def test_the_same_column_has_one_type_everywhere():
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
-def test_an_empty_table_keeps_its_types_through_parquet(name, tmp_path):
+def test_an_empty_table_keeps_its_types_through_parquet(name):
     item = declared(name)
     again = item.from_arrow(item.to_arrow(item.checked(item.empty())))
     assert again.dtypes.astype(str).to_dict() == item.empty().dtypes.astype(str).to_dict()

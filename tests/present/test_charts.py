@@ -1,0 +1,74 @@
+import json
+
+import pandas as pd
+import pytest
+
+from atlas_lib.present.charts import plot_bars, plot_lines, plot_stacked, plot_timeline, plot_waterfall
+
+MONTHS = pd.DataFrame(
+    {
+        "month": pd.to_datetime(["2026-01-01", "2026-02-01"]),
+        "principal_minor": [10050, 20000],
+        "interest_minor": [100, 50],
+    }
+)
+LEGEND = {"principal_minor": "Principal", "interest_minor": "Interest"}
+
+
+def bundle(chart):
+    return chart._repr_mimebundle_()["application/vnd.plotly.v1+json"]
+
+
+def test_amounts_are_drawn_in_units_of_their_currency():
+    assert bundle(plot_bars(MONTHS, "month", "principal_minor", title="P", currency="EUR"))["data"][0]["y"] == [
+        100.5,
+        200.0,
+    ]
+    assert bundle(plot_bars(MONTHS, "month", "principal_minor", title="P", currency="JPY"))["data"][0]["y"] == [
+        10050.0,
+        20000.0,
+    ]
+
+
+@pytest.mark.parametrize("draw", [plot_stacked, plot_lines])
+def test_series_carry_their_names(draw):
+    figure = bundle(draw(MONTHS, "month", LEGEND, title="Months", currency="EUR"))
+    assert [t["name"] for t in figure["data"]] == ["Principal", "Interest"]
+    assert figure["layout"]["xaxis"]["type"] == "date"
+
+
+def test_a_timeline_bar_lasts_from_start_to_end():
+    frame = pd.DataFrame({"batch": ["B1"], "start": ["2026-10-30"], "end": ["2026-10-31"], "status": ["Completed"]})
+    trace = bundle(plot_timeline(frame, "batch", "start", "end", "status", title="Schedule"))["data"][0]
+    assert (trace["base"], trace["x"]) == (["2026-10-30"], [86_400_000.0])
+
+
+def test_a_waterfall_starts_at_the_first_amount():
+    steps = pd.DataFrame(
+        {
+            "label": ["Receivable", "Margin", "Payable"],
+            "amount_minor": [1000, -300, 700],
+            "is_total": [True, False, True],
+        }
+    )
+    assert bundle(plot_waterfall(steps, title="Payout", currency="EUR"))["data"][0]["measure"] == [
+        "absolute",
+        "relative",
+        "total",
+    ]
+
+
+def test_every_chart_has_a_text_alternative_and_no_upload_button():
+    figure = bundle(plot_stacked(MONTHS, "month", LEGEND, title="Months", currency="EUR"))
+    assert "Principal" in figure["layout"]["meta"]["alt"]
+    assert "sendChartToCloud" in figure["layout"]["modebar"]["remove"]
+
+
+def test_nothing_to_draw_is_said_and_not_an_error():
+    chart = plot_bars(MONTHS.head(0), "month", "principal_minor", title="P", currency="EUR")
+    assert "nothing to draw" in chart.text
+
+
+def test_a_chart_is_small_plain_json():
+    text = json.dumps(bundle(plot_stacked(MONTHS, "month", LEGEND, title="Months", currency="EUR")))
+    assert len(text) < 3000
