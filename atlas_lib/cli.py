@@ -152,3 +152,7 @@ def _progress(quiet: bool) -> Any:
 
 def _exec(module: str, *arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from atlas_lib.core.run import Run, create_run
 from atlas_lib.core.settings import STAGES, StageSettings
 from atlas_lib.present import report
 
-_WARM_IMPORTS = "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, pyarrow.parquet, duckdb, pandera.pandas"
+WARM_IMPORTS = "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, pyarrow.parquet, duckdb, pandera.pandas"
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 
 
@@ -170,7 +170,7 @@ class _Kernels:
         manager.start_kernel(cwd=str(provenance.find_root()), env=self._environment)
         client = manager.client()
         client.start_channels()
-        client.execute(_WARM_IMPORTS, silent=True, store_history=False)
+        client.execute(WARM_IMPORTS, silent=True, store_history=False)
         client.stop_channels()
         manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"
         return manager

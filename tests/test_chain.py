@@ -1,0 +1,217 @@
+"""The whole chain as a user starts it: command in, run directory and reports out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.run import Run
+from atlas_lib.core.settings import STAGES
+from atlas_lib.ledger.store import open_ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+ROOT = Path(__file__).parents[1]
+CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+
+
+def atlas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+    command = [sys.executable, "-m", "atlas_lib.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_dir_of(done: subprocess.CompletedProcess[str]) -> Path:
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def event_counts(run: Run) -> dict[str, int]:
+    events = open_ledger(run.ledger_url, writer="test").events()
+    return {str(k): int(v) for k, v in events["event_type"].value_counts().items()}
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(runs_dir) -> Run:
+    return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir)))
+
+
+@pytest.fixture(scope="module")
+def contracts_only(tmp_path_factory) -> Path:
+    """The user's kind of input: one workbook with contracts and nothing else."""
+    path = tmp_path_factory.mktemp("input") / "Merchant_Data.xlsx"
+    shutil.copy(ROOT / "example_data" / "Merchant_Data.xlsx", path)
+    return path
+
+
+def test_every_stage_has_work_on_the_example_data(run):
+    assert {s: r["status"] for s, r in run.manifest["stages"].items() if r["status"] == "skipped"} == {}
+    assert list(run.manifest["stages"]) == list(STAGES)
+    blocking = [c for r in run.manifest["stages"].values() for c in r["checks"] if c["is_blocking"]]
+    assert blocking
+    assert all(c["passed"] for c in blocking)
+
+
+def test_nothing_is_lost_on_the_way(run):
+    totals = run.read("control_totals")
+    assert (totals["difference_count"] == 0).all()
+    assert (totals["rows_in_count"] == totals[["clean_count", "rejected_count", "duplicate_count"]].sum(axis=1)).all()
+
+
+def test_the_same_run_again_changes_no_byte_and_books_nothing(run, runs_dir):
+    before = {
+        p: p.read_bytes()
+        for p in run.directory.rglob("*")
+        if p.is_file() and p.suffix in {".parquet", ".html", ".xlsx"}
+    }
+    manifest, events = (run.directory / "manifest.json").read_bytes(), event_counts(run)
+    assert run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir)) == run.directory
+    assert (run.directory / "manifest.json").read_bytes() == manifest
+    assert {p: p.read_bytes() for p in before} == before
+    assert event_counts(run) == events
+
+
+def test_the_same_run_elsewhere_gives_the_same_bytes(run, tmp_path):
+    other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path)))
+    assert other.run_id == run.run_id
+    assert {n: t["sha256"] for n, t in other.manifest["tables"].items()} == {
+        n: t["sha256"] for n, t in run.manifest["tables"].items()
+    }
+    exports = sorted(p.relative_to(run.directory) for p in run.directory.rglob("*.xlsx"))
+    assert exports
+    assert [(other.directory / p).read_bytes() == (run.directory / p).read_bytes() for p in exports] == [True] * len(
+        exports
+    )
+
+
+def test_a_broken_run_resumes_at_the_stage_that_broke(run, runs_dir):
+    manifest, events = json.loads((run.directory / "manifest.json").read_text()), event_counts(run)
+    broken = json.loads(json.dumps(manifest))
+    for stage in ("04_batching_settlement", "05_reconciliation"):
+        del broken["stages"][stage]
+        broken["tables"] = {n: t for n, t in broken["tables"].items() if t["stage"] != stage}
+    (run.directory / "manifest.json").write_text(json.dumps(broken))
+    kept = (run.directory / "notebooks" / "02_reserves_credit.ipynb").stat().st_mtime_ns
+    run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir))
+    assert (run.directory / "notebooks" / "02_reserves_credit.ipynb").stat().st_mtime_ns == kept
+    assert event_counts(run) == events
+    again = json.loads((run.directory / "manifest.json").read_text())
+    assert again["stages"].keys() == manifest["stages"].keys()
+    assert {n: t["rows"] for n, t in again["tables"].items()} == {n: t["rows"] for n, t in manifest["tables"].items()}
+
+
+def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("as_of: 2026-10-30\nreserve_percent: 12.5\n")
+    other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir, "--settings", settings)))
+    assert other.run_id != run.run_id
+    events = open_ledger(run.ledger_url, writer="test").events()
+    confirmed = events[events["event_type"] == "SETTLEMENT_CONFIRMED"]
+    assert len(confirmed) > 0
+    assert not confirmed["transaction_id"].duplicated().any()
+    assert len(other.read("batch_lines")) > 0
+
+
+def test_the_store_and_the_tables_verify(run):
+    done = atlas("verify", run.directory)
+    assert done.returncode == 0, done.stderr
+    trial = open_ledger(run.ledger_url, writer="test").trial_balance()
+    assert (
+        trial.groupby("currency")[["debit_minor", "credit_minor"]]
+        .sum()
+        .pipe(lambda s: s["debit_minor"] - s["credit_minor"])
+        == 0
+    ).all()
+
+
+def test_a_workbook_with_contracts_only_still_completes(contracts_only, tmp_path):
+    made = Run(
+        run_dir_of(atlas("run", "--quiet", "--input", contracts_only, "--as-of", "2026-10-30", "--runs-dir", tmp_path))
+    )
+    status = {s: r["status"] for s, r in made.manifest["stages"].items()}
+    assert status["04_batching_settlement"] == status["05_reconciliation"] == "skipped"
+    assert all(r["verdict"] for r in made.manifest["stages"].values())
+    assert len(made.read("payout_summary")) > 0
+
+
+def test_pages_are_small_without_code_and_without_addresses(run):
+    pages = sorted((run.directory / "html").glob("*.html"))
+    assert [p.stem for p in pages] == [*STAGES, "index"]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert page.stat().st_size < 2_000_000
+        assert text.count('id="plotly-gzip"') <= 1
+        assert "import " not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
+        assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=\"https?:", text)
+
+
+def test_every_download_on_the_index_is_there(run):
+    page = (run.directory / "html" / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="(\.\./[^"]+)"', page)
+    assert len(links) > 10
+    assert [link for link in links if not (run.directory / "html" / link).resolve().is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--input", "nowhere.xlsx"], 2, "does not exist"),
+        (["--settings", "nowhere.yaml"], 3, "does not exist"),
+        (["--engine", "ibis"], 3, "engine"),
+        (["--as-of", "tomorrow"], 3, "as_of"),
+    ],
+)
+def test_a_wrong_call_has_its_exit_code_and_one_clear_line(arguments, code, message, tmp_path):
+    done = atlas("run", "--quiet", "--runs-dir", tmp_path, *arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreadable_input_stops_with_exit_code_two_and_a_page_that_says_so(tmp_path):
+    (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 cut off")
+    done = atlas(
+        "run", "--quiet", "--input", tmp_path / "broken.xlsx", "--as-of", "2026-10-30", "--runs-dir", tmp_path / "runs"
+    )
+    assert done.returncode == 2
+    assert "broken.xlsx" in done.stderr
+    (index,) = (tmp_path / "runs").glob("*/html/index.html")
+    assert "broken.xlsx" in index.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
+def test_pages_open_from_a_file_draw_their_charts_and_ask_nothing_of_the_network(run):
+    from playwright.sync_api import sync_playwright
+
+    requests, complaints, charts = [], [], {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.on("request", lambda r: requests.append(r.url))
+        page.on("console", lambda m: complaints.append(m.text) if m.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda e: complaints.append(str(e)))
+        for stage in STAGES:
+            page.goto((run.directory / "html" / f"{stage}.html").as_uri())
+            page.wait_for_selector("html[data-charts=drawn]", timeout=60_000)
+            charts[stage] = page.locator(".chart .main-svg").count()
+        browser.close()
+    assert [u for u in requests if not u.startswith(("file:", "data:", "blob:"))] == []
+    assert complaints == []
+    assert all(charts.values())
+
+
+def test_tables_are_what_the_manifest_counts(run):
+    for name, item in run.manifest["tables"].items():
+        assert len(pd.read_parquet(run.path(name))) == item["rows"]
