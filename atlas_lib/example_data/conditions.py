@@ -1,0 +1,112 @@
+"""What surrounds the payments: rates, cash at hand, limits, policies and outside fraud scores."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core.money import to_units
+from atlas_lib.example_data.names import numbered
+from atlas_lib.example_data.parties import CURRENCIES, Parties
+
+SCARCE = "JPY"
+_RATES = {"USD": (1.1420, 4), "GBP": (0.8630, 5), "JPY": (171.80, 2), "CHF": (0.9380, 4)}
+
+
+def draw_fx_rates(as_of: date, rng: np.random.Generator) -> pd.DataFrame:
+    """Units per EUR on every weekday of the last 100 days: an invented, smooth random walk."""
+    days = np.datetime64(as_of, "D") - np.arange(100)[::-1]
+    days = days[np.is_busday(days)]
+    frames = []
+    for currency, (start, digits) in _RATES.items():
+        steps = np.convolve(rng.normal(0, 0.003, len(days) + 4), np.ones(5) / 5, mode="valid")
+        rate = np.round(start * np.exp(np.cumsum(steps)), digits)
+        frames.append(pd.DataFrame({"date": days, "currency": currency, "rate": rate}))
+    return pd.concat(frames).sort_values(["date", "currency"], kind="stable").reset_index(drop=True)
+
+
+def set_liquidity(payments: pd.DataFrame) -> pd.DataFrame:
+    """Cash per currency: ample, but in JPY only a tenth of what goes out."""
+    going = payments[payments["status"].isin(["APPROVED", "REFUNDED"])]
+    total = going.groupby("source_currency")["amount_minor"].sum().reindex(list(CURRENCIES)).fillna(0)
+    units = to_units(total.to_numpy(), pd.Series(CURRENCIES))
+    scarce = np.array([c == SCARCE for c in CURRENCIES])
+    opening = np.ceil(units * np.where(scarce, 0.10, 1.25) / 1000) * 1000
+    return pd.DataFrame(
+        {
+            "currency": CURRENCIES,
+            "opening_balance": opening,
+            "minimum_balance": np.where(scarce, 0, np.ceil(opening * 0.05 / 1000) * 1000),
+        }
+    )
+
+
+def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
+    """Limits in EUR above what each counterparty moves; the third one's is tight, the fourth has none."""
+    moved = np.bincount(payments["counterparty"], minlength=len(counterparties)) * 120.0
+    limit = pd.Series(np.ceil(moved * 2 / 10_000) * 10_000)
+    limit[2] = np.ceil(moved[2] * 0.4 / 1000) * 1000
+    limit[3] = np.nan
+    return counterparties.assign(limit=limit)[
+        ["counterparty_id", "name", "limit", "currency", "available", "alternate_counterparty_id"]
+    ]
+
+
+def list_policies(blacklisted_user: str) -> pd.DataFrame:
+    rows = [
+        ("POL-01", "KYC", "Merchants need a complete identification", "required_status=COMPLETE", True),
+        (
+            "POL-02",
+            "AML",
+            "Purchases of one user just under the reporting threshold",
+            "threshold=10000; currency=EUR; window_days=7; min_count=3; margin_rate=0.1",
+            True,
+        ),
+        (
+            "POL-03",
+            "REGIONAL_LIMIT",
+            "Single payment of merchants in Austria",
+            "country=AT; limit=4000; currency=EUR",
+            True,
+        ),
+        ("POL-04", "BLACKLIST", "User reported for card fraud", f"user_id={blacklisted_user}", True),
+        (
+            "POL-05",
+            "BLACKLIST",
+            "Sanctioned shipping company",
+            "name=Orlow Maritime; alias=Orlov Maritime Trading; alias=Orlow Shipping",
+            True,
+        ),
+        ("POL-06", "BLACKLIST", "Account of a closed investigation", "account=ACC-310110", False),
+    ]
+    return pd.DataFrame(rows, columns=["policy_id", "policy_type", "rule_description", "parameters", "active"])
+
+
+def choose_blacklisted_user(payments: pd.DataFrame, parties: Parties) -> str:
+    """A user with a few ordinary purchases and no other case: the one nearest to six."""
+    clean = payments["user"][(payments["user"] >= 0) & (payments["case"] == "")]
+    count = np.bincount(clean, minlength=len(parties.user_ids))
+    count[payments["user"][payments["case"] != ""].clip(lower=0)] = 0
+    return str(parties.user_ids[int(np.argmin(np.abs(count - 6)))])
+
+
+def draw_fraud_signals(payments: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Outside scores: low ones for a fifth of the sales, high ones for about two thirds of each fraud burst."""
+    case = payments["case"].to_numpy(dtype=object).astype("str")
+    burst = np.char.startswith(case, "fraud_burst")
+    sale = (payments["type"] == "SALE").to_numpy()
+    draw = rng.random(len(payments))
+    rows = np.flatnonzero((burst & (draw < 0.65)) | (sale & ~burst & (draw < 0.2)))
+    score = np.where(burst[rows], rng.uniform(0.86, 0.99, len(rows)), rng.beta(1.3, 12, len(rows)))
+    inferred = payments["created_at"].iloc[rows] + pd.to_timedelta(rng.integers(2, 40, len(rows)), unit="s")
+    return pd.DataFrame(
+        {
+            "fraud_signal_id": numbered("FS", np.arange(1, len(rows) + 1), 6),
+            "transaction_id": payments["transaction_id"].to_numpy(dtype=object)[rows],
+            "fraud_score": np.round(score, 4),
+            "model_version": np.where(rows < len(payments) // 2, "kestrel-1.3", "kestrel-1.4"),
+            "inferred_at": inferred.dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy(),
+        }
+    )
