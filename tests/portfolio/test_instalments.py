@@ -1,0 +1,256 @@
+"""Instalments against published values, a plain Decimal calculation and numpy-financial."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
+
+import numpy as np
+import numpy_financial as npf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlas_lib.core.errors import AtlasError
+from atlas_lib.portfolio import instalments
+from atlas_lib.portfolio.instalments import (
+    YearFractions,
+    level_instalment,
+    plan_instalments,
+    round_ratio,
+    unrounded_interest,
+)
+
+TYPES = ["linear", "annuity", "interest_only", "bullet", "balloon"]
+ROUNDINGS = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP}
+CENT = Decimal(1)
+
+
+def paid(plan):
+    return (plan.principal_minor + plan.interest_minor).tolist()
+
+
+def annuity_of_100(annual_rate, fractions=instalments.MONTHLY):
+    """100.00 over six periods, the loan that Apache Fineract's tests use."""
+    return plan_instalments([10_000], [6], annual_rate, "annuity", fractions=fractions)
+
+
+def test_level_payment_is_that_of_numpy_financial():
+    # numpy-financial, tests/test_financial.py, TestPmt: pmt(0.08 / 12, 60, 15000), and 250 at rate 0.
+    assert level_instalment(15_000, 60, 0.08 / 12) == pytest.approx(304.145914, abs=5e-7)
+    assert level_instalment(15_000, 60, 0.0) == 250
+
+
+@pytest.mark.parametrize(("rate", "level"), [(0.0, 0.277777778), (0.06, 0.599550525), (0.12, 1.028612597)])
+def test_level_payment_is_that_of_quantlib(rate, level):
+    # QuantLib, test-suite/amortizingbond.cpp: principal 100 over 360 months.
+    assert level_instalment(100, 360, rate / 12) == pytest.approx(level, abs=5e-10)
+
+
+def test_annuity_to_the_cent_as_fineract_plans_it():
+    # Apache Fineract, ProgressiveEMICalculatorTest: 100.00 at 9.4822 %, 30/360.
+    plan = annuity_of_100(0.094822)
+    assert paid(plan) == [1713] * 6
+    assert plan.interest_minor.tolist() == [79, 66, 53, 40, 27, 13]
+
+
+def test_annuity_counts_actual_days_over_365():
+    # Apache Fineract: 100.00 at 15.678 %, actual/365, from 1 January 2024.
+    plan = annuity_of_100(0.15678, YearFractions(np.array([31, 29, 31, 30, 31, 30]), 365))
+    assert paid(plan) == [1743] * 5 + [1747]
+
+
+def test_last_instalment_takes_the_residue():
+    # Apache Fineract, Loan.feature: 100.00 at 7 %, total interest 2.05.
+    plan = annuity_of_100(0.07)
+    assert paid(plan) == [1701] * 5 + [1700]
+    assert plan.interest_minor.sum() == 205
+
+
+def test_irregular_first_period():
+    # Apache Fineract: 192.22 at 9.99 %, paid out on 15 January, so 17 of 31 days in the first month.
+    length = YearFractions(np.array([17, 31, 31, 31, 31, 31]), 12 * 31)
+    plan = plan_instalments([19_222], [6], 0.0999, "annuity", fractions=length)
+    assert paid(plan) == [3285] * 5 + [3287]
+    assert plan.interest_minor[0] == 88
+
+
+@pytest.mark.parametrize(("days", "year", "expected"), [(7, 364, [1677] * 5 + [1678]), (15, 360, [1690] * 5 + [1689])])
+def test_weekly_and_fortnightly_periods(days, year, expected):
+    # Apache Fineract: 100.00 at 9.4822 % in six periods of 7 / 364 and of 15 / 360.
+    assert paid(annuity_of_100(0.094822, YearFractions(days, year))) == expected
+
+
+@pytest.mark.parametrize("kind", ["linear", "annuity"])
+def test_rate_zero_splits_the_principal(kind):
+    # Apache Fineract: 1,000.00 in four instalments without interest.
+    assert paid(plan_instalments([100_000], [4], 0.0, kind)) == [25_000] * 4
+
+
+def test_linear_interest_is_taken_on_the_opening_balance():
+    # 7 % over 60 linear periods on 286,357.00: P r (n + 1) / 2. On the closing balance it would be 49,277.27.
+    assert round(unrounded_interest(28_635_700, 60, 0.07)) == 5_094_768
+    plan = plan_instalments([28_635_700], [60], 0.07, "linear")
+    assert abs(int(plan.interest_minor.sum()) - 5_094_768) <= 30
+    closing = plan.outstanding_minor.sum() * 0.07 / 12
+    assert round(closing) == pytest.approx(4_927_727, abs=30)
+
+
+def test_interest_at_exactly_half_a_cent_is_rounded_as_decimal_rounds_it():
+    # 18.00 at 7 %: 10.5 cents. The float 0.07 / 12 lies above 7 / 1,200, so a float product would give 11.
+    assert plan_instalments([1_800], [1], 0.07).interest_minor.tolist() == [10]
+    assert plan_instalments([1_800], [1], 0.07, rounding="half_up").interest_minor.tolist() == [11]
+
+
+def test_amounts_beyond_64_bit_products_stay_exact():
+    plan = plan_instalments([10**17], [4], 0.0701, "annuity")
+    assert plan.principal_minor.sum() == 10**17
+    assert plan.interest_minor[0] == round(10**17 * 701 / 120_000)
+
+
+def test_a_small_debt_is_never_overpaid():
+    plan = plan_instalments([31], [60], 0.07, "linear")
+    assert plan.principal_minor.tolist() == [1] * 31 + [0] * 29
+
+
+def test_interest_only_and_bullet_repay_at_the_end():
+    assert paid(plan_instalments([10_000], [3], 0.12, "interest_only")) == [100, 100, 10_100]
+    assert paid(plan_instalments([10_000], [3], 0.12, "bullet")) == [0, 0, 10_300]
+
+
+def test_balloon_leaves_its_share_to_the_last_instalment():
+    plan = plan_instalments([10_000], [5], 0.07, "balloon", balloon_rate=0.3)
+    assert paid(plan) == [1442] * 4 + [4442]
+
+
+def test_balloon_of_nothing_is_an_annuity():
+    loans = ([123_456, 99_999], [36, 7], 0.0725)
+    np.testing.assert_array_equal(
+        plan_instalments(*loans, "balloon").interest_minor, plan_instalments(*loans, "annuity").interest_minor
+    )
+
+
+def test_no_loans_give_no_instalments():
+    assert plan_instalments([], [], 0.07, "annuity").principal_minor.tolist() == []
+
+
+@pytest.mark.parametrize(("principal", "term", "rate"), [(-1, 12, 0.07), (100, 0, 0.07), (100, 12, -0.01)])
+def test_a_loan_that_cannot_be_planned_is_refused(principal, term, rate):
+    with pytest.raises(AtlasError, match="cannot be planned"):
+        plan_instalments([principal], [term], rate)
+
+
+loans = st.lists(
+    st.tuples(st.integers(0, 20_000_000), st.integers(1, 90), st.integers(0, 300_000)), min_size=1, max_size=12
+)
+
+
+@given(loans, st.sampled_from(TYPES), st.sampled_from(sorted(ROUNDINGS)))
+def test_every_type_repays_exactly_the_face_value(book, kind, rounding):
+    principal, term, millionths = (list(column) for column in zip(*book, strict=True))
+    rates = np.array(millionths) / 1e6
+    plan = plan_instalments(principal, term, rates, kind, balloon_rate=0.25, rounding=rounding)
+    last = np.cumsum(term) - 1
+    assert np.add.reduceat(plan.principal_minor, last + 1 - term).tolist() == principal
+    assert (plan.outstanding_minor >= 0).all()
+    assert (plan.interest_minor >= 0).all()
+    assert plan.outstanding_minor[last].tolist() == [0] * len(book)
+
+
+@given(loans, st.sampled_from(TYPES), st.sampled_from(sorted(ROUNDINGS)))
+def test_vectorised_equals_a_plain_decimal_calculation(book, kind, rounding):
+    principal, term, millionths = (list(column) for column in zip(*book, strict=True))
+    plan = plan_instalments(principal, term, np.array(millionths) / 1e6, kind, balloon_rate=0.25, rounding=rounding)
+    expected = [line for p, n, m in book for line in plain_plan(p, n, Decimal(m) / 1_000_000, kind, rounding)]
+    assert list(zip(plan.principal_minor.tolist(), plan.interest_minor.tolist(), strict=True)) == expected
+
+
+@given(loans, st.sampled_from(TYPES))
+def test_a_block_boundary_changes_nothing(book, kind):
+    principal, term, millionths = (list(column) for column in zip(*book, strict=True))
+    rates = np.array(millionths) / 1e6
+    whole = plan_instalments(principal, term, rates, kind, balloon_rate=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instalments, "_BLOCK_CELLS", 50)
+        blocks = plan_instalments(principal, term, rates, kind, balloon_rate=0.1)
+    np.testing.assert_array_equal(whole.interest_minor, blocks.interest_minor)
+    np.testing.assert_array_equal(whole.principal_minor, blocks.principal_minor)
+
+
+@given(st.integers(1_000, 100_000_000), st.integers(1, 480), st.integers(1, 300_000))
+def test_unrounded_annuity_equals_numpy_financial(principal, term, millionths):
+    rate = millionths / 1e6
+    expected = -npf.pmt(rate / 12, term, principal)
+    assert level_instalment(principal, term, rate / 12) == pytest.approx(expected, rel=1e-9)
+    total = float(unrounded_interest(principal, term, rate, "annuity"))
+    assert total == pytest.approx(expected * term - principal, rel=1e-6, abs=1e-6 * principal)
+
+
+@given(st.integers(0, 10**12), st.integers(1, 120), st.integers(0, 300_000), st.sampled_from(["linear", "bullet"]))
+def test_rounded_interest_stays_near_the_unrounded_total(principal, term, millionths, kind):
+    rate = millionths / 1e6
+    total = int(plan_instalments([principal], [term], rate, kind).interest_minor.sum())
+    allowed = term / 2 + term * term * rate / 48 + 1
+    assert abs(total - unrounded_interest(principal, term, rate, kind)) <= allowed
+
+
+ratios = (st.integers(0, 10**5), st.integers(1, 10**6))
+
+
+@given(st.integers(0, 10**12), *ratios, st.sampled_from(sorted(ROUNDINGS)))
+def test_round_ratio_equals_decimal(value, numerator, denominator, rounding):
+    assert round_ratio(np.array([value]), numerator, denominator, rounding).tolist() == [
+        decimal_ratio(value, numerator, denominator, rounding)
+    ]
+
+
+@given(st.integers(-(10**12), 0), *ratios)
+def test_a_negative_difference_is_rounded_half_to_even(value, numerator, denominator):
+    expected = decimal_ratio(value, numerator, denominator, "half_even")
+    assert round_ratio(np.array([value]), numerator, denominator).tolist() == [expected]
+
+
+def decimal_ratio(value, numerator, denominator, rounding):
+    with localcontext(prec=60):
+        return int((Decimal(value) * numerator / denominator).quantize(CENT, ROUNDINGS[rounding]))
+
+
+def plain_plan(principal, term, rate, kind, rounding):
+    """One loan, one period after the other, as a clerk would: [(principal, interest), ...]."""
+    with localcontext(prec=120):
+        monthly, balloon = rate / 12, Decimal(0)
+        if kind == "linear":
+            level = None
+        elif kind in ("interest_only", "bullet"):
+            return plain_repaid_at_end(principal, term, monthly, kind, rounding)
+        else:
+            balloon = (Decimal(principal) / 4).quantize(CENT, ROUNDINGS[rounding]) if kind == "balloon" else balloon
+            growth, factor = Decimal(1), Decimal(0)
+            for _ in range(term):
+                growth, factor = growth * (1 + monthly), 1 + factor * (1 + monthly)
+            level = ((principal * growth - balloon) / factor).quantize(CENT, ROUNDINGS[rounding])
+        lines = plain_walk(principal, term, monthly, level, rounding)
+        off = 0 if level is None else sum(lines[-1]) - balloon - level
+        if abs(off) > term // 2:
+            moved = level + (off / term).quantize(CENT, ROUND_HALF_EVEN)
+            other = plain_walk(principal, term, monthly, moved, rounding)
+            lines = other if abs(sum(other[-1]) - balloon - moved) < abs(off) else lines
+        return [(int(p), int(i)) for p, i in lines]
+
+
+def plain_walk(principal, term, monthly, level, rounding):
+    share, balance, lines = (Decimal(principal) / term).quantize(CENT, ROUNDINGS[rounding]), Decimal(principal), []
+    for period in range(1, term + 1):
+        interest = (balance * monthly).quantize(CENT, ROUNDINGS[rounding])
+        repaid = min(share if level is None else max(level - interest, Decimal(0)), balance)
+        repaid = balance if period == term else repaid
+        balance -= repaid
+        lines.append((repaid, interest))
+    return lines
+
+
+def plain_repaid_at_end(principal, term, monthly, kind, rounding):
+    each = int((principal * monthly).quantize(CENT, ROUNDINGS[rounding]))
+    whole = int((principal * monthly * term).quantize(CENT, ROUNDINGS[rounding]))
+    if kind == "bullet":
+        return [(0, 0)] * (term - 1) + [(principal, whole)]
+    return [(0, each)] * (term - 1) + [(principal, each)]
