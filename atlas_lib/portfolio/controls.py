@@ -1,0 +1,204 @@
+"""The proof that the portfolio adds up to its contracts, the checks of the stage and its verdict."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+import pandas as pd
+
+from atlas_lib.core.money import format_minor
+from atlas_lib.core.run import StageSummary
+from atlas_lib.core.settings import PortfolioSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.portfolio.instalments import unrounded_interest
+
+_BLOCKING_STEPS = range(1, 9)
+
+
+def check_contracts(contracts: pd.DataFrame) -> pd.DataFrame:
+    """What must hold before anything is computed; columns check, passed, is_blocking, detail."""
+    premiums = contracts["premium_minor"] * contracts["term_months"]
+    rows = [
+        _check("Contract ids are unique", contracts["contract_id"], contracts["contract_id"].duplicated()),
+        _check("Terms are one month or longer", contracts["contract_id"], contracts["term_months"] < 1),
+        _check("No receivable, price or payment is negative", contracts["contract_id"], _negative(contracts)),
+        _check(
+            "Premium x term = receivable",
+            contracts["contract_id"],
+            premiums != contracts["receivable_minor"],
+            is_blocking=False,
+        ),
+    ]
+    return pd.DataFrame(rows, columns=["check", "passed", "is_blocking", "detail"])
+
+
+def check_portfolio(contracts: pd.DataFrame, portfolio_controls: pd.DataFrame) -> pd.DataFrame:
+    """The checks of the contracts, then one row per control over all currencies; only rounding does not block."""
+    if portfolio_controls.empty:
+        return check_contracts(contracts)
+    rows = [
+        {
+            "check": name,
+            "passed": bool(part["passed"].all()),
+            "is_blocking": part["step"].iloc[0] in _BLOCKING_STEPS,
+            "detail": "; ".join(
+                f"difference {format_minor(minor, code)} {code}"
+                for minor, code in zip(part["difference_minor"], part["currency"], strict=True)
+            ),
+        }
+        for name, part in portfolio_controls.groupby("control", sort=False)
+    ]
+    return pd.concat([check_contracts(contracts), pd.DataFrame(rows)], ignore_index=True)
+
+
+def main_currency(contracts: pd.DataFrame) -> str:
+    """The currency with the most contracts, which charts show; empty when there are none."""
+    if contracts.empty:
+        return ""
+    counts = contracts["currency"].value_counts()
+    return str(min(counts[counts == counts.max()].index))
+
+
+def summarise_stage(
+    contracts: pd.DataFrame,
+    book_monthly: pd.DataFrame,
+    contract_balances: pd.DataFrame,
+    yields: pd.DataFrame,
+    portfolio_controls: pd.DataFrame,
+    settings: PortfolioSettings,
+) -> StageSummary:
+    """Verdict, status and key figures of the stage, each amount per currency."""
+    if contracts.empty:
+        nothing = "No contracts in this input, so there is no schedule and no yield to show."
+        return StageSummary(nothing, "skipped", pd.DataFrame({"label": [], "value": []}))
+    book = yields[yields["level"] == "book"]
+    outstanding = _amounts(contract_balances, "outstanding_minor")
+    interest = _amounts(book_monthly, "interest_minor")
+    effective = _rates(book, "effective_rate")
+    missed = int((~portfolio_controls["passed"]).sum())
+    flagged = int((yields["status"] != "ok").sum())
+    figures = {
+        "Contracts": f"{len(contracts):,} of {contracts['merchant_id'].nunique():,} merchants",
+        "Face value bought": _amounts(contracts, "receivable_minor"),
+        f"Outstanding on {settings.as_of:%Y-%m-%d}": outstanding,
+        f"Interest at {settings.annual_rate * 100:g} %, {settings.schedule_type.replace('_', ' ')}": interest,
+        "Yield, nominal": _rates(book, "nominal_rate"),
+        "Yield, effective": effective,
+    }
+    proof = (
+        "principal ties out to the cent"
+        if not missed
+        else f"{missed} of {len(portfolio_controls)} controls do not tie out"
+    )
+    doubt = f"; {flagged} yields need a look" if flagged else ""
+    last = contract_balances["final_due_date"].max()
+    verdict = (
+        f"{outstanding} outstanding, repaid by {last:%Y-%m-%d}, yields {effective} effective a year; {proof}{doubt}."
+    )
+    status: Literal["attention", "passed"] = "attention" if missed or flagged else "passed"
+    return StageSummary(verdict, status, pd.DataFrame(figures.items(), columns=["label", "value"]))
+
+
+def control_portfolio(
+    contracts: pd.DataFrame,
+    schedule: pd.DataFrame,
+    portfolio_monthly: pd.DataFrame,
+    book_monthly: pd.DataFrame,
+    contract_balances: pd.DataFrame,
+    maturity_ladder: pd.DataFrame,
+    settings: PortfolioSettings,
+) -> dict[str, pd.DataFrame]:
+    """Each figure reached in two ways, per currency, with the difference in minor units.
+
+    Principal must agree to the cent. Interest is rounded line by line, so it may differ from the unrounded
+    formula: by half a minor unit a line from the same balances rounded once, and by one a line from the book
+    taken as one loan per term (rounded principal moves the balances too).
+
+    Returns: portfolio_controls (key currency, step), minor units.
+    """
+    if contracts.empty:
+        return {"portfolio_controls": declared("portfolio_controls").empty()}
+    parts = [
+        _controls_of(
+            str(currency),
+            settings,
+            *(
+                frame[frame["currency"] == currency]
+                for frame in (contracts, schedule, portfolio_monthly, book_monthly, contract_balances, maturity_ladder)
+            ),
+        )
+        for currency in sorted(contracts["currency"].unique())
+    ]
+    controls = pd.concat(parts, ignore_index=True)
+    difference = controls["found_minor"] - controls["expected_minor"]
+    controls = controls.assign(difference_minor=difference, passed=difference.abs() <= controls["tolerance_minor"])
+    return {"portfolio_controls": declared("portfolio_controls").shaped(controls)}
+
+
+def _controls_of(
+    currency: str,
+    settings: PortfolioSettings,
+    contracts: pd.DataFrame,
+    schedule: pd.DataFrame,
+    monthly: pd.DataFrame,
+    book: pd.DataFrame,
+    balances: pd.DataFrame,
+    ladder: pd.DataFrame,
+) -> pd.DataFrame:
+    face, lines = int(contracts["receivable_minor"].sum()), len(schedule)
+    principal, interest = int(schedule["principal_minor"].sum()), int(schedule["interest_minor"].sum())
+    last = schedule.groupby("contract_id", sort=False)["outstanding_minor"].last()
+    outstanding = int(balances["outstanding_minor"].sum())
+    received, overpaid = int(balances["received_minor"].sum()), int(balances["overpaid_minor"].sum())
+    rows = [
+        ("Face value bought = principal scheduled", face, principal, 0),
+        ("Principal of the contracts = principal of the months, by merchant", principal, int(monthly["principal_minor"].sum()), 0),
+        ("Principal by merchant = principal of the book", int(monthly["principal_minor"].sum()), int(book["principal_minor"].sum()), 0),
+        ("Interest of the contracts = interest of the book", interest, int(book["interest_minor"].sum()), 0),
+        ("Outstanding after each contract's last instalment = 0", 0, int(last.abs().sum()), 0),
+        ("Outstanding after the book's last month = 0", 0, int(book["outstanding_minor"].iloc[-1]), 0),
+        ("Face value - received + overpaid = outstanding today", face - received + overpaid, outstanding, 0),
+        ("Outstanding today = maturity ladder", outstanding, int(ladder["principal_minor"].sum()), 0),
+        ("Interest: same balances, rounded once", _interest_rounded_once(schedule, settings), interest, (lines + 1) // 2),
+        ("Interest: book as one loan per term, unrounded", _interest_as_one_loan(contracts, settings), interest, lines),
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["control", "expected_minor", "found_minor", "tolerance_minor"])
+    return frame.assign(currency=currency, step=range(1, len(rows) + 1))
+
+
+def _interest_rounded_once(schedule: pd.DataFrame, settings: PortfolioSettings) -> int:
+    return round(int(schedule["opening_minor"].sum()) * Fraction(Decimal(str(settings.annual_rate))) / 12)
+
+
+def _interest_as_one_loan(contracts: pd.DataFrame, settings: PortfolioSettings) -> int:
+    by_term = contracts.groupby("term_months")["receivable_minor"].sum()
+    parts = [
+        unrounded_interest(p, n, settings.annual_rate, settings.schedule_type, settings.balloon_rate)
+        for n, p in zip(by_term.index.tolist(), by_term.tolist(), strict=True)
+    ]
+    return round(sum(parts, Fraction(0)))
+
+
+def _check(name: str, ids: pd.Series, fails: pd.Series, *, is_blocking: bool = True) -> dict[str, object]:
+    found = sorted(set(ids[fails].astype(str)))
+    named = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    detail = f"{len(found):,} contracts: {named}" if found else f"{len(ids):,} contracts"
+    return {"check": name, "passed": not found, "is_blocking": is_blocking, "detail": detail}
+
+
+def _negative(contracts: pd.DataFrame) -> pd.Series:
+    amounts = ["receivable_minor", "purchase_price_minor", "premium_minor", "customer_payment_minor"]
+    return (contracts[amounts] < 0).any(axis=1)
+
+
+def _amounts(frame: pd.DataFrame, column: str) -> str:
+    sums = frame.groupby("currency", sort=True)[column].sum()
+    return "; ".join(f"{format_minor(int(v), str(k))} {k}" for k, v in sums.items())
+
+
+def _rates(book: pd.DataFrame, column: str) -> str:
+    shown = ["none" if pd.isna(v) else f"{v:.2%}".replace("%", " %") for v in book[column]]
+    codes = [f" in {c}" if len(book) > 1 else "" for c in book["currency"]]
+    return "; ".join(f"{rate}{code}" for rate, code in zip(shown, codes, strict=True))
