@@ -1,0 +1,140 @@
+"""Which submitted transactions are new: decided for a whole file at once.
+
+A transaction id is taken for ever, an idempotency key for its time to live. The first row that holds
+either is the *first holder*; a later row is one of
+
+- again: the same submission read once more (same id, origin and fingerprint): accepted, booked once,
+- duplicate: the same body from elsewhere, or a second time in the same file,
+- conflict: the same id or key with another body.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.events import microseconds, nullable_text
+
+SUBMISSION_COLUMNS = ("transaction_id", "idempotency_key", "fingerprint", "origin")
+OUTCOME_COLUMNS = (
+    "transaction_id", "is_new", "outcome", "first_transaction_id", "first_origin", "first_fingerprint",
+)  # fmt: skip
+_HELD = ["transaction_id", "idempotency_key", "fingerprint", "origin", "submitted_us"]
+_HOUR_US = 3_600_000_000
+
+
+def shape_submissions(frame: pd.DataFrame) -> pd.DataFrame:
+    """The submitted rows with texts as objects, an absent key replaced by the transaction id, time in `ts_us`."""
+    needed = (*SUBMISSION_COLUMNS, "amount_minor", "currency", "timestamp")
+    missing = [c for c in needed if c not in frame.columns]
+    if missing:
+        raise LedgerError("Submissions lack columns", expected=", ".join(needed), found="without " + ", ".join(missing))
+    texts = pd.DataFrame({c: nullable_text(frame[c]) for c in (*SUBMISSION_COLUMNS, "currency")}, dtype=object)
+    key = texts["idempotency_key"].where(texts["idempotency_key"].notna(), texts["transaction_id"])
+    amounts = frame["amount_minor"].to_numpy("int64")
+    return texts.assign(idempotency_key=key, amount_minor=amounts, ts_us=microseconds(frame["timestamp"]))
+
+
+def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
+    """OUTCOME_COLUMNS for every row, in order, and `holder`: the row that holds (negative: held before).
+
+    `rows` as shaped above; `held`: what the store holds already under these ids and keys, oldest first
+    (transaction_id, idempotency_key, fingerprint, origin, submitted_us).
+    """
+    known = pd.concat([held[_HELD], rows.rename(columns={"ts_us": "submitted_us"})[_HELD]], ignore_index=True)
+    before = len(held)
+    holder = _find_holders(known, before, ttl_hours)[before:]
+    first = known.iloc[holder].reset_index(drop=True)
+    is_new = holder == np.arange(before, len(known))
+    outcome = _outcomes(rows, first, is_new, was_held=holder < before)
+    decided = {
+        "transaction_id": rows["transaction_id"],
+        "is_new": is_new,
+        "outcome": outcome,
+        "first_transaction_id": first["transaction_id"],
+        "first_origin": first["origin"],
+        "first_fingerprint": first["fingerprint"],
+    }
+    return pd.DataFrame(decided, columns=pd.Index(OUTCOME_COLUMNS))
+
+
+def _outcomes(rows: pd.DataFrame, first: pd.DataFrame, is_new: np.ndarray, was_held: np.ndarray) -> np.ndarray:
+    same_body = (rows["fingerprint"] == first["fingerprint"]).to_numpy()
+    same_id = (rows["transaction_id"] == first["transaction_id"]).to_numpy()
+    same_origin = (rows["origin"] == first["origin"]).to_numpy()
+    could_be_again = was_held & same_body & same_id & same_origin
+    repeated = rows["transaction_id"].where(could_be_again).duplicated().to_numpy()
+    choices = [is_new, could_be_again & ~repeated, same_body]
+    return np.select(choices, ["new", "again", "duplicate"], default="conflict").astype(object)
+
+
+def _find_holders(known: pd.DataFrame, before: int, ttl_hours: int | None) -> np.ndarray:
+    """Row number of each row's first holder; a holder points to itself. The first `before` rows hold already.
+
+    In each pass the undecided rows that come first under both their id and their key become holders, and the rows
+    that share an id or a living key with a holder follow it. Most files need one or two passes.
+    """
+    number = np.arange(len(known))
+    holder = np.where(number < before, number, -1)
+    identity = pd.factorize(known["transaction_id"])[0]
+    key = pd.factorize(known["idempotency_key"])[0]
+    time = known["submitted_us"].to_numpy("int64", na_value=0)
+    reach = np.iinfo("int64").max if ttl_hours is None else ttl_hours * _HOUR_US
+    newest = number[:before]
+    while True:
+        _follow(holder, newest, identity, key, time, reach)
+        open_rows = number[holder < 0]
+        if not len(open_rows):
+            return holder
+        is_first = ~pd.Series(identity[open_rows]).duplicated() & ~pd.Series(key[open_rows]).duplicated()
+        newest = open_rows[is_first.to_numpy()]
+        holder[newest] = newest
+
+
+def _follow(
+    holder: np.ndarray, newest: np.ndarray, identity: np.ndarray, key: np.ndarray, time: np.ndarray, reach: int
+) -> None:
+    """Give every undecided row its holder among the newest ones: by living key first, then by id."""
+    open_rows = np.flatnonzero(holder < 0)
+    held_keys = pd.DataFrame({"code": key[newest], "holder": newest})
+    pairs = pd.DataFrame({"code": key[open_rows], "row": open_rows}).merge(
+        held_keys, on="code", validate="many_to_many"
+    )
+    age = np.abs(time[pairs["row"]] - time[pairs["holder"]])
+    living = pairs[(key[pairs["row"]] >= 0) & (age < reach)].drop_duplicates("row")
+    holder[living["row"]] = living["holder"]
+    open_rows = np.flatnonzero(holder < 0)
+    held_ids = pd.Series(newest, index=identity[newest])
+    found = pd.Series(identity[open_rows]).map(held_ids)
+    holder[open_rows[found.notna()]] = found.dropna().astype("int64")
+
+
+def intake_events(rows: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
+    """TRANSACTION_SUBMITTED for the new rows, TRANSACTION_DEDUPED for duplicates and conflicts, under the first holder.
+
+    A submission read again is no event: nothing happened.
+    """
+    outcome = decided["outcome"].tolist()
+    columns = [rows[c].tolist() for c in SUBMISSION_COLUMNS]
+    details = [_details(*row) for row in zip(outcome, *columns, strict=True)]
+    is_new = decided["is_new"].to_numpy()
+    events = pd.DataFrame(
+        {
+            "transaction_id": decided["first_transaction_id"],
+            "event_type": np.where(is_new, "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED").astype(object),
+            "amount_minor": rows["amount_minor"],
+            "currency": rows["currency"],
+            "timestamp": pd.to_datetime(rows["ts_us"], unit="us", utc=True),
+            "details": pd.Series(details, dtype=object),
+        }
+    )
+    return events[(decided["outcome"] != "again").to_numpy()].reset_index(drop=True)
+
+
+def _details(outcome: str, transaction_id: str, key: str, fingerprint: str | None, origin: str | None) -> str:
+    held = {"fingerprint": fingerprint, "idempotency_key": key, "origin": origin}
+    extra = {} if outcome == "new" else {"outcome": outcome, "transaction_id": transaction_id}
+    return json.dumps(held | extra, ensure_ascii=False, sort_keys=True)

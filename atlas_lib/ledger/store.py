@@ -1,0 +1,217 @@
+"""The ledger store: bulk appends that happen once, and what can be read back.
+
+Every append is one database transaction: its events, transfers, blocks of the chain and balances, or
+nothing. An `append_id` says which piece of work it is; the same id with the same content is replayed and
+writes nothing, with other content it is refused. Timestamps are no part of that comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger import audit
+from atlas_lib.ledger.chain import Head, Receipt
+from atlas_lib.ledger.events import ENTRY_COLUMNS, fingerprint_columns, shape_events
+from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
+from atlas_lib.ledger.journal import Journal
+from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings, trial_balance
+from atlas_lib.ledger.sqlite import Database, as_json
+
+_SQLITE = "sqlite:///"
+_POSTED = "('single', 'post', 'reversal')"
+_TRANSFERS = """
+  SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
+         coalesce(b.batch_id, '') AS batch_id, f.kind, f.pending_no, d.code AS debit_account, c.code AS credit_account,
+         f.amount_minor, f.currency, e.ts_us AS timestamp
+  FROM transfer f JOIN event e ON e.position = f.position
+  JOIN account d ON d.account_no = f.debit_account JOIN account c ON c.account_no = f.credit_account
+  LEFT JOIN txn t ON t.txn_no = f.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no """
+
+
+def open_ledger(url: str, writer: str, clock_ns: Callable[[], int] = time.time_ns) -> Ledger:
+    """The ledger at `sqlite:///path`, made when it is new; `writer` signs what is appended."""
+    if not url.startswith(_SQLITE):
+        raise LedgerError("The ledger address is not understood", expected="sqlite:///path", found=url.split("@")[-1])
+    return Ledger(Database(Path(url[len(_SQLITE) :])), writer, clock_ns)
+
+
+class Ledger:
+    """An open ledger store; also the local commit service."""
+
+    def __init__(self, database: Database, writer: str, clock_ns: Callable[[], int]) -> None:
+        self._db, self._writer = database, writer
+        self._ledger_id = str(database.value("SELECT ledger_id FROM ledger"))
+        self._journal = Journal(database, self._ledger_id, writer, clock_ns)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.connection.close()
+
+    def intake(self, append_id: str, frame: pd.DataFrame, ttl_hours: int | None = None) -> pd.DataFrame:
+        """Register submitted transactions once; says of every row whether it is new, and who came first.
+
+        Columns in: transaction_id, idempotency_key (empty: the transaction id), fingerprint, origin (input file name),
+        amount_minor, currency, timestamp. Columns out, same order: transaction_id, is_new, outcome (new, again,
+        duplicate, conflict: see intake.py; new and again are accepted), first_transaction_id, first_origin,
+        first_fingerprint. A key stops holding `ttl_hours` after its first use; a transaction id never does.
+        """
+        rows = shape_submissions(frame)
+        body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
+        with self._db.writing():
+            replay = self._journal.replay(append_id, body)
+            decided = decide(rows, self._held(rows, append_id), ttl_hours)
+            if replay is None:
+                self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
+                events = self._unrecorded(intake_events(rows, decided))
+                self._journal.write(append_id, body, shape_events(events, self._writer), shape_transfers(None, 0))
+        return decided
+
+    def append(
+        self,
+        append_id: str,
+        events: pd.DataFrame,
+        transfers: pd.DataFrame | None = None,
+        expected_head: Head | None = None,
+    ) -> Receipt:
+        """Write events, and the transfers that belong to them, once.
+
+        events: transaction_id, batch_id, event_type, amount_minor, currency, timestamp, actor, details.
+        transfers: event (row number in events), debit_account, credit_account, amount_minor > 0, currency; optional
+        kind (single, pending, post, void, reversal) and pending_no (the transfer that a post, void or reversal closes).
+        Raises LedgerError: other content under this id, a once-only event written twice, another head than expected.
+        """
+        shaped = shape_events(events, self._writer)
+        moved = shape_transfers(transfers, len(shaped))
+        body = fingerprint_columns(*(shaped[c] for c in shaped.columns if c != "ts_us"), *(moved[c] for c in moved))
+        with self._db.writing():
+            replay = self._journal.replay(append_id, body)
+            if replay is not None:
+                return replay
+            if expected_head is not None and expected_head != self.head():
+                raise LedgerError("Another writer was faster", where=append_id, remedy="read again and decide again")
+            return self._journal.write(append_id, body, shaped, moved)
+
+    def events(
+        self, transaction_ids: Iterable[str] | None = None, batch_ids: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Entries in order, all of them or those of some transactions or batches; columns ENTRY_COLUMNS."""
+        where, parameters = "", []
+        for table, ids in (("txn", transaction_ids), ("batch", batch_ids)):
+            if ids is not None:
+                key = "transaction_id" if table == "txn" else "batch_id"
+                select = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"  # noqa: S608
+                inner = f"SELECT position FROM event WHERE {table}_no IN ({select})"  # noqa: S608
+                where += f" {'OR' if where else 'WHERE'} entry_id IN ({inner})"
+                parameters.append(as_json(ids))
+        found = self._db.frame(f"SELECT * FROM ledger_entry{where} ORDER BY entry_id", parameters)  # noqa: S608
+        return _with_instants(found, {"entry_id": "int64", "amount_minor": "int64"})[list(ENTRY_COLUMNS)]
+
+    def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
+        """Transfers of every kind with their accounts; `open_only`: pending ones neither posted nor voided."""
+        conditions, parameters = ["1"], []
+        if transaction_ids is not None:
+            conditions.append(
+                "f.txn_no IN (SELECT txn_no FROM txn WHERE transaction_id IN (SELECT value FROM json_each(?)))"
+            )
+            parameters.append(as_json(transaction_ids))
+        if open_only:
+            closed = "SELECT 1 FROM transfer x WHERE x.pending_no = f.transfer_no"
+            conditions.append(f"f.kind = 'pending' AND NOT EXISTS ({closed})")
+        sql = f"{_TRANSFERS} WHERE {' AND '.join(conditions)} ORDER BY f.transfer_no"
+        found = self._db.frame(sql, parameters)
+        found["pending_no"] = found["pending_no"].fillna(0)
+        whole = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor"), "int64")
+        return _with_instants(found, whole)
+
+    def postings(self, transaction_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        """Debits and credits of the posted transfers: two rows each, zero-sum per entry and currency."""
+        found = self.transfers(transaction_ids)
+        return to_postings(found[found["kind"].isin(POSTED_KINDS)])
+
+    def balances(self, as_of: date | None = None) -> pd.DataFrame:
+        """account, currency, debit_minor, credit_minor, balance_minor = debit - credit; at a day's end or now."""
+        if as_of is None:
+            found = self._db.frame(
+                "SELECT a.code AS account, a.currency, b.debits_posted AS debit_minor, b.credits_posted AS credit_minor "
+                "FROM balance b JOIN account a USING (account_no)"
+            )
+        else:
+            end_us = int(np.datetime64(as_of + timedelta(days=1), "us").astype("int64"))
+            sides = " UNION ALL ".join(
+                f"SELECT f.{side}_account AS account_no, {debit} AS debit_minor, {credit} AS credit_minor FROM transfer f "  # noqa: S608
+                f"JOIN event e USING (position) WHERE f.kind IN {_POSTED} AND e.ts_us < {end_us}"
+                for side, debit, credit in (("debit", "f.amount_minor", "0"), ("credit", "0", "f.amount_minor"))
+            )
+            found = self._db.frame(
+                "SELECT a.code AS account, a.currency, sum(debit_minor) AS debit_minor, sum(credit_minor) AS credit_minor "  # noqa: S608
+                f"FROM ({sides}) JOIN account a USING (account_no) GROUP BY a.account_no"
+            )
+        return trial_balance(found.astype({"debit_minor": "int64", "credit_minor": "int64"}))
+
+    def trial_balance(self) -> pd.DataFrame:
+        """Every account that was ever posted to; per currency the debits equal the credits."""
+        found = self.balances()
+        return found[(found["debit_minor"] != 0) | (found["credit_minor"] != 0)].reset_index(drop=True)
+
+    def head(self) -> Head:
+        """The end of the chain; keep it outside the store to make a cut tail visible."""
+        return self._journal.head()
+
+    def verify(self, trusted: Head | None = None) -> pd.DataFrame:
+        """Recompute everything; findings (entry_id, finding, detail), empty when intact. See audit.py."""
+        return audit.verify(self._db, self._ledger_id, trusted)
+
+    def commit_once(self, key: str, value: str) -> tuple[bool, str]:
+        """Compare-and-set: (True, value) when stored now, (False, the value that stands) otherwise."""
+        with self._db.writing():
+            stored = self._db.value("SELECT value FROM commitment WHERE commit_key = ?", (key,))
+            if stored is None:
+                self._db.insert("commitment", [(key, value)], 2)
+                return True, value
+        return False, str(stored)
+
+    def committed(self, keys: Iterable[str]) -> dict[str, str]:
+        """The values that stand under these keys."""
+        sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM json_each(?))"
+        return dict(self._db.connection.execute(sql, (as_json(keys),)).fetchall())
+
+    def _held(self, rows: pd.DataFrame, append_id: str) -> pd.DataFrame:
+        """What earlier appends hold under these ids and keys, oldest first."""
+        columns = "t.txn_no, t.transaction_id, t.idempotency_key, t.fingerprint, t.origin, t.submitted_us"
+        halves = (
+            f"SELECT {columns} FROM json_each(?) j CROSS JOIN txn t ON t.{c} = j.value WHERE t.first_append <> ?"  # noqa: S608
+            for c in ("transaction_id", "idempotency_key")
+        )
+        ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
+        sql = " UNION ".join(halves) + " ORDER BY 1"
+        return self._db.frame(sql, (ids, append_id, keys, append_id)).astype(object)
+
+    def _unrecorded(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Without the duplicates that an earlier run recorded already."""
+        repeats = events["event_type"] == "TRANSACTION_DEDUPED"
+        if not repeats.any():
+            return events
+        known = self.events(events.loc[repeats, "transaction_id"].unique())
+        known = known[known["event_type"] == "TRANSACTION_DEDUPED"]
+        seen = pd.MultiIndex.from_frame(known[["transaction_id", "details"]])
+        is_known = pd.MultiIndex.from_frame(events[["transaction_id", "details"]]).isin(seen)
+        return events[~(repeats & is_known)].reset_index(drop=True)
+
+
+def _with_instants(frame: pd.DataFrame, whole: dict[str, str]) -> pd.DataFrame:
+    """Microseconds as UTC instants, and whole numbers as int64 also where there are no rows."""
+    instants = pd.to_datetime(frame["timestamp"].astype("int64"), unit="us", utc=True).astype("datetime64[us, UTC]")
+    return frame.assign(timestamp=instants).astype(whole)

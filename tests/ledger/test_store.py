@@ -1,0 +1,188 @@
+"""The ledger store: appends happen once, the store refuses what would break it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.store import Ledger, open_ledger
+
+Make = Callable[..., pd.DataFrame]
+
+
+def test_an_append_comes_back_in_order_with_all_its_fields(ledger: Ledger, event: Make) -> None:
+    events = event("T-2", "T-1", details='{"why": "ä"}').assign(amount_minor=[7, 9], actor="risk desk")
+    receipt = ledger.append("a", events)
+    assert (receipt.first_entry, receipt.entries, receipt.is_replay) == (1, 2, False)
+    found = ledger.events()
+    assert found["entry_id"].tolist() == [1, 2]
+    pd.testing.assert_frame_equal(found.drop(columns="entry_id"), events[found.columns[1:]], check_dtype=False)
+
+
+def test_the_same_append_again_writes_nothing_even_with_other_timestamps(ledger: Ledger, event: Make) -> None:
+    first = ledger.append("a", event("T-1"))
+    again = ledger.append("a", event("T-1", timestamp=pd.Timestamp("2027-01-01", tz="UTC")))
+    assert again.is_replay
+    assert (again.first_entry, again.entries, again.block_hash) == (first.first_entry, first.entries, first.block_hash)
+    assert len(ledger.events()) == 1
+
+
+def test_the_same_append_id_with_other_content_is_refused(ledger: Ledger, event: Make, transfer: Make) -> None:
+    ledger.append("a", event("T-1"), transfer(1))
+    for other in (event("T-2"), event("T-1", amount_minor=101), event("T-1", details="")):
+        with pytest.raises(LedgerError, match="other content"):
+            ledger.append("a", other, transfer(1))
+    with pytest.raises(LedgerError, match="other content"):
+        ledger.append("a", event("T-1"), transfer(1, amount_minor=99))
+
+
+def test_a_refused_append_leaves_nothing_behind(ledger: Ledger, event: Make, transfer: Make) -> None:
+    ledger.append("a", event("T-1", event_type="SETTLEMENT_CONFIRMED"), transfer(1))
+    head = ledger.head()
+    with pytest.raises(LedgerError, match="refused"):
+        ledger.append("b", event("T-2", "T-1", event_type="SETTLEMENT_CONFIRMED"), transfer(2))
+    assert ledger.head() == head
+    assert ledger.postings()["debit_minor"].sum() == 100
+    assert ledger.verify().empty
+
+
+@pytest.mark.parametrize("event_type", ["SETTLEMENT_CONFIRMED", "SETTLEMENT_REVERSED", "CONTRACT_PURCHASED"])
+def test_a_transaction_is_confirmed_or_reversed_or_bought_once(ledger: Ledger, event: Make, event_type: str) -> None:
+    ledger.append("a", event("T-1", event_type=event_type))
+    with pytest.raises(LedgerError):
+        ledger.append("b", event("T-1", event_type=event_type))
+
+
+def test_an_empty_append_is_a_receipt_for_nothing(ledger: Ledger, event: Make) -> None:
+    assert ledger.append("a", event()).entries == 0
+    assert ledger.events().empty
+    assert ledger.trial_balance().empty
+    assert ledger.postings(["T-1"]).empty
+
+
+def test_unknown_event_types_and_missing_columns_are_named(ledger: Ledger, event: Make, transfer: Make) -> None:
+    with pytest.raises(LedgerError, match="PAID"):
+        ledger.append("a", event("T-1", event_type="PAID"))
+    with pytest.raises(LedgerError, match="currency"):
+        ledger.append("a", event("T-1").drop(columns="currency"))
+    with pytest.raises(LedgerError, match="debit_account"):
+        ledger.append("a", event("T-1"), transfer(1).drop(columns="debit_account"))
+    with pytest.raises(LedgerError, match="fingerprint"):
+        ledger.intake("a", event("T-1"))
+
+
+def test_events_are_found_by_transaction_and_by_batch(ledger: Ledger, event: Make) -> None:
+    ledger.append("a", event("T-1", "T-2", "T-3").assign(batch_id=["B-1", "B-2", "B-2"]))
+    ledger.append("b", event("", batch_id="B-1", event_type="BATCH_CREATED"))
+    assert ledger.events(transaction_ids=["T-2", "T-9"])["entry_id"].tolist() == [2]
+    assert ledger.events(batch_ids=["B-1"])["entry_id"].tolist() == [1, 4]
+    assert ledger.events(transaction_ids=["T-3"], batch_ids=["B-1"])["entry_id"].tolist() == [1, 3, 4]
+    assert ledger.events(batch_ids=["B-1"])["transaction_id"].tolist() == ["T-1", ""]
+    assert ledger.events(transaction_ids=[]).empty
+
+
+def test_balances_stand_at_the_end_of_the_day_asked_for(ledger: Ledger, event: Make, transfer: Make) -> None:
+    ledger.append("a", event("T-1", timestamp=pd.Timestamp("2026-10-29 23:59:59", tz="UTC")), transfer(1))
+    ledger.append("b", event("T-2"), transfer(1, amount_minor=11))
+    assert ledger.balances(date(2026, 10, 28)).empty
+    assert ledger.balances(date(2026, 10, 29))["balance_minor"].tolist() == [100, -100]
+    now = ledger.balances()
+    assert now["balance_minor"].tolist() == [111, -111]
+    pd.testing.assert_frame_equal(now, ledger.balances(date(2026, 10, 30)))
+    pd.testing.assert_frame_equal(now, ledger.trial_balance())
+
+
+def test_a_pending_transfer_counts_only_once_posted_and_never_when_voided(
+    ledger: Ledger, event: Make, transfer: Make
+) -> None:
+    ledger.append("start", event("T-1", "T-2"), transfer(2, kind="pending"))
+    assert ledger.postings().empty
+    waiting = ledger.transfers(open_only=True)
+    closing = waiting.assign(event=[0, 1], pending_no=waiting["transfer_no"], kind=["post", "void"])
+    done = event("T-1", "T-2").assign(event_type=["SETTLEMENT_CONFIRMED", "SETTLEMENT_FAILED"])
+    ledger.append("finish", done, closing)
+    assert ledger.transfers(open_only=True).empty
+    assert ledger.postings()["transaction_id"].tolist() == ["T-1", "T-1"]
+    assert ledger.verify().empty
+
+
+def test_a_transaction_in_flight_or_settled_cannot_start_again(ledger: Ledger, event: Make, transfer: Make) -> None:
+    ledger.append("start", event("T-1"), transfer(1, kind="pending"))
+    with pytest.raises(LedgerError, match="in flight"):
+        ledger.append("again", event("T-1", batch_id="B-2"), transfer(1, kind="pending"))
+    waiting = ledger.transfers(open_only=True).assign(event=0)
+    waiting["pending_no"] = waiting["transfer_no"]
+    ledger.append("void", event("T-1", event_type="SETTLEMENT_FAILED"), waiting.assign(kind="void"))
+    ledger.append("again", event("T-1", batch_id="B-2"), transfer(1, kind="pending"))
+    assert len(ledger.transfers(open_only=True)) == 1
+
+
+def test_a_post_must_mirror_its_pending_transfer(ledger: Ledger, event: Make, transfer: Make) -> None:
+    ledger.append("start", event("T-1"), transfer(1, kind="pending"))
+    for wrong in ({"amount_minor": 99}, {"credit_account": "suspense"}, {"pending_no": 7}):
+        closing = transfer(1, **{"kind": "post", "pending_no": 1, **wrong})
+        with pytest.raises(LedgerError, match="mirror"):
+            ledger.append("finish", event("T-1", event_type="SETTLEMENT_CONFIRMED"), closing)
+
+
+def test_the_first_value_committed_stands(ledger: Ledger) -> None:
+    assert ledger.commit_once("batch:B-1", "plan 1") == (True, "plan 1")
+    assert ledger.commit_once("batch:B-1", "plan 2") == (False, "plan 1")
+    assert ledger.committed(["batch:B-1", "batch:B-2"]) == {"batch:B-1": "plan 1"}
+
+
+def test_an_append_on_an_old_head_is_refused(ledger: Ledger, event: Make) -> None:
+    old = ledger.head()
+    ledger.append("a", event("T-1"), expected_head=old)
+    with pytest.raises(LedgerError, match="faster"):
+        ledger.append("b", event("T-2"), expected_head=old)
+    assert ledger.head().entries == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event SET amount_minor = 1",
+        "DELETE FROM event",
+        "INSERT INTO event VALUES (5, NULL, NULL, 'BATCH_CREATED', 0, 'EUR', 0, 'x', '')",
+        "INSERT OR REPLACE INTO event VALUES (1, NULL, NULL, 'BATCH_CREATED', 0, 'EUR', 0, 'x', '')",
+        "UPDATE transfer SET amount_minor = 1",
+        "DELETE FROM transfer",
+        "DELETE FROM block",
+        "UPDATE txn SET fingerprint = 'x'",
+        "DELETE FROM account",
+        "UPDATE commitment SET value = 'x'",
+    ],
+)
+def test_the_store_refuses_to_change_what_is_written(
+    ledger: Ledger, ledger_url: str, event: Make, transfer: Make, statement: str
+) -> None:
+    ledger.append("a", event("T-1"), transfer(1))
+    ledger.commit_once("k", "v")
+    with (
+        sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as other,
+        pytest.raises(sqlite3.DatabaseError, match="append-only"),
+    ):
+        other.execute(statement)
+
+
+def test_a_ledger_is_found_again_when_it_is_opened_again(ledger: Ledger, ledger_url: str, event: Make) -> None:
+    ledger.append("a", event("T-1"))
+    with open_ledger(ledger_url, "another") as again:
+        assert again.head() == ledger.head()
+        assert again.append("a", event("T-1", actor="tester")).is_replay
+
+
+def test_an_address_that_is_not_understood_is_refused_without_showing_its_password(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError) as refused:
+        open_ledger("oracle://user:secret@host/db", "tester")
+    assert "secret" not in str(refused.value)
+    (tmp_path / "file").write_text("not a database, surely not one at all")
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        open_ledger(f"sqlite:///{tmp_path / 'file'}", "tester")
