@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+_JUPYTER_PATH = Path(__file__).parent / "voila"
+VOILA_TEMPLATE = _JUPYTER_PATH / "voila" / "templates" / "atlas"
 _EXTENSIONS = (
     "jupyterlab-plotly",
     "anywidget",
@@ -23,7 +25,7 @@ def voila_arguments(notebooks: Path, port: int, open_browser: bool) -> list[str]
         "--strip_sources=True",
         "--show_tracebacks=False",
         "--VoilaConfiguration.allow_template_override=NO",
-        f"--VoilaConfiguration.extension_allowlist={list(_EXTENSIONS)!r}",
+        *(f"--VoilaConfiguration.extension_allowlist={name}" for name in _EXTENSIONS),
         "--VoilaExecutor.timeout=120",
         "--MappingKernelManager.cull_idle_timeout=600",
         "--MappingKernelManager.cull_interval=60",
@@ -33,6 +35,5 @@ def voila_arguments(notebooks: Path, port: int, open_browser: bool) -> list[str]
 
 def voila_environment(present: Mapping[str, str]) -> dict[str, str]:
     """Where Voilà finds the template, and that notebooks only show finished runs."""
-    here = Path(__file__).parent
-    paths = [str(here / "voila"), *filter(None, [present.get("JUPYTER_PATH", "")])]
+    paths = [str(_JUPYTER_PATH), *filter(None, [present.get("JUPYTER_PATH", "")])]
     return {**present, "JUPYTER_PATH": ":".join(paths), "ATLAS_VIEW_ONLY": "1"}

@@ -19,6 +19,7 @@ from typing import Any
 
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
+from atlas_lib.present.dashboard import VOILA_TEMPLATE
 from atlas_lib.present.tables import TableView
 
 TITLES = {
@@ -131,7 +132,7 @@ def _write(run: Run, file_name: str, template: str, **values: Any) -> Path:
     path = run.directory / "html" / file_name
     path.parent.mkdir(parents=True, exist_ok=True)
     values.setdefault("stages", [{"name": s, "title": TITLES[s], "is_made": True} for s in STAGES])
-    page = _environment().get_template(template).render(run=run.manifest, style=_resource("style.css"), **values)
+    page = _environment().get_template(template).render(run=run.manifest, style=_style(), **values)
     partial = path.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)
@@ -143,6 +144,11 @@ def _environment() -> Any:
     import jinja2
 
     return jinja2.Environment(loader=jinja2.PackageLoader("atlas_lib.present"), autoescape=True, trim_blocks=True)
+
+
+def _style() -> str:
+    """The one style sheet; it lies with the dashboard's template, because Voilà can include nothing else."""
+    return (VOILA_TEMPLATE / "style.css").read_text(encoding="utf-8")
 
 
 def _resource(name: str) -> str:
