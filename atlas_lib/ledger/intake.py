@@ -88,10 +88,15 @@ def _find_holders(known: pd.DataFrame, before: int, ttl_hours: int | None) -> np
         _follow(holder, newest, identity, key, time, reach)
         open_rows = number[holder < 0]
         if not len(open_rows):
-            return holder
+            break
         is_first = ~pd.Series(identity[open_rows]).duplicated() & ~pd.Series(key[open_rows]).duplicated()
         newest = open_rows[is_first.to_numpy()]
         holder[newest] = newest
+    # The passes settle who holds; among several that a row could follow, the key goes before the id, the older first.
+    holders = np.flatnonzero(holder == number)
+    holder[holder != number] = -1
+    _follow(holder, holders, identity, key, time, reach)
+    return holder
 
 
 def _follow(
@@ -104,12 +109,14 @@ def _follow(
         held_keys, on="code", validate="many_to_many"
     )
     age = np.abs(time[pairs["row"]] - time[pairs["holder"]])
-    living = pairs[(key[pairs["row"]] >= 0) & (age < reach)].drop_duplicates("row")
+    is_living = (age < reach) & (pairs["holder"] < pairs["row"]).to_numpy()
+    living = pairs[is_living].sort_values(["row", "holder"]).drop_duplicates("row")
     holder[living["row"]] = living["holder"]
     open_rows = np.flatnonzero(holder < 0)
-    held_ids = pd.Series(newest, index=identity[newest])
-    found = pd.Series(identity[open_rows]).map(held_ids)
-    holder[open_rows[found.notna()]] = found.dropna().astype("int64")
+    held_ids = np.full(identity.max(initial=-1) + 1, len(holder))
+    held_ids[identity[newest]] = newest
+    found = held_ids[identity[open_rows]]
+    holder[open_rows] = np.where(found < open_rows, found, -1)
 
 
 def intake_events(rows: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
