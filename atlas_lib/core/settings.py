@@ -32,6 +32,9 @@ class IngestSettings(StageSettings):
     default_currency: str = Field("EUR", description="currency of amounts whose sheet has no currency column")
     max_reject_rate: float = Field(0.2, ge=0, le=1, description="share of refused rows above which the run stops")
     max_amount: float = Field(50_000_000.0, gt=0, description="units of currency; a larger amount is refused")
+    decimal_mark: Literal["auto", ".", ","] = Field(
+        "auto", description="decimal mark of amounts typed as text; auto refuses what can be read in two ways"
+    )
     idempotency_ttl_hours: int = Field(24, ge=1, description="hours during which a repeated key is a duplicate")
     fraud_review_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which a transaction is reviewed")
 
@@ -40,8 +43,8 @@ class ReservesCreditSettings(StageSettings):
     default_credit_limit: float = Field(
         250_000.0, ge=0, description="units of currency; for a merchant whose input gives no limit"
     )
-    exposure_basis: Literal["gross", "funded", "effective"] = Field(
-        "gross", description="exposure that is measured against the limit"
+    exposure_basis: Literal["receivables", "gross", "funded", "effective"] = Field(
+        "receivables", description="exposure that is measured against limit and capital"
     )
     watch_rate: float = Field(0.8, gt=0, description="share of the limit from which an exposure is watched")
     warn_rate: float = Field(0.9, gt=0, description="share of the limit from which an exposure is warned of")
@@ -96,7 +99,9 @@ class ReconciliationSettings(StageSettings):
     days_after: int = Field(7, ge=0, description="days a bank line may be booked after it; until then it is pending")
     amount_tolerance_minor: int = Field(2, ge=0, description="minor units by which a matched amount may differ")
     fx_tolerance_bps: float = Field(50.0, ge=0, description="bps by which a converted amount may differ")
-    fee_variance_rate: float = Field(0.05, ge=0, le=1, description="share of a sale that a missing part may be a fee")
+    agreed_fee_bps: float = Field(0.0, ge=0, description="bps of a sale the bank may keep; anything else is a variance")
+    part_payment_rate: float = Field(0.25, ge=0, le=1, description="share of a payment whose lack means a part is missing")
+    cut_off_hour: int = Field(16, ge=0, le=24, description="hour (UTC) from which a payment counts for the next day")
     late_after_days: int = Field(3, ge=0, description="open banking days after which a posting counts as late")
     min_margin_rate: float = Field(0.05, ge=0, le=1, description="score margin over the rival; below it is suggested")
     medium_break_amount: float = Field(100.0, ge=0, description="units of currency from which a break is medium")

@@ -20,12 +20,14 @@ merchant_payout_minor int minor paid to the merchant
 client_rr_minor int minor Client_RR, held back from the merchant
 partner_payout_minor int minor margin paid to the funding partner
 partner_rr_minor int minor Partner_RR = sum over contracts of (receivable x reserve_rate - merchant_reserve)
+purchase_price_minor int minor sum of purchase prices, reserve included
 reserve_rate float? rate client_rr / purchase price
 rolling_reserve_rate float? rate client_rr / receivables
-credit_limit_minor int? minor highest exposure allowed
+credit_limit_minor int? minor highest exposure allowed, in the row's currency; empty when it cannot be converted
 credit_limit_ratio float? rate receivables / credit limit
 status string - Ready or Blocked
 reasons string - reason codes joined by "; ", empty when Ready
+remarks string - codes of what the input does not tell, joined by "; "; they do not block
 """,
     ),
     table(
@@ -43,6 +45,213 @@ iban string? - account paid to
 bic string? - its bank
 status string - Ready or Blocked
 reasons string - reason codes joined by "; "
+""",
+    ),
+    table(
+        "payout_gates",
+        _STAGE,
+        "merchant_id currency code",
+        "Every gate a payout failed and every remark on it, with the figures behind.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+code string - reason code of the gate, or code of the remark
+is_blocking bool - a gate blocks, a remark does not
+detail string - what was seen, in words
+""",
+    ),
+    table(
+        "rounding_control",
+        _STAGE,
+        "currency figure",
+        "Sum of rounded lines against the sum of the unrounded lines they come from.",
+        """
+currency string - ISO 4217 code
+figure string - purchase_price, client_rr, merchant_payout, partner_payout or partner_rr
+line_count int count contracts
+rounded_minor int minor sum of the rounded lines
+difference_minor_e6 int minor_e6 rounded - unrounded sum, in millionths of a minor unit
+allowed_minor_e6 int minor_e6 most that rounding the lines can explain: half a unit per rounding
+passed bool - the difference is within what line rounding explains
+""",
+    ),
+    table(
+        "subaccounts",
+        _STAGE,
+        "merchant_id currency subaccount",
+        "Balances of each merchant's sub-accounts, read from the ledger.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+account string - account code in the ledger
+movement_count int count postings
+debit_minor int minor sum of debits
+credit_minor int minor sum of credits
+balance_minor int minor positive on the account's own side: Factoring is owed to us, the others we owe
+""",
+    ),
+    table(
+        "subaccount_movements",
+        _STAGE,
+        "merchant_id currency subaccount sequence",
+        "Every posting on the sub-accounts in ledger order, with the running balance.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+sequence int count 1 for the first movement of the sub-account
+movement_date date - day of the booking
+transaction_id string - transaction in the ledger
+contract_id string - contract it belongs to
+movement string - purchase, or reversal of an earlier booking
+debit_minor int minor debit
+credit_minor int minor credit
+balance_minor int minor running balance, positive on the account's own side
+""",
+    ),
+    table(
+        "reserve_tranches",
+        _STAGE,
+        "tranche_id",
+        "One tranche per hold: Client_RR of a purchased contract, or the rolling reserve of a merchant's sales of a day.",
+        """
+tranche_id string - stable id
+merchant_id string - merchant
+currency string - ISO 4217 code
+source string - contract or sales
+contract_id string? - contract, for source contract
+base_minor int minor amount the reserve is a share of: purchase price, or net sales of the day
+held_minor int minor amount held back
+held_on date - day of the hold
+release_date date - business day from which it is free
+released_minor int minor released on schedule up to the as-of day
+drawn_minor int minor used for refunds and chargebacks
+balance_minor int minor held - released - drawn
+status string - held, due (a person releases it), released or drawn
+""",
+    ),
+    table(
+        "reserve_movements",
+        _STAGE,
+        "tranche_id movement_date movement",
+        "Every hold, release and draw of every tranche.",
+        """
+tranche_id string - tranche
+merchant_id string - merchant
+currency string - ISO 4217 code
+source string - contract or sales
+movement_date date - day of the movement
+movement string - hold, release or draw
+amount_minor int minor size of the movement, positive
+""",
+    ),
+    table(
+        "reserve_ladder",
+        _STAGE,
+        "currency source month",
+        "What frees up in which month, if nothing more is drawn.",
+        """
+currency string - ISO 4217 code
+source string - contract or sales
+month date - first day of the month; what is already due counts in the as-of month
+tranche_count int count tranches that end
+release_minor int minor balance that frees up
+remaining_minor int minor still held after the month
+""",
+    ),
+    table(
+        "reserve_coverage",
+        _STAGE,
+        "merchant_id currency",
+        "Rolling reserve of each merchant's sales against the refunds and chargebacks it has to cover.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+reserve_rate float rate policy: share of net sales held
+hold_days int days policy: days held
+held_minor int minor holds up to the as-of day
+released_minor int minor releases
+drawn_minor int minor draws
+balance_minor int minor held - released - drawn
+claims_minor int minor refunds and chargebacks, all
+shortfall_minor int minor claims - draws: what the reserve could not pay
+recent_claims_minor int minor refunds and chargebacks of the last hold_days days
+coverage_rate float? rate balance / recent claims; empty when there are none
+undrawn_balance_minor int minor steady-state check: balance if nothing had been drawn
+""",
+    ),
+    table(
+        "exposures",
+        _STAGE,
+        "scope subject_id currency",
+        "Exposure from purchased contracts against its limit, per merchant, counterparty and currency.",
+        """
+scope string - merchant, counterparty or currency
+subject_id string - merchant, counterparty or currency it is about
+subject_name string - its name
+currency string - ISO 4217 code
+receivables_minor int minor face value bought
+gross_minor int minor receivables outstanding = receivable - customer payments
+funded_minor int minor purchase price outstanding, in proportion to the receivable
+reserve_minor int minor Client_RR held
+effective_minor int minor funded - reserve
+limit_minor int? minor limit in the row's currency; empty is none
+utilisation_rate float? rate exposure on the chosen basis / limit; empty without limit or for a limit of 0
+combined_rate float? rate utilisation over all currencies of the subject, which share one limit
+headroom_minor int? minor limit - exposure, negative when over
+level string - ok, watch, warn, breach, or none without limit
+limit_source string - input, default, none, or no rate (limit in another currency without an FX rate)
+""",
+    ),
+    table(
+        "concentration",
+        _STAGE,
+        "merchant_id",
+        "Share of each merchant in the book, in one currency, with its contribution to the HHI.",
+        """
+merchant_id string - merchant
+merchant_name string - its name
+currency string - currency all exposures are converted to
+rank int count 1 for the largest
+exposure_minor int minor exposure on the chosen basis, in that currency
+share_rate float rate exposure / exposure of the book
+hhi_points float points share^2 x 10,000; the sum over the book is the HHI
+capital_rate float rate exposure / own capital
+mark string - large (from 10 % of own capital), over (from 25 %), or empty
+""",
+    ),
+    table(
+        "concentration_totals",
+        _STAGE,
+        "currency",
+        "Concentration of the book as a whole.",
+        """
+currency string - currency all exposures are converted to
+merchant_count int count merchants with exposure
+exposure_minor int minor exposure of the book
+hhi_points float points sum(share^2) x 10,000
+effective_count float count 1 / sum(share^2), the number of equal merchants with this concentration
+largest_rate float rate share of the largest merchant
+largest10_rate float rate share of the ten largest
+unconverted_count int count exposures left out because their currency has no FX rate
+""",
+    ),
+    table(
+        "alerts",
+        _STAGE,
+        "alert_id",
+        "What needs attention today: limits, large exposures, reserve shortfalls, missing rates.",
+        """
+alert_id string - stable id: the same fault has the same id in every run
+severity string - info, warning or high
+alert string - LIMIT_WATCH, LIMIT_WARN, LIMIT_BREACH, LARGE_EXPOSURE, RESERVE_SHORTFALL or FX_RATE_MISSING
+scope string - merchant, counterparty or currency
+subject_id string - whom it is about
+currency string - ISO 4217 code
+amount_minor int minor how much: over the limit, above the mark, short
+detail string - what was seen, in words
+since date - as-of day of the run that saw it
 """,
     ),
 ]

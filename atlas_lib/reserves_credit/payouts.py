@@ -1,0 +1,262 @@
+"""What each merchant is owed for its purchased contracts, and whether it may be paid.
+
+Per contract and summed, in minor units:
+
+    receivable = merchant_payout + merchant_reserve (Client_RR) + partner_margin
+    Partner_RR = sum over contracts of (round(receivable x reserve_rate) - merchant_reserve)
+
+Every line is rounded, then lines are summed; a mean rate times a sum is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core import calendars, money
+from atlas_lib.core.engine import Input
+from atlas_lib.core.run import StageSummary
+from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit.gates import check_gates, joined_codes, review_sales
+
+_KEYS = ["merchant_id", "currency"]
+_SUMS = {
+    "receivables_minor": "receivable_minor",
+    "merchant_payout_minor": "merchant_payout_minor",
+    "client_rr_minor": "merchant_reserve_minor",
+    "partner_payout_minor": "partner_margin_minor",
+    "partner_rr_minor": "partner_rr_minor",
+    "purchase_price_minor": "purchase_price_minor",
+}
+_RATE_UNIT = 10**12  # rates in whole billionths of a thousandth: every rate a person types is exact
+
+
+def summarise_payouts(
+    contracts: pd.DataFrame,
+    merchants: pd.DataFrame,
+    transactions: Input,
+    streaming_index: Input,
+    exposures: pd.DataFrame,
+    reserve_coverage: pd.DataFrame,
+    rejects: pd.DataFrame,
+    screening_findings: pd.DataFrame,
+    settings: ReservesCreditSettings,
+) -> dict[str, pd.DataFrame]:
+    """The payout summary per merchant and currency, its payouts, and why some of them are blocked.
+
+    Gives payout_summary, payouts, payout_gates, rounding_control. `transactions` and `streaming_index`
+    are tables or paths of their Parquet files.
+    """
+    lines = contract_lines(contracts, settings)
+    summary = _with_limits(sum_lines(lines), exposures)
+    reviewed = review_sales(transactions, streaming_index, settings)
+    gates = check_gates(
+        summary, contracts, merchants, exposures, reviewed, reserve_coverage, rejects, screening_findings, settings
+    )
+    reasons = joined_codes(gates, summary, is_blocking=True)
+    summary = summary.assign(
+        status=np.where(reasons == "", "Ready", "Blocked"),
+        reasons=reasons,
+        remarks=joined_codes(gates, summary, is_blocking=False),
+    )
+    return {
+        "payout_summary": declared("payout_summary").checked(summary),
+        "payouts": _payouts(summary, lines, merchants, settings),
+        "payout_gates": gates,
+        "rounding_control": control_rounding(lines),
+    }
+
+
+def contract_lines(contracts: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """The contracts with Partner_RR of each: round(receivable x reserve_rate) - merchant_reserve."""
+    policy = money.round_product(contracts["receivable_minor"], contracts["reserve_rate"], settings.rounding)
+    return contracts.assign(partner_rr_minor=policy - contracts["merchant_reserve_minor"])
+
+
+def sum_lines(lines: pd.DataFrame) -> pd.DataFrame:
+    """Exact sums of the rounded lines per merchant and currency, and the rates that follow from the sums."""
+    sums = lines.groupby(_KEYS, sort=True).agg(
+        merchant_name=("merchant_name", "first"),
+        contract_count=("contract_id", "size"),
+        **{name: (column, "sum") for name, column in _SUMS.items()},
+    )
+    return _with_rates(sums.reset_index())
+
+
+def total_row(summary: pd.DataFrame) -> pd.DataFrame:
+    """One Total row per currency: every column is the sum of its own column, every rate follows from the sums."""
+    amounts = ["contract_count", *_SUMS, "credit_limit_minor"]
+    blocked = summary["status"].eq("Blocked")
+    totals = (
+        summary.assign(blocked=blocked, credit_limit_minor=summary["credit_limit_minor"].astype("Int64"))
+        .groupby("currency", sort=True)[[*amounts, "blocked"]]
+        .sum()
+        .reset_index()
+    )
+    words = totals["blocked"].map("{} blocked".format).where(totals["blocked"] > 0, "all Ready")
+    full = _with_rates(totals).assign(merchant_id="Total", merchant_name="", status="", reasons=words, remarks="")
+    return _with_ratio(full)[declared("payout_summary").column_names]
+
+
+def control_rounding(lines: pd.DataFrame) -> pd.DataFrame:
+    """Rounded sums against exact unrounded ones, per currency and figure: table rounding_control.
+
+    Unrounded lines follow from the figures one step before, in exact whole-number arithmetic:
+    price = valuation_sum x purchase_rate, reserve = purchase_price x reserve_rate, payout = purchase_price -
+    reserve, margin = receivable - price, Partner_RR = receivable x reserve_rate - reserve. What lies between
+    the sums must be explained by half a unit per rounding (Partner_RR is rounded twice per line).
+    """
+    receivable, paid = _exact(lines["receivable_minor"]), _exact(lines["purchase_price_minor"])
+    has_price = lines["valuation_sum_minor"].notna() & lines["purchase_rate"].notna()
+    price = _exact(lines["valuation_sum_minor"].fillna(0)) * _parts(lines["purchase_rate"].fillna(0))
+    price = price.where(has_price, paid * _RATE_UNIT)
+    reserve = paid * _parts(lines["reserve_rate"])
+    unrounded = {
+        "purchase_price": price,
+        "client_rr": reserve,
+        "merchant_payout": paid * _RATE_UNIT - reserve,
+        "partner_payout": receivable * _RATE_UNIT - price,
+        "partner_rr": receivable * _parts(lines["reserve_rate"]) - reserve,
+    }
+    rows = [_control_of(lines, figure, exact) for figure, exact in unrounded.items()]
+    return declared("rounding_control").checked(pd.concat(rows, ignore_index=True))
+
+
+def trace_contracts(contracts: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """The drill-down from a summary row: its contracts with every amount and the cell they were read from."""
+    lines = contract_lines(contracts, settings).sort_values(["merchant_id", "contract_id"], ignore_index=True)
+    amounts = [c for c in dict.fromkeys(_SUMS.values())]
+    source = ["source_file", "source_sheet", "source_row"]
+    return lines[["merchant_id", "contract_id", "start_date", "currency", *amounts, "reserve_rate", *source]]
+
+
+def explain_payout(summary: pd.DataFrame, merchant_id: str) -> pd.DataFrame:
+    """How a merchant's payout comes about, as steps of a waterfall (columns label, amount_minor, is_total)."""
+    rows = summary[summary["merchant_id"] == merchant_id]
+    if rows.empty:
+        return pd.DataFrame({"label": [], "amount_minor": [], "is_total": []})
+    row = rows.sort_values("receivables_minor", ascending=False).iloc[0]
+    steps = [
+        ("Receivables", row["receivables_minor"], False),
+        ("Partner margin", -row["partner_payout_minor"], False),
+        ("Reserve held (Client_RR)", -row["client_rr_minor"], False),
+        ("Payable to merchant", row["merchant_payout_minor"], True),
+    ]
+    return pd.DataFrame(steps, columns=["label", "amount_minor", "is_total"])
+
+
+def summarise_stage(
+    payout_summary: pd.DataFrame, alerts: pd.DataFrame, concentration_totals: pd.DataFrame
+) -> StageSummary:
+    """The verdict of the stage and its key figures, per currency where there are several."""
+    if payout_summary.empty:
+        words = "This input has no purchased contracts, so there is nothing to pay out."
+        return StageSummary(words, "skipped", pd.DataFrame({"label": [], "value": []}))
+    totals = total_row(payout_summary)
+    ready = payout_summary[payout_summary["status"] == "Ready"]
+    blocked = len(payout_summary) - len(ready)
+    payable = ready.groupby("currency")["merchant_payout_minor"].sum().reset_index(name="payable_minor")
+    verdict = (
+        f"{_amounts(payable, 'payable_minor')} ready to be paid in {len(ready)} payouts; "
+        f"{blocked} blocked, {int((alerts['severity'] == 'high').sum())} high alerts."
+    )
+    figures = [
+        ("Receivables bought", _amounts(totals, "receivables_minor")),
+        ("Merchant payout", _amounts(totals, "merchant_payout_minor")),
+        ("Client_RR", _amounts(totals, "client_rr_minor")),
+        ("Partner margin", _amounts(totals, "partner_payout_minor")),
+        ("Partner_RR", _amounts(totals, "partner_rr_minor")),
+        ("HHI of clients", _hhi(concentration_totals)),
+    ]
+    return StageSummary(
+        verdict, "attention" if blocked or len(alerts) else "passed", pd.DataFrame(figures, columns=["label", "value"])
+    )
+
+
+def _with_rates(sums: pd.DataFrame) -> pd.DataFrame:
+    return sums.assign(
+        reserve_rate=_ratio(sums["client_rr_minor"], sums["purchase_price_minor"]),
+        rolling_reserve_rate=_ratio(sums["client_rr_minor"], sums["receivables_minor"]),
+    )
+
+
+def _with_limits(sums: pd.DataFrame, exposures: pd.DataFrame) -> pd.DataFrame:
+    limits = exposures[exposures["scope"] == "merchant"][["subject_id", "currency", "limit_minor"]]
+    limits = limits.rename(columns={"subject_id": "merchant_id", "limit_minor": "credit_limit_minor"})
+    joined = sums.merge(limits, on=_KEYS, how="left", validate="one_to_one")
+    return _with_ratio(joined.assign(credit_limit_minor=joined["credit_limit_minor"].astype("Int64")))
+
+
+def _with_ratio(sums: pd.DataFrame) -> pd.DataFrame:
+    return sums.assign(credit_limit_ratio=_ratio(sums["receivables_minor"], sums["credit_limit_minor"]))
+
+
+def _ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
+    """part / whole, empty where the whole is missing or 0."""
+    divisor = whole.astype("Int64").astype("float64")
+    return part.astype("float64") / divisor.where(divisor != 0)
+
+
+def _payouts(
+    summary: pd.DataFrame, lines: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings
+) -> pd.DataFrame:
+    """One payout per row of the summary; its id follows from the contracts it pays, so a rerun has the same."""
+    text = lines["contract_id"] + ":" + lines["merchant_payout_minor"].astype("str")
+    paid = lines.assign(text=text).sort_values("contract_id").groupby(_KEYS)["text"].agg("|".join).rename("paid")
+    keyed = summary.join(paid, on=_KEYS, validate="one_to_one")
+    bank = merchants[["merchant_id", "iban", "bic"]]
+    full = keyed.merge(bank, on="merchant_id", how="left", validate="many_to_one")
+    identity = full["merchant_id"] + "|" + full["currency"] + "|" + full["paid"]
+    due = {c: calendars.roll_to_business_day(np.datetime64(settings.as_of), c) for c in full["currency"].unique()}
+    return declared("payouts").checked(
+        full.assign(
+            payout_id=identity.map(lambda t: "PO-" + hashlib.sha256(t.encode()).hexdigest()[:24]).astype("str"),
+            amount_minor=full["merchant_payout_minor"],
+            due_date=full["currency"].map(due).astype("datetime64[us]"),
+        )
+    )
+
+
+def _control_of(lines: pd.DataFrame, figure: str, exact: pd.Series) -> pd.DataFrame:
+    column = {"purchase_price": "purchase_price_minor"}.get(figure) or _SUMS[f"{figure}_minor"]
+    roundings = 2 if figure == "partner_rr" else 1
+    gap = _exact(lines[column]) * _RATE_UNIT - exact
+    control = (
+        lines.assign(gap=gap)
+        .groupby("currency", sort=True)
+        .agg(line_count=("contract_id", "size"), rounded_minor=(column, "sum"), gap=("gap", "sum"))
+        .reset_index()
+    )
+    difference = (control["gap"] // (_RATE_UNIT // 10**6)).astype("int64")
+    allowed = control["line_count"] * roundings * 500_000
+    return control.assign(
+        figure=figure,
+        difference_minor_e6=difference,
+        allowed_minor_e6=allowed,
+        passed=difference.abs() <= allowed,
+    )
+
+
+def _exact(amount: pd.Series) -> pd.Series:
+    """Whole numbers of any size."""
+    return amount.astype("int64").astype(object)
+
+
+def _parts(rate: pd.Series) -> pd.Series:
+    """A rate in whole 10^-12 parts."""
+    return pd.Series(money.round_product(rate.astype("float64"), _RATE_UNIT), index=rate.index).astype(object)
+
+
+def _amounts(totals: pd.DataFrame, column: str) -> str:
+    pairs = zip(totals[column], totals["currency"], strict=True)
+    return ", ".join(f"{money.format_minor(int(a), c)} {c}" for a, c in pairs) or "nothing"
+
+
+def _hhi(concentration_totals: pd.DataFrame) -> str:
+    if concentration_totals.empty:
+        return "none"
+    row = concentration_totals.iloc[0]
+    return f"{row['hhi_points']:,.1f} (as {row['effective_count']:.2f} equal clients)"

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from atlas_lib.core import calendars
+from atlas_lib.core.engine import Engine
+from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit.reserves import _DAILY, hold_reserves
+from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings, transactions
+
+_NO_CONTRACTS = declared("contracts").empty()
+
+
+def _roll(*rows: dict[str, Any], as_of: str, **policy: Any) -> dict[str, pd.DataFrame]:
+    return hold_reserves(
+        _NO_CONTRACTS, merchants({"merchant_id": "M1"}), transactions(*rows), settings(as_of, **policy)
+    )
+
+
+def test_the_hold_is_a_share_of_sales_after_fees_as_stripe_explains_it() -> None:
+    """Stripe support, "Rolling reserves": at 25 %, 100 - 20 fee holds 20, 200 - 40 fee holds 40; both free up: 60."""
+    days = [
+        {"amount_minor": 100_00, "created_at": "2026-06-01T10:00"},
+        {"amount_minor": 20_00, "created_at": "2026-06-01T10:00", "type": "FEE"},
+        {"amount_minor": 200_00, "created_at": "2026-06-02T10:00"},
+        {"amount_minor": 40_00, "created_at": "2026-06-02T10:00", "type": "FEE"},
+    ]
+    tables = _roll(*days, as_of="2026-08-31", reserve_percent=25, hold_days=90)
+    tranches = tables["reserve_tranches"]
+    assert tranches["held_minor"].tolist() == [20_00, 40_00]
+    assert tranches["release_date"].dt.strftime("%Y-%m-%d").tolist() == ["2026-08-31", "2026-08-31"]
+    assert tranches["released_minor"].sum() == 60_00
+
+
+def test_ten_percent_for_ninety_days_releases_on_the_day_guesty_gives() -> None:
+    """Guesty, "Rolling reserve": 640 on 29 August 2023, 10 % and 90 days: 64 held, released 27 November 2023."""
+    tables = _roll({"amount_minor": 640_00, "created_at": "2023-08-29T12:00"}, as_of="2023-08-29")
+    tranche = tables["reserve_tranches"].iloc[0]
+    assert (tranche["held_minor"], tranche["release_date"]) == (64_00, pd.Timestamp("2023-11-27"))
+    assert tables["reserve_ladder"]["month"].tolist() == [pd.Timestamp("2023-11-01")]
+
+
+def test_a_release_on_a_closed_day_moves_to_the_next_business_day() -> None:
+    tables = _roll({"amount_minor": 100_00, "created_at": "2026-09-26T12:00"}, as_of="2026-12-24", hold_days=90)
+    assert tables["reserve_tranches"]["release_date"].tolist() == [pd.Timestamp("2026-12-28")]
+
+
+def test_draws_take_the_oldest_tranche_first_and_the_rest_is_a_shortfall() -> None:
+    tables = _roll(
+        {"amount_minor": 100_00, "created_at": "2026-06-01T10:00"},
+        {"amount_minor": 200_00, "created_at": "2026-06-02T10:00"},
+        {"amount_minor": 12_00, "created_at": "2026-06-03T10:00", "type": "REFUND"},
+        {"amount_minor": 25_00, "created_at": "2026-06-04T10:00", "type": "CHARGEBACK"},
+        {"amount_minor": 99_00, "created_at": "2026-06-05T10:00", "type": "REFUND", "status": "PENDING"},
+        as_of="2026-06-30",
+    )
+    assert tables["reserve_tranches"]["drawn_minor"].tolist() == [10_00, 20_00]
+    draws = tables["reserve_movements"].query("movement == 'draw'")
+    assert draws.sort_values(["movement_date", "tranche_id"])["amount_minor"].tolist() == [10_00, 2_00, 18_00]
+    coverage = tables["reserve_coverage"].iloc[0]
+    assert (coverage["claims_minor"], coverage["shortfall_minor"], coverage["balance_minor"]) == (37_00, 7_00, 0)
+
+
+def test_a_merchant_has_its_own_rate_and_days() -> None:
+    own = merchants({"merchant_id": "M1", "reserve_rate": 0.2, "hold_days": 7})
+    sale = transactions({"amount_minor": 100_00, "created_at": "2026-06-01T10:00"})
+    tranche = hold_reserves(_NO_CONTRACTS, own, sale, settings("2026-06-01"))["reserve_tranches"].iloc[0]
+    assert (tranche["held_minor"], tranche["release_date"]) == (20_00, pd.Timestamp("2026-06-08"))
+
+
+def test_a_contract_reserve_falls_due_after_its_term_and_waits_for_a_person() -> None:
+    book = contracts(
+        {"receivable_minor": 3360_00, "merchant_payout_minor": 2136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60},
+        {"receivable_minor": 100_00, "merchant_payout_minor": 81_00, "merchant_reserve_minor": 9_00, "partner_margin_minor": 10_00,
+         "start_date": "2023-08-31", "term_months": 1},
+    )  # fmt: skip
+    tables = hold_reserves(book, merchants({"merchant_id": "M1"}), transactions(), settings())
+    tranches = tables["reserve_tranches"]
+    assert tranches["status"].tolist() == ["held", "due"]
+    assert tranches["release_date"].tolist() == [pd.Timestamp("2028-11-15"), pd.Timestamp("2023-10-02")]
+    assert tranches["balance_minor"].sum() == 237_44 + 9_00
+    ladder = tables["reserve_ladder"]
+    assert ladder["month"].tolist() == [pd.Timestamp("2023-11-01"), pd.Timestamp("2028-11-01")]
+    assert ladder["remaining_minor"].tolist() == [237_44, 0]
+
+
+def test_no_input_gives_empty_tables() -> None:
+    tables = hold_reserves(_NO_CONTRACTS, declared("merchants").empty(), declared("transactions").empty(), settings())
+    assert {name: len(t) for name, t in tables.items()} == dict.fromkeys(tables, 0)
+
+
+_START = pd.Timestamp("2030-01-01")
+
+
+def _open_day(day: int) -> int:
+    free = (_START + pd.Timedelta(days=day)).to_datetime64()
+    return int((calendars.roll_to_business_day(free) - _START.to_datetime64()) / pd.Timedelta(days=1))
+
+
+def _day_by_day(rows: list[tuple[str, int, str, int]], hold_days: int, as_of: int) -> dict[str, list[int]]:
+    """The rule as a person would do it: a queue per merchant, one day after the other."""
+    out = {}
+    for merchant in sorted({r[0] for r in rows}):
+        queue: deque[list[int]] = deque()
+        released = drawn = held = 0
+        for day in range(as_of + 1):
+            while queue and queue[0][0] <= day:
+                released += queue.popleft()[1]
+            today = [r for r in rows if r[0] == merchant and r[1] == day]
+            hold = round(sum(r[3] for r in today if r[2] == "SALE") / 10)
+            if hold:
+                queue.append([_open_day(day + hold_days), hold])
+                held += hold
+            claim = sum(r[3] for r in today if r[2] == "REFUND")
+            while queue and claim:
+                taken = min(claim, queue[0][1])
+                queue[0][1] -= taken
+                claim, drawn = claim - taken, drawn + taken
+                if not queue[0][1]:
+                    queue.popleft()
+        out[merchant] = [held, released, drawn, sum(q[1] for q in queue)]
+    return out
+
+
+_ROWS = st.lists(
+    st.tuples(st.sampled_from(["M1", "M2", "M3"]), st.integers(0, 40), st.sampled_from(["SALE", "SALE", "REFUND"]), st.integers(1, 900)),
+    min_size=1, max_size=40,
+)  # fmt: skip
+
+
+@given(rows=_ROWS, hold_days=st.integers(3, 30), as_of=st.integers(0, 60))
+@hypothesis_settings(max_examples=30)
+def test_the_scan_equals_a_day_by_day_queue_and_balance_is_holds_minus_releases_minus_draws(
+    rows: list[tuple[str, int, str, int]], hold_days: int, as_of: int
+) -> None:
+    rows = [(m, d, t, a * 10 if t == "SALE" else a) for m, d, t, a in rows]
+    frame = [
+        {"merchant_id": m, "created_at": _START + pd.Timedelta(days=d), "type": t, "amount_minor": a}
+        for m, d, t, a in rows
+    ]  # fmt: skip
+    tables = hold_reserves(
+        _NO_CONTRACTS,
+        merchants(*({"merchant_id": m} for m in ("M1", "M2", "M3"))),
+        transactions(*frame),
+        settings((_START + pd.Timedelta(days=as_of)).date().isoformat(), hold_days=hold_days),
+    )
+    tranches, movements = tables["reserve_tranches"], tables["reserve_movements"]
+    amounts = ["held_minor", "released_minor", "drawn_minor", "balance_minor"]
+    found = {m: part.tolist() for m, part in tranches.groupby("merchant_id")[amounts].sum().iterrows()}
+    expected = _day_by_day(rows, hold_days, as_of)
+    assert found == {m: v for m, v in expected.items() if v[0]}
+    assert (tranches["balance_minor"] >= 0).all()
+    by_kind = movements.pivot_table(index="tranche_id", columns="movement", values="amount_minor", aggfunc="sum")
+    by_kind = by_kind.reindex(index=tranches["tranche_id"], columns=["hold", "release", "draw"]).fillna(0)
+    balance = by_kind["hold"] - by_kind["release"] - by_kind["draw"]
+    assert balance.tolist() == tranches["balance_minor"].tolist()
+
+
+@pytest.mark.slow
+def test_daily_sales_are_the_same_on_both_engines(duckdb_engine: Engine, spark_engine: Engine) -> None:
+    rows = transactions(
+        {"amount_minor": 100_00, "created_at": "2026-06-01T23:59:59"},
+        {"amount_minor": 20_00, "created_at": "2026-06-01T10:00", "type": "FEE"},
+        {"amount_minor": 5_00, "created_at": "2026-06-02T00:00", "type": "REFUND"},
+        {"amount_minor": 7_00, "created_at": "2026-06-02T00:00", "status": "REFUNDED", "merchant_id": "M2"},
+        {"amount_minor": 7_00, "created_at": "2026-06-03T00:00"},
+    )
+    both = [
+        engine.run(_DAILY, {"transactions": rows}, ["daily_sales"], {"as_of": "2026-06-02"})["daily_sales"]
+        .sort_values(["merchant_id", "currency", "day"], ignore_index=True)
+        for engine in (duckdb_engine, spark_engine)
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(*both)
+    assert len(both[0]) == 3
