@@ -78,7 +78,7 @@ def summarise_stage(
     interest = _amounts(book_monthly, "interest_minor")
     effective = _rates(book, "effective_rate")
     missed = int((~portfolio_controls["passed"]).sum())
-    flagged = int((yields["status"] != "ok").sum())
+    flagged = int(yields["status"].isin(["several_roots", "no_yield"]).sum())
     figures = {
         "Contracts": f"{len(contracts):,} of {contracts['merchant_id'].nunique():,} merchants",
         "Face value bought": _amounts(contracts, "receivable_minor"),

@@ -71,8 +71,9 @@ def project_months(contracts: pd.DataFrame, schedule: pd.DataFrame) -> dict[str,
 def ladder_maturities(schedule: pd.DataFrame, settings: PortfolioSettings) -> dict[str, pd.DataFrame]:
     """When the principal not yet received falls due, in buckets from the as-of day.
 
-    days = due_date - as_of; the first bucket holds what is due on the as-of day or earlier. Sum of principal =
-    outstanding of all contracts.
+    days = due_date - as_of; the first bucket holds what is due on the as-of day or earlier. An instalment is
+    open when it is due later or part of its principal is not received; interest and counts are those of open
+    instalments. Sum of principal = outstanding of all contracts.
 
     Parameters: schedule (key contract_id, period). Returns: maturity_ladder (key currency, step), minor units.
     """
@@ -80,9 +81,15 @@ def ladder_maturities(schedule: pd.DataFrame, settings: PortfolioSettings) -> di
         return {"maturity_ladder": declared("maturity_ladder").empty()}
     days = (schedule["due_date"] - pd.Timestamp(settings.as_of)).dt.days.to_numpy()
     open_minor = schedule["principal_minor"] - schedule["received_minor"]
+    is_open = (open_minor > 0) | (days > 0)
     step = np.searchsorted(_BUCKET_DAYS, days, side="left")
     sums = (
-        schedule.assign(step=step, principal_minor=open_minor, instalment_count=1)
+        schedule.assign(
+            step=step,
+            principal_minor=open_minor,
+            interest_minor=schedule["interest_minor"].where(is_open, 0),
+            instalment_count=is_open.astype("int64"),
+        )
         .groupby(["currency", "step"], sort=True)[["principal_minor", "interest_minor", "instalment_count"]]
         .sum()
     )

@@ -221,5 +221,5 @@ def _judged(dated: Root) -> tuple[str, str]:
     if len(dated.roots) > 1:
         return "several_roots", "these rates all fit: " + ", ".join(f"{r:.2%}" for r in dated.roots)
     if dated.sign_change_count > 1:
-        return "watch", f"the flow changes sign {dated.sign_change_count} times; one rate fits"
+        return "checked", f"the flow changes sign {dated.sign_change_count} times; only one rate fits"
     return "ok", ""

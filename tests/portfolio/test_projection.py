@@ -51,6 +51,13 @@ def test_the_ladder_shows_what_is_left_to_collect_by_time_to_its_due_date():
     assert ladder["share_rate"].sum() == 1
 
 
+def test_an_instalment_already_received_leaves_the_ladder_once_it_is_due():
+    paid = contracts_of(small_contract(20_000, 2, start_date="2024-01-10", customer_payment_minor=10_000))
+    ladder = ladder_maturities(schedule_of(paid), SETTINGS)["maturity_ladder"]
+    assert ladder["instalment_count"].sum() == 1
+    assert ladder["interest_minor"].sum() == 58  # 100.00 x 7 % / 12; the 1.17 of the first month has gone
+
+
 def test_nothing_outstanding_gives_shares_of_zero():
     paid = contracts_of(small_contract(1_000, 2, customer_payment_minor=1_000))
     ladder = ladder_maturities(schedule_of(paid), SETTINGS)["maturity_ladder"]

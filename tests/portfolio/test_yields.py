@@ -83,12 +83,12 @@ def test_the_book_takes_its_contracts_together():
     assert sorted(found.loc["merchant"].index) == ["2", "310100"]
 
 
-def test_a_purchase_out_of_later_premiums_is_flagged_for_a_look():
+def test_a_later_purchase_turns_the_flow_again_and_is_searched_for_other_rates():
     # The second purchase, in the middle, turns the book's flow negative again.
     found = yields_of(CONTRACT_001, CONTRACT_001 | {"contract_id": "CONTRACT-002", "start_date": "2025-11-15"})
     book = found.loc[("book", "book")]
-    assert (book["sign_change_count"], book["root_count"], book["status"]) == (3, 1, "watch")
-    assert book["remark"] == "the flow changes sign 3 times; one rate fits"
+    assert (book["sign_change_count"], book["root_count"], book["status"]) == (3, 1, "checked")
+    assert book["remark"] == "the flow changes sign 3 times; only one rate fits"
 
 
 def test_nothing_paid_has_no_yield():

@@ -88,8 +88,8 @@ currency string - ISO 4217 code
 step int count order of the bucket, 0 first
 bucket string - time to the due date
 principal_minor int minor principal not yet received
-interest_minor int minor interest at the configured rate, in full
-instalment_count int count instalments
+interest_minor int minor interest at the configured rate of the open instalments
+instalment_count int count instalments due later or not fully received
 share_rate float rate share of the outstanding principal
 """,
     ),
@@ -128,7 +128,7 @@ effective_rate float? rate (1 + monthly internal rate of return)^12 - 1
 xirr_rate float? rate yearly rate on the actual due dates over 365 days
 sign_change_count int count changes of sign in the cash flow by date; more than one may mean several roots
 root_count int count rates between -99 % and 1,000 % that fit; one where the flow changes sign once
-status string - ok, watch (several sign changes, one root), several_roots, or no_yield
+status string - ok; checked (several sign changes, yet one root); several_roots; or no_yield
 remark string - why there is no single yield; empty when ok
 """,
     ),
