@@ -73,7 +73,7 @@ def _overall(stages: Sequence[Mapping[str, Any]], failure: str) -> tuple[str, st
     skipped = [s["title"] for s in stages if s["status"] == "skipped"]
     waiting = [s["title"] for s in stages if s["status"] == "waiting"]
     if waiting:
-        return "neutral", f"The run is not complete: {_listed(waiting)} has not run yet."
+        return "neutral", f"The run is not complete. Not run yet: {_listed(waiting)}."
     silent = f" No input for {_listed(skipped)}." if skipped else ""
     if attention:
         return "attention", f"All stages ran. A person should look at {_listed(attention)}.{silent}"
