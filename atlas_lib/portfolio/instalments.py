@@ -64,7 +64,7 @@ class _Loans:
     balloon: Whole
     rounding: Rounding
 
-    def rates(self, loan: Whole, cell: Whole | slice) -> Whole:
+    def rates(self, loan: Whole | slice, cell: Whole | slice) -> Whole:
         return self.rate[loan] if len(self.rate) == len(self.term) else self.rate[cell]
 
 
@@ -137,11 +137,14 @@ def round_ratio(
     value: Whole, numerator: Whole | int, denominator: Whole | int, rounding: Rounding = "half_even"
 ) -> Whole:
     """round(value x numerator / denominator) in whole numbers: exact, ties included; half_up for `value` >= 0."""
-    product: Whole = value * numerator
-    quotient: Whole = product // denominator
-    rest = product - quotient * denominator
-    tie: Whole | int = 1 if rounding == "half_up" else quotient & 1
-    return np.asarray(quotient + (2 * rest + tie > denominator))
+    doubled = 2 * denominator
+    product: Whole = value * numerator * 2 + denominator
+    quotient: Whole = product // doubled
+    if rounding == "half_even":
+        tie = product == quotient * doubled
+        if tie.any():
+            quotient[tie] &= ~1
+    return quotient
 
 
 def _loans(
@@ -203,7 +206,7 @@ def _blocks(loans: _Loans, ends: Whole) -> Iterator[tuple[_Loans, slice]]:
 
 def _wide_enough(loans: _Loans) -> _Loans:
     """Python integers where a product of amount, rate and term would not fit 64 bits."""
-    largest = max(int(loans.principal.max()), 1) * max(int(loans.rate.max()), 1) * int(loans.term.max())
+    largest = 2 * max(int(loans.principal.max()), 1) * max(int(loans.rate.max()), 1) * int(loans.term.max())
     if max(largest, 2 * loans.scale) < _LARGEST:
         return loans
     return replace(loans, principal=loans.principal.astype(object), rate=loans.rate.astype(object))
@@ -266,20 +269,25 @@ def _annuity(loans: _Loans) -> tuple[Whole, Whole, Whole]:
 def _repay(loans: _Loans, level: Whole) -> tuple[Whole, Whole, Whole]:
     """Period by period, because each rounded interest depends on the balance before it.
 
-    Loans are taken longest first, so that those still running are always the first `running` of them.
+    Loans are taken longest first, so that those still running are always the first of them. Where all run
+    equally long, cells are a plain stride, which is faster than an index.
     """
+    longest = int(loans.term.max())
+    is_even = bool((loans.term == longest).all())
     order = np.argsort(-loans.term, kind="stable")
     start = (np.cumsum(loans.term) - loans.term)[order]
     balance, level, term = loans.principal[order], level[order], loans.term[order]
     paid, interest, outstanding = (np.empty(int(term.sum()), dtype=balance.dtype) for _ in range(3))
-    running = np.searchsorted(-term, -np.arange(term[0] + 1), side="left").tolist()
+    running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
     for period, (count, staying) in enumerate(pairwise(running)):
-        cell, due_on = start[:count] + period, balance[:count]
-        due = round_ratio(due_on, loans.rates(order[:count], cell), loans.scale, loans.rounding)
-        payment = np.minimum(np.maximum(level[:count] - due, 0), due_on)
-        payment[staying:] = due_on[staying:]
-        balance[:count] = due_on - payment
-        paid[cell], interest[cell], outstanding[cell] = payment, due, balance[:count]
+        cell = slice(period, None, longest) if is_even else start[:count] + period
+        opening = balance[:count]
+        rate = loans.rates(slice(None) if is_even else order[:count], cell)
+        due = round_ratio(opening, rate, loans.scale, loans.rounding)
+        payment = np.minimum(np.maximum(level[:count] - due, 0), opening)
+        payment[staying:] = opening[staying:]
+        opening -= payment
+        paid[cell], interest[cell], outstanding[cell] = payment, due, opening
     return paid, interest, outstanding
 
 
@@ -304,20 +312,33 @@ def _only(loans: _Loans, rows: Whole) -> _Loans:
 
 def _level(loans: _Loans) -> Whole:
     """round(level instalment); where floating point cannot decide a tie, fractions do."""
-    growth, factor = np.ones(len(loans.term)), np.zeros(len(loans.term))
-    start = np.cumsum(loans.term) - loans.term
-    loan = np.arange(len(loans.term))
-    for period in range(int(loans.term.max())):
-        running = loan[loans.term > period]
-        step = 1 + (loans.rates(running, start[running] + period) / loans.scale).astype(np.float64)
-        growth[running] *= step
-        factor[running] = 1 + factor[running] * step
+    growth, factor = _growth_by_cell(loans) if len(loans.rate) != len(loans.term) else _growth_by_loan(loans)
     exact = (loans.principal.astype(np.float64) * growth - loans.balloon) / factor
     level = np.rint(exact).astype(loans.principal.dtype)
     doubtful = np.abs(exact - np.floor(exact) - 0.5) <= 1e-6 + np.abs(exact) * 1e-12
+    start = np.cumsum(loans.term) - loans.term
     for row in np.flatnonzero(doubtful).tolist():
         level[row] = _exact_level(loans, row, int(start[row]))
     return level
+
+
+def _growth_by_loan(loans: _Loans) -> tuple[Whole, Whole]:
+    """prod(1 + rho) and f_n for one rate per loan: f_n = ((1 + rho)^n - 1) / rho, or n without interest."""
+    rate = (loans.rate / loans.scale).astype(np.float64)
+    gained = np.expm1(loans.term * np.log1p(rate))
+    factor = np.divide(gained, rate, out=loans.term.astype(np.float64), where=rate > 0)
+    return 1 + gained, factor
+
+
+def _growth_by_cell(loans: _Loans) -> tuple[Whole, Whole]:
+    growth, factor = np.ones(len(loans.term)), np.zeros(len(loans.term))
+    start = np.cumsum(loans.term) - loans.term
+    for period in range(int(loans.term.max())):
+        running = np.flatnonzero(loans.term > period)
+        step = 1 + (loans.rate[start[running] + period] / loans.scale).astype(np.float64)
+        growth[running] *= step
+        factor[running] = 1 + factor[running] * step
+    return growth, factor
 
 
 def _exact_level(loans: _Loans, row: int, start: int) -> int:
