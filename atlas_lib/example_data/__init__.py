@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.example_data import bank, book, conditions, payments, plants, submissions, truth, workbook, writing
+from atlas_lib.example_data import (
+    bank,
+    book,
+    conditions,
+    incidents,
+    payments,
+    plants,
+    submissions,
+    truth,
+    workbook,
+    writing,
+)
 from atlas_lib.example_data.parties import Parties, draw_parties
 
 AS_OF = date(2026, 10, 30)
@@ -35,21 +46,22 @@ def generate(rows: int, seed: int, out: Path) -> None:
     contract_cases = workbook.write_contracts(out / "Merchant_Data.xlsx", contracts, merchants)
     paid = _draw_payments(rows, who, of_payments)
     booked = bank.book_payments(paid, who, AS_OF, of_bank)
-    lines = bank.number_lines(plants.plant_bank(paid, booked, rows, AS_OF, of_bank), of_bank)
+    fx_rates = conditions.draw_fx_rates(AS_OF, of_rest)
+    lines = bank.number_lines(plants.plant_breaks(paid, booked, fx_rates, rows, AS_OF, of_bank), of_bank)
     submitted = submissions.submit(paid, rows, of_rest)
     user = conditions.choose_blacklisted_user(paid, who)
     sheets = {
         "merchants": merchants[workbook.MERCHANT_COLUMNS],
-        "counterparties": conditions.set_counterparty_limits(who.counterparties, paid),
+        "counterparties": conditions.set_counterparty_limits(who.counterparties, paid, AS_OF),
         "policies": conditions.list_policies(user),
-        "liquidity": conditions.set_liquidity(paid),
+        "liquidity": conditions.set_liquidity(paid, AS_OF),
     }
     workbook.write_reference(out / "reference.xlsx", sheets)
     writing.write_csv(conditions.draw_fraud_signals(paid, of_rest), out / "fraud_signals.csv")
-    writing.write_csv(conditions.draw_fx_rates(AS_OF, of_rest), out / "fx_rates.csv")
+    writing.write_csv(fx_rates, out / "fx_rates.csv")
     writing.write_text(f"as_of: {AS_OF}\n", out / "settings.yaml")
     writing.write_moves(submitted, lines, bank.make_balances(lines, AS_OF), out, in_parquet=rows >= PARQUET_ROWS)
-    pairs = truth.list_pairs(paid, lines)
+    pairs = truth.find_pairs(paid, lines)
     pieces = [
         contract_cases,
         truth.of_submissions(submitted),
@@ -58,12 +70,12 @@ def generate(rows: int, seed: int, out: Path) -> None:
         truth.of_lines(paid, lines),
         truth.of_reference(who.merchants),
     ]
-    writing.write_truth(truth.join_planted(pieces), pairs, truth.DESCRIPTION, out / "_truth")
+    writing.write_truth(truth.join_planted(pieces), truth.name_pairs(paid, pairs), truth.DESCRIPTION, out / "_truth")
 
 
 def _draw_payments(rows: int, who: Parties, rng: np.random.Generator) -> pd.DataFrame:
     """Ordinary payments and those that only exist as a planted case, numbered in order of time."""
-    planted = plants.plant_payments(rows, who, AS_OF, rng)
+    planted = incidents.draw_incidents(rows, who, AS_OF, rng)
     ordinary = rows - len(planted) - sum(submissions.extra_counts(rows).values())
     drawn = payments.draw_payments(ordinary, who, AS_OF, rng)
     return payments.number_payments(pd.concat([drawn, planted], ignore_index=True), who)

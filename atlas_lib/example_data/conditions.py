@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.money import to_units
+from atlas_lib.example_data.incidents import SCARCE_CURRENCY
 from atlas_lib.example_data.names import numbered
 from atlas_lib.example_data.parties import CURRENCIES, Parties
+from atlas_lib.example_data.payments import MINOR_PER_EURO, utc_text
 
-SCARCE = "JPY"
 _RATES = {"USD": (1.1420, 4), "GBP": (0.8630, 5), "JPY": (171.80, 2), "CHF": (0.9380, 4)}
 
 
@@ -27,31 +28,38 @@ def draw_fx_rates(as_of: date, rng: np.random.Generator) -> pd.DataFrame:
     return pd.concat(frames).sort_values(["date", "currency"], kind="stable").reset_index(drop=True)
 
 
-def set_liquidity(payments: pd.DataFrame) -> pd.DataFrame:
-    """Cash per currency: ample, but in JPY only a tenth of what goes out."""
+def set_liquidity(payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
+    """Cash per currency: ample, but in the scarce one less than half of what the last two days take out."""
     going = payments[payments["status"].isin(["APPROVED", "REFUNDED"])]
-    total = going.groupby("source_currency")["amount_minor"].sum().reindex(list(CURRENCIES)).fillna(0)
-    units = to_units(total.to_numpy(), pd.Series(CURRENCIES))
-    scarce = np.array([c == SCARCE for c in CURRENCIES])
-    opening = np.ceil(units * np.where(scarce, 0.10, 1.25) / 1000) * 1000
-    return pd.DataFrame(
-        {
-            "currency": CURRENCIES,
-            "opening_balance": opening,
-            "minimum_balance": np.where(scarce, 0, np.ceil(opening * 0.05 / 1000) * 1000),
-        }
-    )
+    total = _per_currency(going, going["amount_minor"])
+    recent = going[going["created_at"] >= pd.Timestamp(as_of) - pd.Timedelta(days=1)]
+    sign = np.where(recent["type"] == "SALE", -1, 1)
+    taken = np.maximum(_per_currency(recent, recent["amount_minor"] * sign), 0)
+    scarce = np.array([c == SCARCE_CURRENCY for c in CURRENCIES])
+    units = to_units(np.where(scarce, taken * 0.4, total * 1.25), pd.Series(CURRENCIES))
+    opening = np.ceil(units / 1000) * 1000
+    minimum = np.where(scarce, 0, np.ceil(opening * 0.05 / 1000) * 1000)
+    return pd.DataFrame({"currency": CURRENCIES, "opening_balance": opening, "minimum_balance": minimum})
 
 
-def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
-    """Limits in EUR above what each counterparty moves; the third one's is tight, the fourth has none."""
-    moved = np.bincount(payments["counterparty"], minlength=len(counterparties)) * 120.0
+def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
+    """Limits in EUR: twice what the counterparty moves; the third one's only covers half a busy day, one has none."""
+    recent = payments[payments["created_at"] >= pd.Timestamp(as_of)]
+    moved, today = (_moved_euros(frame, len(counterparties)) for frame in (payments, recent))
     limit = pd.Series(np.ceil(moved * 2 / 10_000) * 10_000)
-    limit[2] = np.ceil(moved[2] * 0.4 / 1000) * 1000
-    limit[3] = np.nan
+    limit[2], limit[3] = np.ceil(max(today[2] / 2, 500) / 100) * 100, np.nan
     return counterparties.assign(limit=limit)[
         ["counterparty_id", "name", "limit", "currency", "available", "alternate_counterparty_id"]
     ]
+
+
+def _per_currency(payments: pd.DataFrame, amount: pd.Series) -> np.ndarray:
+    return np.bincount(payments["currency"], amount, len(CURRENCIES))
+
+
+def _moved_euros(payments: pd.DataFrame, count: int) -> np.ndarray:
+    euros = payments["amount_minor"] / MINOR_PER_EURO[payments["currency"]]
+    return np.bincount(payments["counterparty"], euros, count)
 
 
 def list_policies(blacklisted_user: str) -> pd.DataFrame:
@@ -100,13 +108,13 @@ def draw_fraud_signals(payments: pd.DataFrame, rng: np.random.Generator) -> pd.D
     draw = rng.random(len(payments))
     rows = np.flatnonzero((burst & (draw < 0.65)) | (sale & ~burst & (draw < 0.2)))
     score = np.where(burst[rows], rng.uniform(0.86, 0.99, len(rows)), rng.beta(1.3, 12, len(rows)))
-    inferred = payments["created_at"].iloc[rows] + pd.to_timedelta(rng.integers(2, 40, len(rows)), unit="s")
+    inferred = payments["created_at"].to_numpy()[rows] + rng.integers(2, 40, len(rows)).astype("timedelta64[s]")
     return pd.DataFrame(
         {
             "fraud_signal_id": numbered("FS", np.arange(1, len(rows) + 1), 6),
             "transaction_id": payments["transaction_id"].to_numpy(dtype=object)[rows],
             "fraud_score": np.round(score, 4),
             "model_version": np.where(rows < len(payments) // 2, "kestrel-1.3", "kestrel-1.4"),
-            "inferred_at": inferred.dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy(),
+            "inferred_at": utc_text(inferred),
         }
     )

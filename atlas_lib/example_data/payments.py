@@ -19,8 +19,8 @@ from atlas_lib.example_data.parties import (
 )
 
 DAYS = 90
-_LEVEL = np.array([1.0, 1.1, 0.85, 160.0])  # price level per currency, in units per EUR
-_SCALE = np.array([int(scale_of(c)) for c in CURRENCIES])
+# Price level: units per EUR of each currency, times minor units per unit.
+MINOR_PER_EURO = np.array([1.0, 1.1, 0.85, 160.0]) * np.array([int(scale_of(c)) for c in CURRENCIES])
 _WEEKDAY = np.array([0.9, 0.9, 1.0, 1.1, 1.5, 1.6, 0.7])
 _HOUR = np.array([2, 1, 0, 0, 0, 1, 3, 8, 14, 20, 24, 26, 28, 26, 22, 22, 24, 28, 30, 26, 20, 14, 8, 4], dtype=float)
 _WINDOWS = np.array(["RTGS", "T0", "T1", "T2"], dtype=object)
@@ -86,7 +86,7 @@ def number_payments(payments: pd.DataFrame, parties: Parties) -> pd.DataFrame:
     parent = frame["parent"].to_numpy()
     parent = np.where(parent >= 0, position[parent], -1)
     number = np.arange(1, len(frame) + 1)
-    stem = "AS" + frame["created_at"].dt.strftime("%y%m%d").astype("str") + numbered("-", number, 7)
+    stem = _day_digits(frame["created_at"].to_numpy()) + numbered("-", number, 7)
     ending = frame["type"].map({"REFUND": "-R", "CHARGEBACK": "-C"}).where(parent >= 0, "").fillna("").astype("str")
     source, destination = _accounts(frame, parties)
     user = frame["user"].to_numpy()
@@ -107,7 +107,7 @@ def number_payments(payments: pd.DataFrame, parties: Parties) -> pd.DataFrame:
 
 def in_minor(euros: np.ndarray, currency: np.ndarray) -> np.ndarray:
     """EUR of price level to minor units of the currency (invented prices, so plain rounding is enough)."""
-    minor = np.rint(euros * _LEVEL[currency] * _SCALE[currency]).astype(np.int64)
+    minor = np.rint(euros * MINOR_PER_EURO[currency]).astype(np.int64)
     return np.asarray(np.where(currency == 3, np.maximum(minor // 10 * 10, 10), minor))
 
 
@@ -120,6 +120,19 @@ def draw_instants(count: int, as_of: date, rng: np.random.Generator) -> np.ndarr
     hour = rng.choice(24, count, p=_HOUR / _HOUR.sum())
     seconds = hour * 3600 + rng.integers(0, 3600, count)
     return np.asarray(days[day].astype("datetime64[s]") + seconds)
+
+
+def utc_text(instants: np.ndarray) -> pd.Series:
+    """ISO 8601 to the second, in UTC."""
+    return pd.Series(np.datetime_as_string(instants.astype("datetime64[s]")), dtype="str") + "Z"
+
+
+def _day_digits(instants: np.ndarray) -> pd.Series:
+    """AS and the day as yymmdd."""
+    day = instants.astype("datetime64[D]")
+    year, month = day.astype("datetime64[Y]"), day.astype("datetime64[M]")
+    number = (year.astype(np.int64) + 1970) % 100 * 10_000 + (month.astype(np.int64) % 12 + 1) * 100
+    return numbered("AS", number + (day - month.astype("datetime64[D]")).astype(np.int64) + 1, 6)
 
 
 def _returns(

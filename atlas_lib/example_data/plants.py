@@ -1,4 +1,4 @@
-"""Planted cases: what is wrong on purpose, and the truth about it."""
+"""Planted breaks between our transactions and the bank's lines."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.calendars import add_business_days
+from atlas_lib.core.money import scale_of
 from atlas_lib.example_data.names import numbered
-from atlas_lib.example_data.parties import Parties
-from atlas_lib.example_data.payments import draw_sales, in_minor
+from atlas_lib.example_data.parties import CURRENCIES
 
 NOT_PROVIDED = "NOTPROVIDED"  # what ISO 20022 puts where no end-to-end id was given
-SECONDS_PER_DAY = 86_400
+_GRACE_DAYS = 14
 
-# case: (least count, share of the rows, break type expected from 05_reconciliation)
+# case: (least count, share of the rows, break type expected from 05_reconciliation; none: it is a match)
 BANK_CASES = {
     "currency_mismatch": (3, 0.0005, "CURRENCY_MISMATCH"),
+    "fx_difference": (3, 0.0005, "FX_DIFFERENCE"),
+    "booked_in_destination": (4, 0.001, ""),
     "split_payment": (3, 0.002, ""),
     "split_incomplete": (2, 0.0005, "SPLIT_INCOMPLETE"),
     "lost_end_to_end_id": (8, 0.004, ""),
@@ -28,144 +30,81 @@ BANK_CASES = {
     "late_posting": (5, 0.003, "LATE_POSTING"),
     "wrong_sign": (3, 0.0005, "WRONG_SIGN"),
 }
-PAYMENT_CASES = {"fraud_burst": 2, "structuring": 1, "merged_payout": 3}  # groups at the small size
+BANK_ONLY_CASES = {
+    "bank_line_without_transaction": (4, 0.002, "MISSING_IN_LEDGER"),
+    "orphan_refund": (2, 0.0005, "ORPHAN_REFUND"),
+}
 
 
 def case_count(case: str, rows: int) -> int:
-    least, share, _ = BANK_CASES[case]
+    least, share, _ = (BANK_CASES | BANK_ONLY_CASES)[case]
     return max(least, round(rows * share))
 
 
-def group_count(case: str, rows: int) -> int:
-    return max(PAYMENT_CASES[case], rows // 2000)
-
-
-def plant_payments(rows: int, parties: Parties, as_of: date, rng: np.random.Generator) -> pd.DataFrame:
-    """Payments that only exist as a case: fraud bursts, structuring, several payouts of one day."""
-    pieces = [
-        *(_burst(parties, as_of, i, rng) for i in range(group_count("fraud_burst", rows))),
-        *(_structuring(parties, as_of, i, rng) for i in range(group_count("structuring", rows))),
-        *(_same_day_payouts(parties, as_of, i, rng) for i in range(group_count("merged_payout", rows))),
-    ]
-    return pd.concat(pieces, ignore_index=True)
-
-
-def plant_bank(
-    payments: pd.DataFrame, lines: pd.DataFrame, rows: int, as_of: date, rng: np.random.Generator
+def plant_breaks(
+    payments: pd.DataFrame,
+    lines: pd.DataFrame,
+    fx_rates: pd.DataFrame,
+    rows: int,
+    as_of: date,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """The bank's lines with the planted breaks in them; `case` names the break, `pair` is the truth (-1: none)."""
-    lines = lines.assign(pair=lines["payment"])
+    """The bank's lines with the breaks in them; `case` names the break, `pair` is the payment truly meant (-1: none)."""
+    lines = lines.assign(pair=lines["payment"], whole_minor=lines["amount_posted_minor"])
     chosen = _choose(payments, lines, rows, as_of, rng)
-    lines = _change(lines, chosen, rng)
-    drop = np.concatenate([chosen["missing_bank_line"], _merged(payments, lines)])
+    changed = _change(lines, chosen, rng)
+    changed = _in_destination_currency(changed, payments, fx_rates)
+    merged = _merged_rows(payments, lines)
+    gone = np.isin(np.arange(len(lines)), np.concatenate([chosen["missing_bank_line"], merged]))
+    strangers = {case: case_count(case, rows) for case in BANK_ONLY_CASES}
     pieces = [
-        lines[~lines.index.isin(drop)],
-        _booked_again(lines.loc[chosen["duplicate_bank_line"]]),
-        _other_halves(lines, chosen["split_payment"]),
-        _merge(payments, lines),
-        _orphans(lines, max(4, rows // 500), rng),
+        changed[~gone],
+        _booked_again(lines.iloc[chosen["duplicate_bank_line"]]),
+        _other_parts(changed.iloc[chosen["split_payment"]]),
+        _merge(payments, lines.iloc[merged]),
+        _unknown_lines(lines, "bank_line_without_transaction", strangers, rng),
+        _unknown_lines(lines, "orphan_refund", strangers, rng),
     ]
     return pd.concat(pieces, ignore_index=True)
-
-
-def _burst(parties: Parties, as_of: date, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """One user, 8 to 12 high sales at one merchant within half an hour at three in the morning."""
-    count = int(rng.integers(8, 13))
-    start = _night(as_of, int(rng.integers(8, 80)), 3)
-    frame = draw_sales(count, parties, as_of, rng)
-    merchant = int(rng.integers(0, 4))
-    currency = np.repeat(parties.merchant_currency[merchant], count)
-    return frame.assign(
-        user=int(rng.integers(0, len(parties.user_ids))),
-        merchant=merchant,
-        counterparty=parties.merchant_counterparty[merchant],
-        currency=currency,
-        destination=currency,
-        amount_minor=in_minor(rng.uniform(480, 890, count), currency),
-        status="APPROVED",
-        created_at=start + np.sort(rng.integers(0, 1800, count)),
-        case=f"fraud_burst:{number}",
-    )
-
-
-def _structuring(parties: Parties, as_of: date, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """One user, five purchases just under 10,000 EUR within a week."""
-    start = _night(as_of, int(rng.integers(12, 70)), 9)
-    frame = draw_sales(5, parties, as_of, rng)
-    days = np.sort(rng.choice(6, 5, replace=False)) * SECONDS_PER_DAY
-    return frame.assign(
-        user=int(rng.integers(0, len(parties.user_ids))),
-        merchant=0,
-        counterparty=parties.merchant_counterparty[0],
-        currency=0,
-        destination=0,
-        amount_minor=100 * rng.integers(9_350, 9_990, 5),
-        status="APPROVED",
-        window="T1",
-        created_at=start + days + rng.integers(0, 8 * 3600, 5),
-        case=f"structuring:{number}",
-    )
-
-
-def _same_day_payouts(parties: Parties, as_of: date, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Three payouts to one merchant on one morning, which the bank books as one line."""
-    day = np.busday_offset(np.datetime64(as_of, "D"), -int(rng.integers(9, 50)), roll="backward")
-    frame = draw_sales(3, parties, as_of, rng)
-    merchant = int(rng.choice(np.flatnonzero(parties.merchant_currency == number % 2)))
-    currency = np.repeat(parties.merchant_currency[merchant], 3)
-    return frame.assign(
-        type="PAYOUT",
-        user=-1,
-        merchant=merchant,
-        counterparty=parties.merchant_counterparty[merchant],
-        currency=currency,
-        destination=currency,
-        amount_minor=in_minor(rng.uniform(1500, 6500, 3), currency),
-        status="APPROVED",
-        window="T0",
-        created_at=day.astype("datetime64[s]") + 9 * 3600 + np.array([0, 95, 240]) + 60 * number % 3600,
-        case=f"merged_payout:{number}",
-    )
-
-
-def _night(as_of: date, days_ago: int, hour: int) -> np.datetime64:
-    return np.datetime64(as_of, "s") - days_ago * SECONDS_PER_DAY + hour * 3600
 
 
 def _choose(
     payments: pd.DataFrame, lines: pd.DataFrame, rows: int, as_of: date, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Different lines for every case, old enough that nothing is still in grace."""
-    of_line = payments.iloc[lines["payment"].to_numpy()].reset_index(drop=True)
+    """Different lines for every case: of plain sales, and old enough that nothing is still in grace."""
+    of_line = payments.iloc[lines["payment"].to_numpy()]
     created = of_line["created_at"].to_numpy().astype("datetime64[D]")
-    old = created < np.datetime64(as_of, "D") - 14
-    free = old & (of_line["case"] == "").to_numpy() & (of_line["type"] == "SALE").to_numpy()
-    same_amount = lines.groupby(["account", "amount_posted_minor", "is_credit"])["payment"].transform("size").to_numpy()
+    free = (created < np.datetime64(as_of, "D") - _GRACE_DAYS) & (of_line["case"] == "").to_numpy()
+    free &= (of_line["type"] == "SALE").to_numpy()
+    is_foreign = (of_line["destination"] != of_line["currency"]).to_numpy()
+    account, amount = lines["account"].to_numpy(), lines["amount_posted_minor"].to_numpy()
+    large = (amount > 3000) & ~is_foreign
+    alike = lines.groupby(["account", "amount_posted_minor", "is_credit"])["payment"].transform("size").to_numpy()
     special = {
-        "currency_mismatch": lines["account"].to_numpy() == 1,
-        "split_payment": lines["amount_posted_minor"].to_numpy() > 2000,
-        "split_incomplete": lines["amount_posted_minor"].to_numpy() > 2000,
-        "lost_end_to_end_id": same_amount == 1,
-        "late_posting": (lines["account"].to_numpy() == 0) & (lines["booking_date"].to_numpy() == created),
+        "currency_mismatch": (account == CURRENCIES.index("USD")) & ~is_foreign,
+        "fx_difference": is_foreign,
+        "booked_in_destination": is_foreign,
+        "lost_end_to_end_id": (alike == 1) & ~is_foreign,
+        "late_posting": (account == 0) & (lines["booking_date"].to_numpy() == created) & ~is_foreign,
     }
     chosen = {}
     for case in BANK_CASES:
-        eligible = np.flatnonzero(free & special.get(case, True))
+        eligible = np.flatnonzero(free & special.get(case, large))
         chosen[case] = rng.permutation(eligible)[: case_count(case, rows)]
         free[chosen[case]] = False
     return chosen
 
 
 def _change(lines: pd.DataFrame, chosen: dict[str, np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
-    """The chosen lines with what their case changes in them; `whole_minor` keeps the payment's amount."""
+    """The chosen lines with what their case changes in them."""
     amount = lines["amount_posted_minor"].to_numpy()
     posted, fee, case = amount.copy(), np.zeros(len(lines), dtype=np.int64), lines["case"].to_numpy(dtype=object).copy()
     for name, rows in chosen.items():
         case[rows] = "" if name == "duplicate_bank_line" else name
     off = chosen["amount_mismatch"]
-    posted[off] += rng.choice([-1, 1], len(off)) * rng.integers(45, 400, len(off))
+    posted[off] += rng.choice([-1, 1], len(off)) * amount[off] * rng.integers(2, 13, len(off)) // 100
     charged = chosen["fee_variance"]
-    fee[charged] = np.maximum(amount[charged] * 14 // 1000, 1)
+    fee[charged] = amount[charged] * 14 // 1000
     posted[charged] -= fee[charged]
     parted = np.concatenate([chosen["split_payment"], chosen["split_incomplete"]])
     posted[parted] = amount[parted] * 3 // 5
@@ -176,7 +115,6 @@ def _change(lines: pd.DataFrame, chosen: dict[str, np.ndarray], rng: np.random.G
     account[chosen["currency_mismatch"]] = 0
     lost = np.isin(np.arange(len(lines)), chosen["lost_end_to_end_id"])
     return lines.assign(
-        whole_minor=amount,
         amount_posted_minor=posted,
         fee_charged_minor=fee,
         booking_date=booking,
@@ -187,9 +125,26 @@ def _change(lines: pd.DataFrame, chosen: dict[str, np.ndarray], rng: np.random.G
     )
 
 
-def _other_halves(lines: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+def _in_destination_currency(lines: pd.DataFrame, payments: pd.DataFrame, fx_rates: pd.DataFrame) -> pd.DataFrame:
+    """Booked on the account of the destination currency: at the day's rate, or 2 % off it (fx_difference)."""
+    rows = np.flatnonzero(lines["case"].isin(["fx_difference", "booked_in_destination"]).to_numpy())
+    frame = lines.iloc[rows]
+    target = payments["destination"].to_numpy()[frame["payment"]]
+    rates = fx_rates.pivot_table("rate", "date", "currency").assign(EUR=1.0)[list(CURRENCIES)]
+    of_day = rates.reindex(frame["booking_date"].to_numpy(), method="ffill").to_numpy()
+    here = np.arange(len(rows))
+    scale = np.array([int(scale_of(c)) for c in CURRENCIES])
+    source = frame["account"].to_numpy()
+    factor = of_day[here, target] / of_day[here, source] * scale[target] / scale[source]
+    factor = factor * np.where(frame["case"] == "fx_difference", 0.98, 1.0)
+    posted, account = lines["amount_posted_minor"].to_numpy().copy(), lines["account"].to_numpy().copy()
+    posted[rows] = np.rint(posted[rows] * factor).astype(np.int64)
+    account[rows] = target
+    return lines.assign(amount_posted_minor=posted, account=account)
+
+
+def _other_parts(first: pd.DataFrame) -> pd.DataFrame:
     """The second line of a split payment: what the first one left."""
-    first = lines.loc[rows]
     return first.assign(amount_posted_minor=first["whole_minor"] - first["amount_posted_minor"])
 
 
@@ -199,16 +154,14 @@ def _booked_again(lines: pd.DataFrame) -> pd.DataFrame:
     return lines.assign(pair=-1, case="duplicate_bank_line", booking_date=again)
 
 
-def _merged(payments: pd.DataFrame, lines: pd.DataFrame) -> np.ndarray:
-    case = payments["case"].to_numpy(dtype=object)[lines["payment"]].astype("str")
-    return np.flatnonzero(np.char.startswith(case, "merged_payout"))
+def _merged_rows(payments: pd.DataFrame, lines: pd.DataFrame) -> np.ndarray:
+    is_merged = payments["case"].str.startswith("merged_payout").to_numpy(dtype=bool)
+    return np.flatnonzero(is_merged[lines["payment"]])
 
 
 def _merge(payments: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """One line per group of payouts; in every other group the bank lists the references."""
-    rows = _merged(payments, lines)
-    frame = lines.loc[rows].assign(case=payments["case"].to_numpy(dtype=object)[lines.loc[rows, "payment"]])
-    groups = frame.groupby("case", sort=True)
+    groups = lines.assign(case=payments["case"].to_numpy(dtype=object)[lines["payment"]]).groupby("case", sort=True)
     line = groups.first().reset_index()
     listed = line["case"].str.rpartition(":")[2].astype(int).to_numpy() % 2 == 0
     references = groups["end_to_end_id"].agg(" ".join).to_numpy(dtype=object)
@@ -222,15 +175,17 @@ def _merge(payments: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _orphans(lines: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Credits that we know nothing about."""
-    credit = np.flatnonzero(lines["is_credit"].to_numpy() & (lines["case"] == "").to_numpy())
-    frame = lines.loc[rng.permutation(credit)[:count]]
+def _unknown_lines(lines: pd.DataFrame, case: str, counts: dict[str, int], rng: np.random.Generator) -> pd.DataFrame:
+    """Credits that we know nothing about, and refunds that the bank paid without us."""
+    frame = lines.iloc[rng.choice(np.flatnonzero(lines["is_credit"].to_numpy()), counts[case], replace=False)]
+    is_refund = case == "orphan_refund"
+    number = np.arange(counts[case]) * 13 + (9_000_000 if is_refund else 8_000_000)
     return frame.assign(
         payment=-1,
         pair=-1,
+        is_credit=not is_refund,
         amount_posted_minor=frame["amount_posted_minor"] + 10 * rng.integers(1, 900, len(frame)),
-        end_to_end_id=numbered("EXT", 8_000_000 + 13 * np.arange(len(frame)), 7).to_numpy(dtype=object),
-        remittance_text="Gutschrift ohne Avis",
-        case="bank_line_without_transaction",
+        end_to_end_id=numbered("EXT", number, 7).to_numpy(dtype=object),
+        remittance_text="Erstattung ohne Auftrag" if is_refund else "Gutschrift ohne Avis",
+        case=case,
     )

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas_lib.core.money import exponent
+from atlas_lib.example_data.payments import utc_text
 
 COLUMNS = (
     "transaction_id idempotency_key merchant_id user_id type amount source_currency destination_currency "
@@ -60,7 +61,7 @@ def submit(payments: pd.DataFrame, rows: int, rng: np.random.Generator) -> pd.Da
     fresh = payments.assign(
         amount=decimal_text(payments["amount_minor"], payments["source_currency"]),
         settlement_window=payments["window"],
-        created_at=payments["created_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_at=utc_text(payments["created_at"].to_numpy()),
         expected="accepted",
         is_extra=False,
         place=np.arange(len(payments), dtype=float),
@@ -89,7 +90,7 @@ def _other_body(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spoiled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """New rows with one unusual cell each; those that can be read are payments that the bank has not booked."""
+    """New rows with one unusual cell each; those that can be read are pending, so that no bank line is due."""
     rows = _repeated(rows, rng).reset_index(drop=True)
     turn = np.arange(len(rows)) % len(BAD_CELLS)
     rows = rows.assign(
@@ -99,9 +100,11 @@ def _spoiled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         case=[BAD_CELLS[i][0] for i in turn],
         expected=[BAD_CELLS[i][3] for i in turn],
     )
-    for number, (case, column, value, _) in enumerate(BAD_CELLS):
+    for number, (case, column, value, expected) in enumerate(BAD_CELLS):
         here = turn == number
         rows.loc[here, column] = value
+        if expected == "accepted":
+            rows.loc[here, "status"] = "PENDING"
         if case == "same_account":
             rows.loc[here, "source_account"] = value
         if case == "european_decimal":

@@ -25,7 +25,7 @@ def write_contracts(path: Path, contracts: pd.DataFrame, merchants: pd.DataFrame
     """Sheet1 with German headers, formulas with cached values and an extra column without header.
 
     Two cells are numbers typed as German text and one date is text: all readable. The last two rows cannot be
-    used. Returns those cases: case, source_row, row_id, expected, detail.
+    used. Returns those cases: case, table, row_id, file, source_row, expected, detail.
     """
     sheet, cases = _with_bad_rows(_sheet_columns(contracts, merchants))
     book = _open(path)
@@ -39,7 +39,7 @@ def write_contracts(path: Path, contracts: pd.DataFrame, merchants: pd.DataFrame
         else:
             _write_formulas(page, number, values, look)
     book.close()
-    return cases
+    return cases.assign(table="contracts", file=path.name)
 
 
 def write_reference(path: Path, sheets: Mapping[str, pd.DataFrame]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import AtlasError
@@ -78,7 +79,7 @@ def write_statements(lines: pd.DataFrame, balances: pd.DataFrame, folder: Path) 
 def as_text(lines: pd.DataFrame) -> pd.DataFrame:
     """Bank lines in the canonical columns, amounts in units as text."""
     lost = lines["end_to_end_id"] == "NOTPROVIDED"
-    day = lines["booking_date"].dt.strftime("%Y-%m-%d")
+    day = np.datetime_as_string(lines["booking_date"].to_numpy().astype("datetime64[D]"))
     return lines.assign(
         account=lines["account_iban"],
         end_to_end_id=lines["end_to_end_id"].where(~lost, ""),
