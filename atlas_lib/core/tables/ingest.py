@@ -208,6 +208,59 @@ message string - what was expected and what to do
 """,
     ),
     table(
+        "input_sheets",
+        _STAGE,
+        "source_file source_sheet table",
+        "Every sheet and file that was read: which table it is, where its header is, what it gave.",
+        """
+source_file string - input file
+source_sheet string - sheet of the workbook; empty for other files
+table string - table it was taken as; empty when it fits none
+header_row int count row of the column names, as Excel shows it; 0 where the format has none
+rows_in_count int count data rows; empty and totals rows left out
+columns string - table columns found
+extra_columns string - columns that are kept out of the tables: unknown or without a name
+""",
+    ),
+    table(
+        "received_counts",
+        _STAGE,
+        "table currency",
+        "Rows read and refused, per table and currency, counted while reading.",
+        """
+table string - table
+currency string - ISO 4217 code; empty where the table has none or the cell is no currency
+rows_in_count int count data rows read
+rejected_count int count rows refused for an error
+duplicate_count int count rows refused because their key was there already
+""",
+    ),
+    table(
+        "submissions",
+        _STAGE,
+        "source_file source_sheet source_row",
+        "Valid transaction rows as submitted, before duplicates are told apart.",
+        """
+transaction_id string - transaction
+idempotency_key string - key as submitted; the transaction id where none was given
+fingerprint string - SHA-256 over the business columns: equal for the same body
+merchant_id string - merchant
+user_id string - paying customer
+type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
+amount_minor int minor amount in the source currency, always positive
+currency string - source currency
+destination_currency string - currency the other side receives
+source_account string - debited account
+destination_account string - credited account
+counterparty_id string - bank or processor on the other side
+settlement_window string - latest window asked for: RTGS, T0, T1 or T2
+status string - PENDING, APPROVED, DECLINED or REFUNDED
+created_at instant - when it was made
+reference string? - free text, often the end-to-end id
+"""
+        + _SOURCE,
+    ),
+    table(
         "intake_results",
         _STAGE,
         "source_file source_sheet source_row",

@@ -1,0 +1,26 @@
+"""01_ingest: from what people send to clean tables, with every refused cell accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from atlas_lib.core import provenance
+from atlas_lib.core.settings import IngestSettings
+from atlas_lib.ingest.control import check_ingest, count_rejects, rows_by_file, summarise_stage, total_controls
+from atlas_lib.ingest.intake import accept_submissions
+from atlas_lib.ingest.screening import screen_transactions
+from atlas_lib.ingest.validation import clean_inputs
+from atlas_lib.ingest.workbook import read_inputs
+
+__all__ = [
+    "accept_submissions", "check_ingest", "clean_inputs", "count_rejects", "load_inputs", "read_inputs", "rows_by_file",
+    "screen_transactions", "summarise_stage", "total_controls",
+]  # fmt: skip
+
+
+def load_inputs(input_path: str, settings: IngestSettings) -> dict[str, pd.DataFrame]:
+    """Read and clean every file of the input; a relative path counts from the folder that holds `notebooks/`."""
+    path = Path(input_path)
+    return clean_inputs(read_inputs(path if path.is_absolute() else provenance.find_root() / path), settings)

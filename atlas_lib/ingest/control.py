@@ -1,0 +1,138 @@
+"""Control totals, checks, and what the stage says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pandas as pd
+
+from atlas_lib.core.money import format_minor
+from atlas_lib.core.run import StageSummary
+from atlas_lib.core.tables import declared
+
+INPUT_TABLES = (
+    "contracts",
+    "merchants",
+    "transactions",
+    "statement_lines",
+    "statement_balances",
+    "fraud_signals",
+    "policies",
+    "counterparties",
+    "liquidity",
+    "fx_rates",
+)
+_AMOUNT = {"contracts": "receivable_minor", "transactions": "amount_minor", "statement_lines": "amount_posted_minor"}
+
+
+def total_controls(
+    received_counts: pd.DataFrame,
+    input_sheets: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    intake_results: pd.DataFrame,
+) -> dict[str, pd.DataFrame]:
+    """`control_totals`: rows in = clean + rejected + duplicate, the clean rows counted in the finished tables.
+
+    A merchant that only a contract or transaction names comes from no merchants sheet and is not counted.
+    """
+    kept = pd.concat(
+        [_kept(name, _read_as(name, frame, input_sheets)) for name, frame in tables.items()], ignore_index=True
+    )
+    repeated = _repeated(intake_results)
+    totals = received_counts.merge(kept, how="outer", on=["table", "currency"], validate="one_to_one")
+    totals = totals.merge(repeated, how="outer", on=["table", "currency"], validate="one_to_one").fillna(0)
+    totals = totals.assign(duplicate_count=totals["duplicate_count"] + totals["later_count"])
+    out = totals["clean_count"] + totals["rejected_count"] + totals["duplicate_count"]
+    return {
+        "control_totals": declared("control_totals").shaped(
+            totals.assign(difference_count=totals["rows_in_count"] - out)
+        )
+    }
+
+
+def _read_as(name: str, frame: pd.DataFrame, input_sheets: pd.DataFrame) -> pd.DataFrame:
+    """The rows that came from a sheet of this table."""
+    sheets = input_sheets.loc[input_sheets["table"] == name, ["source_file", "source_sheet"]]
+    return frame.merge(sheets, on=["source_file", "source_sheet"], validate="many_to_one")
+
+
+def _kept(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows and amount per currency of a finished table."""
+    currency = frame["currency"] if "currency" in frame else pd.Series("", index=frame.index, dtype="str")
+    amount = frame[_AMOUNT[name]] if name in _AMOUNT else pd.Series(0, index=frame.index, dtype="int64")
+    found = pd.DataFrame({"currency": currency, "clean_count": 1, "clean_minor": amount})
+    return found.groupby("currency", as_index=False)[["clean_count", "clean_minor"]].sum().assign(table=name)
+
+
+def _repeated(intake_results: pd.DataFrame) -> pd.DataFrame:
+    rows = intake_results[intake_results["status"] != "accepted"]
+    found = rows.groupby("currency", as_index=False).agg(
+        later_count=("amount_minor", "size"), duplicate_minor=("amount_minor", "sum")
+    )
+    return found.assign(table="transactions")
+
+
+def check_ingest(control_totals: pd.DataFrame, rejects: pd.DataFrame, max_reject_rate: float) -> pd.DataFrame:
+    """One row per check: totals close, no table refuses more than the limit; a file left out is only noted."""
+    by_table = control_totals.groupby("table")[["rows_in_count", "rejected_count"]].sum()
+    rate = by_table["rejected_count"] / by_table["rows_in_count"].clip(lower=1)
+    over = rate[rate > max_reject_rate]
+    shown = "; ".join(
+        f"{t}: {by_table.loc[t, 'rejected_count']} of {by_table.loc[t, 'rows_in_count']} rows" for t in over.index
+    )
+    first = "; ".join(
+        rejects.loc[(rejects["severity"] == "error") & rejects["table"].isin(over.index), "message"].head(3)
+    )
+    difference = int(control_totals["difference_count"].abs().sum())
+    unread = rejects.loc[rejects["rule"].isin(["UNKNOWN_FILE", "UNKNOWN_SHEET"]), "message"]
+    return pd.DataFrame(
+        [
+            ("every row read is kept, refused or a duplicate", difference == 0, True, f"difference {difference} rows"),
+            (f"no table refuses more than {max_reject_rate:.0%} of its rows", over.empty, True, f"{shown}. {first}" if shown else f"highest {rate.max() if len(rate) else 0:.1%}"),
+            ("every file and sheet is a known table", unread.empty, False, "; ".join(unread.head(3)) or "all read"),
+        ],
+        columns=["check", "passed", "is_blocking", "detail"],
+    )  # fmt: skip
+
+
+def count_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
+    """Refused and noted cells per table and rule (columns severity, table, rule, cells_count), errors first."""
+    counted = (
+        rejects.groupby(["severity", "table", "rule"], as_index=False).size().rename(columns={"size": "cells_count"})
+    )
+    return counted.sort_values(
+        ["severity", "cells_count", "table", "rule"], ascending=[True, False, True, True], ignore_index=True
+    )
+
+
+def rows_by_file(input_sheets: pd.DataFrame) -> dict[str, int]:
+    return {str(k): int(v) for k, v in input_sheets.groupby("source_file")["rows_in_count"].sum().items()}
+
+
+def summarise_stage(
+    clean: SimpleNamespace, intake: SimpleNamespace, screening: SimpleNamespace, control_totals: pd.DataFrame
+) -> StageSummary:
+    """Verdict and key figures: what came in, what was refused, what has to be looked at."""
+    read, refused = int(control_totals["rows_in_count"].sum()), int(control_totals["rejected_count"].sum())
+    repeated = int(control_totals["duplicate_count"].sum())
+    conflicts = int((intake.intake_results["status"] == "conflict").sum())
+    high = int((screening.screening_findings["severity"] == "high").sum())
+    warnings = int((clean.rejects["severity"] == "warning").sum())
+    parts = [f"{read:,} rows read from {clean.input_sheets['source_file'].nunique()} files"]
+    parts.append(f"{refused:,} refused and {repeated:,} repeated" if refused or repeated else "none refused")
+    verdict = ", ".join(parts) + f"; {high:,} findings to look at." if high else ", ".join(parts) + "."
+    receivables = clean.contracts.groupby("currency")["receivable_minor"].sum()
+    bought = "; ".join(f"{format_minor(int(v), str(c))} {c}" for c, v in receivables.items()) or "none"
+    figures = pd.DataFrame(
+        [
+            ("Contracts", f"{len(clean.contracts):,}"),
+            ("Receivables", bought),
+            ("Transactions accepted", f"{len(intake.transactions):,}"),
+            ("Duplicates / conflicts", f"{repeated - conflicts:,} / {conflicts:,}"),
+            ("Rows refused / cells noted", f"{refused:,} / {warnings:,}"),
+            ("High findings", f"{high:,}"),
+        ],
+        columns=["label", "value"],
+    )
+    return StageSummary(verdict, "attention" if refused or high or conflicts else "passed", figures)

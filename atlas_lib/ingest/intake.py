@@ -1,0 +1,124 @@
+"""Intake: each payment is accepted once, whoever sends it again.
+
+The first row that holds a transaction id (for ever) or an idempotency key (for its time to live) is accepted; a later
+one with the same body is a duplicate, with another body a conflict. Within the run this is decided by the statement
+below over all files, in the order of created_at, file, sheet, row; the ledger store decides across runs, and between
+two runs at once, by its unique keys. The same row of the same file read again stays accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core.engine import Engine
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import Ledger
+
+_HOUR_US = 3_600_000_000
+_SOURCE = ["source_file", "source_sheet", "source_row"]
+
+# One pass: rows that come first under both their id and their key hold them; rows that share a living key or the id
+# of such a holder follow it; the rest (a key past its time, a holder that itself followed another) waits for the next.
+_PASS = [
+    (
+        "ranked",
+        """
+        SELECT row_number, transaction_id, idempotency_key, created_us,
+               MIN(row_number) OVER (PARTITION BY transaction_id) AS first_by_id,
+               MIN(row_number) OVER (PARTITION BY idempotency_key) AS first_by_key
+        FROM open_rows
+        """,
+    ),
+    ("holders", "SELECT * FROM ranked WHERE row_number = first_by_id AND row_number = first_by_key"),
+    (
+        "decided",
+        """
+        SELECT r.row_number,
+               COALESCE(CASE WHEN r.row_number = r.first_by_id AND r.row_number = r.first_by_key THEN r.row_number END,
+                        k.row_number, i.row_number) AS holder
+        FROM ranked r
+        LEFT JOIN holders k ON k.idempotency_key = r.idempotency_key AND ABS(r.created_us - k.created_us) < :reach_us
+        LEFT JOIN holders i ON i.transaction_id = r.transaction_id
+        ORDER BY r.row_number
+        """,
+    ),
+]
+
+
+def accept_submissions(
+    submissions: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int
+) -> dict[str, pd.DataFrame]:
+    """`transactions` (the accepted rows) and `intake_results` (what became of every row).
+
+    Registers the new ones in the ledger store with TRANSACTION_SUBMITTED, the others with TRANSACTION_DEDUPED.
+    """
+    if submissions.empty:
+        return {name: declared(name).empty() for name in ("transactions", "intake_results")}
+    rows = submissions.sort_values(["created_at", *_SOURCE], kind="stable", ignore_index=True)
+    holder = find_holders(rows, engine, ttl_hours)
+    within = _outcome(rows, holder)
+    stored = ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
+    status = stored["outcome"].replace({"new": "accepted", "again": "accepted"}).to_numpy(dtype=object)
+    held_here = within["status"].to_numpy(dtype=object) == status
+    earlier = "earlier run, " + stored["first_origin"].fillna("").astype("str")
+    results = rows.assign(
+        status=status,
+        first_transaction_id=np.where(held_here, within["first_transaction_id"], stored["first_transaction_id"]),
+        first_source=within["first_source"].where(held_here, earlier),
+    )
+    accepted = rows[status == "accepted"]
+    return {
+        "transactions": declared("transactions").shaped(accepted),
+        "intake_results": declared("intake_results").shaped(results),
+    }
+
+
+def find_holders(rows: pd.DataFrame, engine: Engine, ttl_hours: int) -> pd.Series:
+    """Per row (in order of arrival) the number of the row that holds its id or key; a holder points to itself."""
+    open_rows = pd.DataFrame(
+        {
+            "row_number": np.arange(len(rows), dtype=np.int64),
+            "transaction_id": rows["transaction_id"],
+            "idempotency_key": rows["idempotency_key"],
+            "created_us": rows["created_at"].astype("int64"),
+        }
+    )
+    holder = np.full(len(rows), -1, dtype=np.int64)
+    while len(open_rows):
+        decided = engine.run(_PASS, {"open_rows": open_rows}, ["decided"], {"reach_us": ttl_hours * _HOUR_US})[
+            "decided"
+        ]
+        known = decided.dropna(subset=["holder"])
+        holder[known["row_number"].to_numpy(dtype=np.int64)] = known["holder"].to_numpy(dtype=np.int64)
+        open_rows = open_rows[holder[open_rows["row_number"]] < 0]
+    return pd.Series(holder, index=rows.index)
+
+
+def _outcome(rows: pd.DataFrame, holder: pd.Series) -> pd.DataFrame:
+    """Status within the run, the holder's id, and where it was read."""
+    first = rows.iloc[holder.to_numpy()].reset_index(drop=True)
+    is_first = holder.to_numpy() == np.arange(len(rows))
+    same_body = (first["fingerprint"] == rows["fingerprint"]).to_numpy()
+    place = first["source_file"] + (", " + first["source_sheet"]).where(first["source_sheet"] != "", "")
+    return pd.DataFrame(
+        {
+            "status": np.select([is_first, same_body], ["accepted", "duplicate"], default="conflict").astype(object),
+            "first_transaction_id": first["transaction_id"],
+            "first_source": place + ", row " + first["source_row"].astype("str"),
+        }
+    )
+
+
+def _ledger_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The origin is the file: a row read again from the file it came from is no second submission."""
+    columns = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency"]
+    return rows[columns].assign(origin=rows["source_file"], timestamp=rows["created_at"])
+
+
+def _append_id(rows: pd.DataFrame) -> str:
+    """The same rows from the same files are one append, however often they are handed in."""
+    parts = (rows[c].astype("str").str.cat(sep="\x1f") for c in ("transaction_id", "fingerprint", "source_file"))
+    return "intake-" + hashlib.sha256("\x1e".join(parts).encode()).hexdigest()

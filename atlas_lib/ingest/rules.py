@@ -1,0 +1,213 @@
+"""Rules as data: what a row must satisfy, per table; each is one vectorised test over all its rows.
+
+Identities of the purchase workbook (DOMAIN.md, section 3) are checked on the amounts as typed, in units, with a
+tolerance of half a cent (0.005; half a minor unit in other currencies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from atlas_lib.core.money import currency_codes, scale_of
+from atlas_lib.ingest.headers import Field, fields
+
+Mask = NDArray[np.bool_]
+Test = Callable[[pd.DataFrame], Mask]
+_LONGEST_ID = 50
+
+# rule: what was expected, what to do
+TEXTS: dict[str, tuple[str, str]] = {
+    "EMPTY_CELL": ("a value", "fill the cell"),
+    "FORMULA_WITHOUT_VALUE": ("a stored result", "open the workbook in Excel, correct the formula if it shows an error, and save it"),
+    "NOT_A_NUMBER": ("a number such as 1234.50 or 1.234,50", "correct the cell"),
+    "AMBIGUOUS_NUMBER": ("a number that can be read in one way only", "type it with two decimals, as a number cell, or set decimal_mark"),
+    "AMBIGUOUS_RATE": ("a rate such as 0.10, 10 % or 10,0", "write the percent sign, or the fraction"),
+    "NOT_WHOLE": ("a whole number", "correct the cell"),
+    "NOT_A_FLAG": ("yes or no", "correct the cell"),
+    "NOT_A_DATE": ("a date such as 2026-10-30 or 30.10.2026", "correct the cell"),
+    "AMBIGUOUS_DATE": ("a date whose day and month cannot be mixed up", "type it as 2026-04-03 or as a date cell"),
+    "DATE_AS_NUMBER": ("a date", "format the cell as a date, or type it as 2026-04-03"),
+    "DIGITS_LOST": ("an id typed as text", "Excel keeps 15 digits of a number: enter the id as text"),
+    "CURRENCY_MISMATCH": ("an amount in the currency of its row", "keep one currency per row"),
+}  # fmt: skip
+
+_ALLOWED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("merchants", "risk_level"): ("LOW", "MEDIUM", "HIGH", "UNRATED"),
+    ("merchants", "kyc_status"): ("COMPLETE", "PENDING", "EXPIRED", "UNKNOWN"),
+    ("transactions", "type"): ("SALE", "REFUND", "CHARGEBACK", "FEE", "PAYOUT"),
+    ("transactions", "status"): ("PENDING", "APPROVED", "DECLINED", "REFUNDED"),
+    ("transactions", "settlement_window"): ("RTGS", "T0", "T1", "T2"),
+    ("statement_lines", "credit_debit_indicator"): ("CRDT", "DBIT"),
+    ("statement_lines", "status"): ("BOOK", "PDNG"),
+    ("statement_balances", "balance_type"): ("OPBD", "CLBD"),
+    ("policies", "policy_type"): ("KYC", "AML", "REGIONAL_LIMIT", "BLACKLIST"),
+}
+_SYNONYMS: dict[tuple[str, str], dict[str, str]] = {
+    ("transactions", "settlement_window"): {"T+0": "T0", "T+1": "T1", "T+2": "T2"},
+    ("statement_lines", "credit_debit_indicator"): dict.fromkeys(("C", "CR", "CREDIT", "H", "HABEN", "GUTSCHRIFT"), "CRDT")
+    | dict.fromkeys(("D", "DR", "DEBIT", "S", "SOLL", "LASTSCHRIFT"), "DBIT"),
+    ("statement_lines", "status"): {"BOOKED": "BOOK", "PENDING": "PDNG"},
+    ("statement_balances", "balance_type"): {"OPENING": "OPBD", "CLOSING": "CLBD", "PRCD": "OPBD"},
+    ("merchants", "kyc_status"): {"COMPLETED": "COMPLETE", "VERIFIED": "COMPLETE"},
+    ("policies", "policy_type"): {"REGIONAL LIMIT": "REGIONAL_LIMIT", "REGIONALLIMIT": "REGIONAL_LIMIT"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`broken(rows)` marks the rows that break it; an error refuses the row, a warning keeps it."""
+
+    name: str
+    column: str
+    broken: Test
+    expected: str
+    remedy: str = "correct the cell"
+    severity: Literal["error", "warning"] = "error"
+
+
+def normalise(table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Codes in capitals and by their standard word; IBAN and BIC without spaces."""
+    changed = {}
+    for field in fields(table, ""):
+        name = field.name
+        if (table, name) in _ALLOWED:
+            words = rows[name].str.upper()
+            changed[name] = words.replace(_SYNONYMS.get((table, name), {}))
+        elif name.endswith("currency"):
+            changed[name] = rows[name].str.upper()
+        elif name in ("iban", "bic"):
+            changed[name] = rows[name].str.upper().str.replace(" ", "", regex=False)
+    return rows.assign(**changed)
+
+
+def rules(table: str, max_amount: float) -> list[Rule]:
+    """The general rules of a table's columns, then its own."""
+    general = [rule for field in fields(table, "") for rule in _general(table, field, max_amount)]
+    return general + _OWN.get(table, [])
+
+
+def _general(table: str, field: Field, max_amount: float) -> list[Rule]:
+    name = field.name
+    if field.kind == "amount":
+        return [
+            Rule(
+                "AMOUNT_TOO_LARGE",
+                name,
+                lambda r: _above(r[name].abs(), max_amount),
+                f"at most {max_amount:,.0f}",
+                "check the amount, or raise max_amount",
+            )
+        ]
+    if field.kind == "rate" or name == "fraud_score":
+        return [Rule("RATE_OUT_OF_RANGE", name, lambda r: _outside(r[name], 0, 1), "a rate from 0 to 1")]
+    if (table, name) in _ALLOWED:
+        allowed = _ALLOWED[table, name]
+        return [Rule(f"UNKNOWN_{name.upper()}", name, lambda r: _not_in(r[name], allowed), ", ".join(allowed))]
+    if name.endswith("currency"):
+        return [
+            Rule("UNKNOWN_CURRENCY", name, lambda r: _not_in(r[name], currency_codes()), "an ISO 4217 code such as EUR")
+        ]
+    if name.endswith("_id"):
+        return [
+            Rule(
+                "ID_TOO_LONG",
+                name,
+                lambda r: _mask(r[name].str.len() > _LONGEST_ID),
+                f"at most {_LONGEST_ID} characters",
+            )
+        ]
+    return []
+
+
+def _above(values: pd.Series, limit: float) -> Mask:
+    return _mask(values > limit)
+
+
+def _outside(values: pd.Series, low: float, high: float) -> Mask:
+    return _mask((values < low) | (values > high))
+
+
+def _below(column: str, limit: float, *, or_equal: bool = False) -> Test:
+    return lambda r: _mask(r[column] <= limit if or_equal else r[column] < limit)
+
+
+def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mask:
+    return _mask(values.notna() & ~values.isin(list(allowed)))
+
+
+def _mask(condition: pd.Series) -> Mask:
+    return condition.fillna(False).to_numpy(dtype=bool)
+
+
+def _differs(left: Callable[[pd.DataFrame], pd.Series], right: Callable[[pd.DataFrame], pd.Series]) -> Test:
+    """|left - right| above half a minor unit; a row that lacks one of the figures is not judged."""
+
+    def test(rows: pd.DataFrame) -> Mask:
+        tolerance = 0.5 / scale_of(rows["currency"]) + 1e-9
+        return _mask((left(rows) - right(rows)).abs() > tolerance)
+
+    return test
+
+
+def _mixed_currency(rows: pd.DataFrame) -> Mask:
+    first = rows.groupby("merchant_id")["currency"].transform("first")
+    return _mask(rows["currency"] != first)
+
+
+def _invalid_iban(rows: pd.DataFrame) -> Mask:
+    from schwifty import IBAN
+
+    return _invalid(rows["iban"], lambda text: IBAN(text, allow_invalid=True).is_valid)
+
+
+def _invalid_bic(rows: pd.DataFrame) -> Mask:
+    from schwifty import BIC
+
+    return _invalid(rows["bic"], lambda text: BIC(text, allow_invalid=True).is_valid)
+
+
+def _invalid(values: pd.Series, is_valid: Callable[[str], bool]) -> Mask:
+    """Each distinct value is judged once."""
+    verdicts = {text: not is_valid(text) for text in values.dropna().unique()}
+    return _mask(values.map(verdicts).astype("boolean"))
+
+
+_BOOKS = "correct the cells, or ask who made the workbook"
+_OWN: dict[str, list[Rule]] = {
+    "contracts": [
+        Rule("NEGATIVE_PREMIUM", "premium", _below("premium", 0), "a premium of 0 or more"),
+        Rule("AMOUNT_NOT_POSITIVE", "receivable", _below("receivable", 0, or_equal=True), "a face value above 0"),
+        Rule("TERM_OUT_OF_RANGE", "term_months", lambda r: _outside(r["term_months"], 1, 600), "1 to 600 months"),
+        Rule("NEGATIVE_AMOUNT", "merchant_reserve", _below("merchant_reserve", 0), "a reserve of 0 or more"),
+        Rule("NEGATIVE_AMOUNT", "customer_payment", _below("customer_payment", 0), "a payment of 0 or more"),
+        Rule("PREMIUM_X_TERM", "receivable", _differs(lambda r: r["receivable"], lambda r: r["premium"] * r["term_months"].astype("Float64").astype(float)), "receivable = premium x term_months", "check whether the instalment was rounded", "warning"),
+        Rule("RECEIVABLE_SPLIT", "receivable", _differs(lambda r: r["receivable"], lambda r: r["merchant_payout"] + r["merchant_reserve"] + r["partner_margin"]), "receivable = merchant_payout + merchant_reserve + partner_margin", _BOOKS),
+        Rule("PURCHASE_PRICE", "purchase_price", _differs(lambda r: r["purchase_price"], lambda r: r["valuation_sum"] * r["purchase_rate"]), "purchase_price = valuation_sum x purchase_rate", _BOOKS),
+        Rule("PURCHASE_RATE_ABOVE_MAX", "purchase_rate", lambda r: _mask(r["purchase_rate"] > r["max_purchase_rate"] + 1e-12), "a purchase rate up to max_purchase_rate", _BOOKS),
+        Rule("RESERVE", "merchant_reserve", _differs(lambda r: r["merchant_reserve"], lambda r: r["purchase_price"] * r["reserve_rate"]), "merchant_reserve = purchase_price x reserve_rate", _BOOKS),
+        Rule("PAYOUT", "merchant_payout", _differs(lambda r: r["merchant_payout"], lambda r: r["purchase_price"] - r["merchant_reserve"]), "merchant_payout = purchase_price - merchant_reserve", _BOOKS),
+        Rule("MARGIN", "partner_margin", _differs(lambda r: r["partner_margin"], lambda r: r["receivable"] - r["purchase_price"]), "partner_margin = receivable - purchase_price", _BOOKS),
+        Rule("MIXED_CURRENCY", "currency", _mixed_currency, "one currency per merchant", "check the currency; the amounts are kept apart by currency", "warning"),
+    ],
+    "merchants": [
+        Rule("NEGATIVE_AMOUNT", "credit_limit", _below("credit_limit", 0), "a limit of 0 or more"),
+        Rule("NEGATIVE_DAYS", "hold_days", _below("hold_days", 0), "0 days or more"),
+        Rule("INVALID_IBAN", "iban", _invalid_iban, "a valid IBAN", "correct it; payouts to this merchant are blocked until then", "warning"),
+        Rule("INVALID_BIC", "bic", _invalid_bic, "a valid BIC", "correct it", "warning"),
+    ],
+    "transactions": [
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
+        Rule("SAME_ACCOUNT", "destination_account", lambda r: _mask(r["source_account"] == r["destination_account"]), "another account than source_account"),
+    ],
+    "statement_lines": [
+        Rule("NEGATIVE_AMOUNT", "amount_posted", _below("amount_posted", 0), "an amount of 0 or more", "the credit_debit_indicator says the direction"),
+    ],
+    "counterparties": [Rule("NEGATIVE_AMOUNT", "limit", _below("limit", 0), "a limit of 0 or more")],
+    "fx_rates": [Rule("RATE_NOT_POSITIVE", "rate", _below("rate", 0, or_equal=True), "a rate above 0")],
+}  # fmt: skip
