@@ -15,7 +15,7 @@ COLUMNS = (
     "source_account destination_account counterparty_id settlement_window status created_at reference"
 ).split()
 
-# case: (column, value, what 01_ingest makes of it); a value of None takes the row's own, changed as the case says
+# case, column, value, what 01_ingest makes of it
 BAD_CELLS: tuple[tuple[str, str, str, str], ...] = (
     ("negative_amount", "amount", "-48.90", "rejected"),
     ("zero_amount", "amount", "0.00", "rejected"),
@@ -72,7 +72,7 @@ def submit(payments: pd.DataFrame, rows: int, rng: np.random.Generator) -> pd.Da
     again, conflict, spoil = np.split(chosen, np.cumsum(list(counts.values()))[:-1])
     pieces = [
         fresh,
-        _repeated(fresh.iloc[again], rng).assign(case="duplicate_submission", expected="duplicate"),
+        _sent_again(fresh.iloc[again], rng),
         _repeated(_other_body(fresh.iloc[conflict]), rng).assign(case="conflicting_submission", expected="conflict"),
         _spoiled(fresh.iloc[spoil], rng),
     ]
@@ -82,6 +82,13 @@ def submit(payments: pd.DataFrame, rows: int, rng: np.random.Generator) -> pd.Da
 def _repeated(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """The same row a few lines further down."""
     return rows.assign(is_extra=True, place=rows["place"] + rng.integers(1, 9, len(rows)) + 0.5)
+
+
+def _sent_again(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The same key and body; every other one under an id of its own, as a client that retries may do."""
+    renamed = np.arange(len(rows)) % 2 == 1
+    ids = rows["transaction_id"].where(~renamed, rows["transaction_id"] + "D")
+    return _repeated(rows.assign(transaction_id=ids), rng).assign(case="duplicate_submission", expected="duplicate")
 
 
 def _other_body(rows: pd.DataFrame) -> pd.DataFrame:
