@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pandas as pd
@@ -10,43 +9,28 @@ import pandas as pd
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.headers import tables
 
-INPUT_TABLES = (
-    "contracts",
-    "merchants",
-    "transactions",
-    "statement_lines",
-    "statement_balances",
-    "fraud_signals",
-    "policies",
-    "counterparties",
-    "liquidity",
-    "fx_rates",
-)
 _AMOUNT = {"contracts": "receivable_minor", "transactions": "amount_minor", "statement_lines": "amount_posted_minor"}
 
 
-def total_controls(
-    received_counts: pd.DataFrame,
-    input_sheets: pd.DataFrame,
-    tables: Mapping[str, pd.DataFrame],
-    intake_results: pd.DataFrame,
-) -> dict[str, pd.DataFrame]:
+def total_controls(clean: SimpleNamespace, intake: SimpleNamespace) -> dict[str, pd.DataFrame]:
     """`control_totals`: rows in = clean + rejected + duplicate, the clean rows counted in the finished tables.
 
-    A merchant that only a contract or transaction names comes from no merchants sheet and is not counted.
+    `clean` holds the tables of `clean_inputs`, `intake` those of `accept_submissions`. A merchant that only a contract
+    or transaction names comes from no merchants sheet and is not counted.
     """
-    kept = pd.concat(
-        [_kept(name, _read_as(name, frame, input_sheets)) for name, frame in tables.items()], ignore_index=True
-    )
-    repeated = _repeated(intake_results)
-    totals = received_counts.merge(kept, how="outer", on=["table", "currency"], validate="one_to_one")
-    totals = totals.merge(repeated, how="outer", on=["table", "currency"], validate="one_to_one").fillna(0)
-    totals = totals.assign(duplicate_count=totals["duplicate_count"] + totals["later_count"])
-    out = totals["clean_count"] + totals["rejected_count"] + totals["duplicate_count"]
+    finished = vars(clean) | {"transactions": intake.transactions}
+    kept = pd.concat([_kept(t, _read_as(t, finished[t], clean.input_sheets)) for t in tables()], ignore_index=True)
+    repeated = _repeated(intake.intake_results)
+    totals = clean.received_counts.merge(kept, how="outer", on=["table", "currency"], validate="one_to_one")
+    totals = totals.merge(repeated, how="outer", on=["table", "currency"], validate="one_to_one")
+    counts = totals.set_index(["table", "currency"]).fillna(0).astype("int64").reset_index()
+    counts = counts.assign(duplicate_count=counts["duplicate_count"] + counts["later_count"])
+    out = counts["clean_count"] + counts["rejected_count"] + counts["duplicate_count"]
     return {
         "control_totals": declared("control_totals").shaped(
-            totals.assign(difference_count=totals["rows_in_count"] - out)
+            counts.assign(difference_count=counts["rows_in_count"] - out)
         )
     }
 

@@ -55,7 +55,8 @@ def _reviews(transactions: pd.DataFrame, index: pd.DataFrame, review_rate: float
     first = ranked.drop_duplicates("subject")
     number = first["subject"].map(counts).astype("str")
     score = first["fraud_score"].map("{:.4f}".format).astype("str")
-    detail = number + " transactions to review, highest score " + score + ": " + first["fraud_reasons"]
+    who = ("user " + first["user_id"]).where(first["user_id"] != "", "transaction " + first["transaction_id"])
+    detail = who + ": " + number + " transactions to review, highest score " + score + ": " + first["fraud_reasons"]
     shaped = _shape("FRAUD_REVIEW", first["transaction_id"], first["subject"], detail)
     return shaped.assign(merchant_id=first["merchant_id"].to_numpy(), user_id=first["user_id"].to_numpy())
 
@@ -88,3 +89,18 @@ def _shape(rule: str | pd.Series, transaction_id: pd.Series, subject: pd.Series,
     ids = named.map(lambda text: "F-" + hashlib.sha256(text.encode()).hexdigest()[:12]).astype("str")
     severity = frame["rule"].map(_SEVERITY).fillna("high").astype("str")
     return frame.assign(finding_id=ids, severity=severity, merchant_id=None, user_id=None).drop(columns="subject")
+
+
+def rank_scores(streaming_index: pd.DataFrame, transactions: pd.DataFrame) -> pd.DataFrame:
+    """The streaming index with merchant, user, type and amount, highest score first."""
+    columns = ["transaction_id", "merchant_id", "user_id", "type", "amount_minor", "currency"]
+    shown = streaming_index.merge(transactions[columns], on="transaction_id", validate="one_to_one")
+    return shown.sort_values(["fraud_score", "transaction_id"], ascending=[False, True], ignore_index=True)
+
+
+def count_scores(streaming_index: pd.DataFrame) -> pd.DataFrame:
+    """Transactions per score band of a tenth, from 0.1 on (columns score_band, transactions_count)."""
+    tenth = (streaming_index["fraud_score"] * 10 + 1e-9).astype("int64").clip(upper=9)
+    counts = tenth.value_counts().reindex(range(1, 10), fill_value=0)
+    bands = [f"{band / 10:.1f} to {(band + 1) / 10:.1f}" for band in range(1, 10)]
+    return pd.DataFrame({"score_band": bands, "transactions_count": counts.to_numpy()})

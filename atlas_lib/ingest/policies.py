@@ -81,7 +81,7 @@ def _threshold(given: Parameters, currency: str) -> tuple[int, int]:
 
 
 def _minor(units: float, currency: str) -> int:
-    return int(round(units * 10 ** exponent(currency)))
+    return round(units * 10.0 ** exponent(currency))
 
 
 def _number(given: Parameters, keys: Iterable[str]) -> list[float]:

@@ -123,7 +123,7 @@ def _set_aside(raw: RawSheet, table: str, named: pd.DataFrame) -> tuple[pd.DataF
         notes.append(_note(raw, table, int(inner[0]), "", "", "EMPTY_ROWS", _at(raw, "", text)))
     totals = _totals_rows(table, filled)
     for row in totals:
-        shown = "; ".join(filled.loc[row].dropna().astype(str).head(3))
+        shown = "; ".join(map(str, filled.loc[[row]].iloc[0].dropna().head(3)))
         text = f"row {row} is a totals row and is left out of the data."
         notes.append(_note(raw, table, row, "", shown, "TOTALS_ROW", _at(raw, "", text)))
     return filled.drop(index=totals), notes

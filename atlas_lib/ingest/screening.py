@@ -16,11 +16,12 @@ Spread: the larger of the median absolute deviation and a tenth of the median (a
 
 from __future__ import annotations
 
-from datetime import date
+from types import SimpleNamespace
 
 import pandas as pd
 
 from atlas_lib.core.engine import Engine
+from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import policies as rules
 from atlas_lib.ingest.findings import list_findings
@@ -255,17 +256,20 @@ _SCORED = [
 
 
 def screen_transactions(
-    transactions: pd.DataFrame, intake_results: pd.DataFrame, merchants: pd.DataFrame, fraud_signals: pd.DataFrame,
-    policies: pd.DataFrame, engine: Engine, as_of: date, review_rate: float,
-) -> dict[str, pd.DataFrame]:  # fmt: skip
-    """`streaming_index` (key transaction_id) and `screening_findings` (conflicts, fraud reviews, policy hits in words)."""
+    clean: SimpleNamespace, intake: SimpleNamespace, engine: Engine, settings: IngestSettings
+) -> dict[str, pd.DataFrame]:
+    """`streaming_index` (key transaction_id) and `screening_findings` (conflicts, fraud reviews, policy hits in words).
+
+    Reads `merchants`, `fraud_signals` and `policies` of `clean`, `transactions` and `intake_results` of `intake`.
+    """
+    transactions, intake_results, policies = intake.transactions, intake.intake_results, clean.policies
     if transactions.empty and intake_results.empty:
         return {name: declared(name).empty() for name in ("streaming_index", "screening_findings")}
     currencies = sorted(transactions["currency"].unique())
     inputs = {
         "payments": _payments(transactions),
-        "merchants": merchants[["merchant_id", "merchant_name", "kyc_status", "country"]],
-        "signals": _signals(fraud_signals),
+        "merchants": clean.merchants[["merchant_id", "merchant_name", "kyc_status", "country"]],
+        "signals": _signals(clean.fraud_signals),
         "aml_limits": rules.aml_limits(policies, currencies),
         "regional_limits": rules.regional_limits(policies, currencies),
         "blacklist": rules.blacklist(policies),
@@ -275,10 +279,10 @@ def screen_transactions(
     screened = found["screened"]
     index = screened.assign(
         fraud_score=screened["score_steps"] / 10_000,
-        ingested_at=pd.Timestamp(as_of, tz="UTC") + pd.Timedelta(hours=23, minutes=59, seconds=59),
+        ingested_at=pd.Timestamp(settings.as_of, tz="UTC") + pd.Timedelta(hours=23, minutes=59, seconds=59),
     )
     index = declared("streaming_index").shaped(index)
-    findings = list_findings(transactions, index, found["flags"], intake_results, review_rate)
+    findings = list_findings(transactions, index, found["flags"], intake_results, settings.fraud_review_rate)
     return {"streaming_index": index, "screening_findings": findings}
 
 
