@@ -124,6 +124,8 @@ class SparkEngine:
         options = {
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.adaptive.enabled": "false",
+            # With it, a UNION over checkpointed steps fails in the optimizer (key not found).
+            "spark.sql.constraintPropagation.enabled": "false",
             "spark.sql.session.timeZone": "UTC",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
@@ -153,7 +155,8 @@ class SparkEngine:
                 self._frame(source).createOrReplaceTempView(_identifier(name))
             for name, sql in steps:
                 used = {p: (parameters or {})[p] for p in set(_PARAMETER.findall(sql))}
-                self._spark.sql(sql, args=used).cache().createOrReplaceTempView(_identifier(name))
+                # A view holds its whole plan: without a checkpoint the plan of forty steps outgrows the driver.
+                self._spark.sql(sql, args=used).localCheckpoint().createOrReplaceTempView(_identifier(name))
             return {name: arrow_to_frame(_narrow(self._spark.table(name).toArrow())) for name in outputs}
         finally:
             self._spark.catalog.clearCache()
