@@ -78,12 +78,19 @@ class PortfolioSettings(StageSettings):
 
 
 class BatchingSettlementSettings(StageSettings):
-    wire_cost: float = Field(5.0, ge=0, description="units of currency per wire")
+    settle_since_days: int = Field(
+        90, ge=1, description="calendar days back from as_of; an open transaction made earlier is not settled by itself"
+    )
+    cut_off_time: str = Field("17:00", description="CET time of day from which a payment counts for the next day")
+    wire_cost: float = Field(5.0, ge=0, description="EUR per wire")
     consolidation_discount_rate: float = Field(
         0.15, ge=0, le=1, description="off a wire that carries more than one transaction"
     )
     fx_spreads: str = Field(
         "USD-EUR=2.5; USD-GBP=3.0; USD-JPY=2.0; EUR-GBP=2.0; other=5.0", description="spread per currency pair in bps"
+    )
+    deferral_cost: float = Field(
+        10.0, ge=0, description="EUR of leaving a transaction unsettled, in the plan only; at least wire_cost"
     )
     max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
     solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")

@@ -9,14 +9,259 @@ TABLES = [
         "matches",
         _STAGE,
         "match_id transaction_id statement_id line_id",
-        "Pairs of our transactions and bank lines that belong together.",
+        "Pairs of our transactions and bank lines that belong together; a split or merged payment has one row per pair.",
         """
 match_id string - the group of rows matched together
 transaction_id string - our side
 statement_id string - statement of the bank line
 line_id string - bank line
-match_pass string - pass that found it
+match_pass string - pass that found it: reference, split, merge, amount_date or day_sum
 match_score float rate 1 is certain
+rival_margin float rate score minus the score of the best rival; the score itself where there is none
+currency string - currency of the transaction
+amount_minor int minor our amount in this pair; negative where a merged line nets the transaction off
+value_minor int minor the bank's amount in this pair with its fee added back, in the transaction's currency
+fee_minor int minor fee the bank kept on this pair
+transaction_date date - day of the transaction
+booking_date date - day of the bank line
+days_late int days open banking days from the transaction (or the day after its cut-off) to the booking
+""",
+    ),
+    table(
+        "links",
+        _STAGE,
+        "statement_id line_id",
+        "Bank lines that name a transaction of ours but do not settle it: they disagree, or it is settled already.",
+        """
+statement_id string - statement of the bank line
+line_id string - bank line
+transaction_id string - transaction it names
+kind string - mismatch (disagrees), further (transaction is matched already) or not_due (not expected at the bank)
+same_currency bool - the line is in the transaction's currency
+same_direction bool - the money moved the expected way
+value_minor int? minor the line with its fee added back, in the transaction's currency; empty without a rate
+difference_minor int? minor value - amount
+""",
+    ),
+    table(
+        "suggestions",
+        _STAGE,
+        "transaction_id",
+        "Best bank line for an open transaction where a rival fits nearly as well: a person decides.",
+        """
+transaction_id string - open transaction
+statement_id string - statement of the suggested line
+line_id string - suggested line
+currency string - ISO 4217 code
+amount_minor int minor our amount
+match_score float rate 1 is certain
+rival_margin float rate score minus the rival's score
+rival string - the rival: another bank line (statement/line), or another transaction
+booking_date date - day of the suggested line
+""",
+    ),
+    table(
+        "breaks",
+        _STAGE,
+        "break_id",
+        "What does not tie out, one row per break, with type, reason in words, age and severity.",
+        """
+break_id string - stable id made from side, row and type
+break_type string - MISSING_AT_BANK, MISSING_IN_LEDGER, AMOUNT_MISMATCH, FEE_VARIANCE, FX_DIFFERENCE, DUPLICATE, LATE_POSTING, WRONG_SIGN, CURRENCY_MISMATCH, ORPHAN_REFUND or SPLIT_INCOMPLETE
+side string - ledger (only we have it), bank (only the bank has it) or both
+transaction_id string? - our transaction
+merchant_id string? - its merchant
+statement_id string? - statement of the (first) bank line
+line_id string? - (first) bank line
+line_count int count bank lines in this break
+account string? - account of the bank line
+currency string - currency of the amounts
+amount_minor int minor what we expected; 0 where only the bank has it
+value_minor int minor what the bank booked with its fee added back; negative when it moved the wrong way
+discrepancy_minor int minor value - amount; an unrelated currency counts as nothing booked
+break_date date - transaction day when it is only ours, else booking day
+break_age_days int days from that day to the as-of day
+age_bucket string - 0-1, 2-7, 8-30 or over 30 days
+severity string - high, medium or low, by amount and age
+is_open bool - false for a matched payment that is only worth noting (LATE_POSTING)
+is_matched bool - true where the row is matched all the same (LATE_POSTING, FEE_VARIANCE of a declared fee)
+reason string - in words
+""",
+    ),
+    table(
+        "reconciliation_items",
+        _STAGE,
+        "side transaction_id statement_id line_id",
+        "Every row of both sides exactly once, with what became of it: the proof of completeness.",
+        """
+side string - ledger or bank
+transaction_id string - our transaction; empty on the bank's side
+statement_id string - statement; empty on our side
+line_id string - bank line; empty on our side
+account string - account of the bank line; empty on our side
+currency string - ISO 4217 code
+amount_minor int minor amount as booked; money in is positive, money out negative
+state string - matched, break, pending (still within the grace period) or uncovered (no statement in its currency)
+group_id string - match_id or break_id; empty while pending or uncovered
+""",
+    ),
+    table(
+        "batch_index",
+        _STAGE,
+        "transaction_id",
+        "What reconciliation found for every transaction.",
+        """
+transaction_id string - transaction
+reconciled_status string - MATCHED, PARTIAL (found, but disagrees), UNMATCHED, PENDING (grace period), NO_STATEMENT or NOT_EXPECTED (not due at the bank)
+match_pass string? - pass that matched it
+match_score float? rate 1 is certain
+rival_margin float? rate score minus the best rival's
+amount_posted_minor int? minor what the bank booked, net of fee, in the transaction's currency
+fee_minor int minor fee the bank kept
+discrepancy_minor int minor booked with fee added back - expected
+break_type string? - type of its most severe break
+break_age_days int? days age of that break
+""",
+    ),
+    table(
+        "bridges",
+        _STAGE,
+        "account currency",
+        "Opening balance + matched + breaks = closing balance, per account.",
+        """
+account string - bank account
+currency string - its currency
+opening_date date? - day of the first opening balance
+closing_date date? - day of the last closing balance
+opening_minor int? minor first opening balance
+matched_minor int minor booked lines that are matched, money in positive
+break_minor int minor booked lines that are breaks, money in positive
+closing_minor int? minor last closing balance
+residual_minor int? minor closing - opening - matched - breaks, must be 0; empty when a balance is missing
+line_count int count booked lines
+status string - balanced, residual, or no balance
+""",
+    ),
+    table(
+        "reconciliation_totals",
+        _STAGE,
+        "side currency",
+        "Both sides, per currency: rows and amounts in = matched + breaks + pending + uncovered.",
+        """
+side string - ledger or bank
+currency string - ISO 4217 code
+rows_in_count int count transactions due at the bank, or booked lines
+matched_count int count matched
+break_count int count in a break
+pending_count int count within the grace period
+uncovered_count int count without a statement in their currency
+difference_count int count in - all states, must be 0
+amount_in_minor int minor net amount in, money in positive
+matched_minor int minor net amount matched
+break_minor int minor net amount in breaks
+pending_minor int minor net amount within the grace period
+uncovered_minor int minor net amount without a statement
+difference_minor int minor in - all states, must be 0
+""",
+    ),
+    table(
+        "final_index",
+        _STAGE,
+        "transaction_id",
+        "The Final Reconciliation Index: one row per transaction with all that is known of it.",
+        """
+transaction_id string - transaction
+merchant_id string - merchant
+user_id string - paying customer
+type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
+amount_minor int minor amount, always positive
+currency string - ISO 4217 code
+status string - PENDING, APPROVED, DECLINED or REFUNDED
+created_at instant - when it was made
+fraud_score float rate 0 to 1
+fraud_reasons string - reasons joined by "; "
+policy_flags string - flags joined by "; "
+risk_label string - HIGH, MEDIUM or LOW, from score, flags and the merchant's risk level
+reconciled_status string - MATCHED, PARTIAL, UNMATCHED, PENDING, NO_STATEMENT or NOT_EXPECTED
+match_pass string? - pass that matched it
+match_score float? rate 1 is certain
+amount_posted_minor int? minor what the bank booked, net of fee
+fee_minor int minor fee the bank kept
+discrepancy_minor int minor booked with fee added back - expected
+break_type string? - type of its break
+break_age_days int? days age of its break
+batch_id string? - settlement batch
+payout_due_date date? - day its settlement is due
+settlement_status string - Pending, Delayed, Completed, Deferred or Not settled
+source_file string - input file the row was read from
+source_sheet string - sheet of the workbook; empty for other files
+source_row int count row in the sheet or line in the file
+reconciled_at instant - the end of the as-of day
+date date - day of the transaction: the partition the row is stored in
+""",
+    ),
+    table(
+        "merchant_kpis",
+        _STAGE,
+        "merchant_id currency",
+        "How each merchant performed, from the Final Reconciliation Index.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+sale_count int count settled sales
+volume_minor int minor their sum
+average_ticket_minor int? minor volume / count, rounded
+refund_count int count refunds
+refund_minor int minor their sum
+refund_rate float? rate refunds / sales, by amount
+chargeback_count int count chargebacks
+chargeback_minor int minor their sum
+chargeback_rate float? rate chargebacks / sales, by count
+fee_minor int minor fees charged to the merchant and kept by the bank
+net_settlement_minor int minor volume - refunds - chargebacks - fees
+matched_count int count transactions proven at the bank
+due_count int count transactions expected at the bank
+matched_rate float? rate matched / due
+open_discrepancy_minor int minor sum of the absolute discrepancies
+high_risk_count int count transactions labelled HIGH
+""",
+    ),
+    table(
+        "spend_profiles",
+        _STAGE,
+        "user_id currency",
+        "How each customer spends, from the sales of the Final Reconciliation Index.",
+        """
+user_id string - paying customer; masked wherever it is shown
+currency string - ISO 4217 code
+purchase_count int count purchases
+spend_minor int minor their sum
+active_month_count int count months with a purchase
+monthly_spend_minor int minor spend / active months, rounded
+typical_amount_minor int minor median purchase (the lower one of two)
+largest_amount_minor int minor largest purchase
+favourite_merchants string - up to three merchants, most purchases first
+merchant_count int count merchants bought from
+refund_count int count refunds
+last_purchase_date date - day of the last purchase
+""",
+    ),
+    table(
+        "spend_anomalies",
+        _STAGE,
+        "transaction_id",
+        "Purchases far above the customer's own habit.",
+        """
+transaction_id string - purchase
+user_id string - paying customer; masked wherever it is shown
+merchant_id string - merchant
+currency string - ISO 4217 code
+amount_minor int minor the purchase
+typical_amount_minor int minor the customer's median purchase
+spread_minor int minor median distance of the customer's purchases from that median
+times_spread float ratio (amount - typical) / spread
+date date - day of the purchase
+reason string - in words
 """,
     ),
 ]

@@ -1,0 +1,22 @@
+"""05_reconciliation: our transactions against the bank's lines, proven complete, and what follows from it."""
+
+from atlas_lib.reconciliation.breaks import find_breaks
+from atlas_lib.reconciliation.bridges import (
+    age_breaks,
+    bridge_accounts,
+    check_completeness,
+    sum_breaks,
+    sum_passes,
+    summarise_stage,
+    verdict_of,
+)
+from atlas_lib.reconciliation.final_index import build_final_index, write_index
+from atlas_lib.reconciliation.matching import match_transactions
+from atlas_lib.reconciliation.merchants import main_currency, merchant_performance, rank_merchants
+from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
+
+__all__ = [
+    "age_breaks", "bridge_accounts", "build_final_index", "check_completeness", "find_breaks", "main_currency",
+    "mask_users", "match_transactions", "merchant_performance", "profile_spending", "rank_merchants", "sum_breaks",
+    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "write_index",
+]  # fmt: skip

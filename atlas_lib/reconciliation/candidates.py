@@ -1,0 +1,154 @@
+"""The passes without a name to go by: amount and date, a merchant's day; and what is only suggested.
+
+Placeholders as in `passes`. Candidate pairs are found by buckets of amount and day, so that the work grows
+with the rows and not with their square.
+"""
+
+from atlas_lib.reconciliation.passes import RANKED
+
+# Pairs that agree in currency, direction, amount and date window.
+CANDIDATES = [
+    (
+        "open_ours",
+        """
+        SELECT t.* FROM due t
+        WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)
+          AND NOT EXISTS (SELECT 1 FROM linked k WHERE k.transaction_id = t.transaction_id AND k.kind = 'mismatch')""",
+    ),
+    (
+        "open_lines",
+        """
+        SELECT b.*, b.gross_minor - b.gross_minor % :amount_width AS amount_bucket,
+               days_between(DATE '1970-01-01', b.booking_date) AS day
+        FROM booked b
+        WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
+          AND NOT EXISTS (SELECT 1 FROM linked k WHERE k.line_key = b.line_key)""",
+    ),
+    (
+        "open_buckets",
+        """
+        SELECT t.*, t.amount_minor - t.amount_minor % :amount_width + a.step * :amount_width AS amount_bucket,
+               t.day - t.day % :day_width + d.step * :day_width AS day_bucket
+        FROM (SELECT o.*, days_between(DATE '1970-01-01', o.transaction_date) AS day FROM open_ours o) t
+        CROSS JOIN (SELECT * FROM (VALUES (-1), (0), (1)) AS v(step)) a
+        CROSS JOIN (SELECT * FROM (VALUES (-1), (0), (1)) AS w(step)) d""",
+    ),
+    (
+        "known_names",
+        """
+        SELECT merchant_key AS name_key FROM ours WHERE merchant_key <> ''
+        UNION SELECT counterparty_key FROM ours WHERE counterparty_key <> ''""",
+    ),
+    (
+        "close_pairs",
+        """
+        SELECT t.transaction_id, b.line_key, t.amount_minor, b.gross_minor AS value_minor,
+               CASE WHEN t.reference_key IS NULL OR b.reference_key IS NULL THEN 2
+                    ELSE text_distance(t.reference_key, b.reference_key) END AS edits,
+               ABS(b.gross_minor - t.amount_minor) AS difference,
+               ABS(b.day - t.day) AS days,
+               CASE WHEN b.name_key <> '' AND b.name_key IN (t.merchant_key, t.counterparty_key) THEN 0
+                    WHEN k.name_key IS NULL THEN 1 ELSE 2 END AS name_doubt
+        FROM open_buckets t
+        JOIN open_lines b ON b.currency = t.currency AND b.direction = t.direction
+                         AND b.amount_bucket = t.amount_bucket AND b.day - b.day % :day_width = t.day_bucket
+        LEFT JOIN known_names k ON k.name_key = b.name_key
+        WHERE ABS(b.gross_minor - t.amount_minor) <= :tolerance
+          AND b.day - t.day BETWEEN -:days_before AND :days_after""",
+    ),
+    (
+        "candidates",
+        """
+        SELECT transaction_id, line_key, amount_minor, value_minor,
+               20 * edits + 4 * difference + 2 * days + 10 * name_doubt AS cost
+        FROM close_pairs WHERE edits <= 3 AND name_doubt < 2""",
+    ),
+]
+
+# One line that is exactly one merchant's day of one type, where group and line are alone.
+DAY_SUMS = [
+    (
+        "day_members",
+        """
+        SELECT t.*, SUM(t.amount_minor) OVER (PARTITION BY t.merchant_id, t.type, t.currency, t.transaction_date)
+                   AS sum_minor,
+               COUNT(*) OVER (PARTITION BY t.merchant_id, t.type, t.currency, t.transaction_date) AS member_count
+        FROM open_ours t WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)""",
+    ),
+    (
+        "day_groups",
+        """
+        SELECT DISTINCT merchant_id, type, currency, direction, transaction_date, merchant_key,
+               CAST(sum_minor AS BIGINT) AS sum_minor
+        FROM day_members WHERE member_count >= 2""",
+    ),
+    (
+        "day_pairs",
+        """
+        SELECT g.merchant_id, g.type, g.currency, g.transaction_date, b.line_key,
+               COUNT(*) OVER (PARTITION BY g.merchant_id, g.type, g.currency, g.transaction_date) AS line_count,
+               COUNT(*) OVER (PARTITION BY b.line_key) AS group_count
+        FROM day_groups g
+        JOIN open_lines b ON b.currency = g.currency AND b.direction = g.direction AND b.gross_minor = g.sum_minor
+        LEFT JOIN known_names k ON k.name_key = b.name_key
+        WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
+          AND days_between(g.transaction_date, b.booking_date) BETWEEN -:days_before AND :days_after
+          AND (k.name_key IS NULL OR k.name_key = g.merchant_key)""",
+    ),
+    (
+        "{after}",
+        """
+        SELECT * FROM {taken} UNION ALL
+        SELECT m.transaction_id, p.line_key, 'day_sum', 60, CAST(NULL AS BIGINT), m.amount_minor, m.amount_minor,
+               CASE WHEN ROW_NUMBER() OVER (PARTITION BY p.line_key ORDER BY m.transaction_id) = 1 THEN 1 ELSE 0 END
+        FROM day_members m
+        JOIN day_pairs p ON p.merchant_id = m.merchant_id AND p.type = m.type AND p.currency = m.currency
+                        AND p.transaction_date = m.transaction_date
+        WHERE p.line_count = 1 AND p.group_count = 1""",
+    ),
+]
+
+# Matches and suggestions as declared; a group's id is made from the row that the group turns on.
+RESULTS = [
+    (
+        "matches",
+        """
+        SELECT 'M-' || substr(md5(x.match_pass || chr(31) ||
+               CASE WHEN x.match_pass IN ('merge', 'day_sum') THEN x.line_key ELSE x.transaction_id END), 1, 16)
+                   AS match_id,
+               x.transaction_id, b.statement_id, b.line_id, x.match_pass,
+               GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
+               GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0) / CAST(10000 AS DOUBLE)
+                   AS rival_margin,
+               t.currency, x.amount_minor, x.value_minor,
+               CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END AS fee_minor,
+               t.transaction_date, b.booking_date, e.number - CASE WHEN t.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
+        FROM {taken} x
+        JOIN due t ON t.transaction_id = x.transaction_id
+        JOIN booked b ON b.line_key = x.line_key
+        JOIN open_days s ON s.currency = t.currency AND s.day = t.transaction_date
+        JOIN open_days e ON e.currency = t.currency AND e.day = b.booking_date""",
+    ),
+    ("ranked_rest", RANKED.replace("{pairs}", "candidates").replace("{condition}", "1 = 1")),
+    (
+        "rivals",
+        """
+        SELECT r.*, CASE WHEN bank_rank = 1 THEN next_cost ELSE best_cost END AS bank_rival_cost,
+               CASE WHEN bank_rank = 1 THEN next_transaction ELSE best_transaction END AS bank_rival
+        FROM ranked_rest r WHERE our_rank = 1""",
+    ),
+    (
+        "suggestions",
+        """
+        SELECT r.transaction_id, b.statement_id, b.line_id, b.currency, r.amount_minor,
+               GREATEST(10000 - 25 * r.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
+               25 * (COALESCE(LEAST(our_rival_cost, bank_rival_cost), 400) - r.cost) / CAST(10000 AS DOUBLE)
+                   AS rival_margin,
+               CASE WHEN our_rival_cost IS NOT NULL
+                         AND (bank_rival_cost IS NULL OR our_rival_cost <= bank_rival_cost)
+                    THEN 'bank line ' || replace(our_rival, chr(31), '/')
+                    WHEN bank_rival IS NOT NULL THEN 'transaction ' || bank_rival ELSE '' END AS rival,
+               b.booking_date
+        FROM rivals r JOIN booked b ON b.line_key = r.line_key""",
+    ),
+]

@@ -1,0 +1,116 @@
+"""The Final Reconciliation Index: one row per transaction with all that is known of it, stored by day."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.core.tables import declared
+
+_STEPS = [
+    (
+        "settled",
+        """
+        SELECT l.transaction_id, l.batch_id, COALESCE(s.due_date, b.settlement_date) AS due_date,
+               COALESCE(s.status, CASE b.status WHEN 'settled' THEN 'Completed' WHEN 'failed' THEN 'Delayed'
+                                                WHEN 'deferred' THEN 'Deferred' ELSE 'Pending' END) AS status
+        FROM batch_lines l
+        JOIN transactions t ON t.transaction_id = l.transaction_id
+        LEFT JOIN batches b ON b.batch_id = l.batch_id
+        LEFT JOIN settlement_schedule s
+               ON s.merchant_id = t.merchant_id AND s.batch_id = l.batch_id AND s.currency = l.currency""",
+    ),
+    (
+        "final_index",
+        """
+        SELECT t.transaction_id, t.merchant_id, t.user_id, t.type, t.amount_minor, t.currency, t.status, t.created_at,
+               COALESCE(i.fraud_score, 0.0) AS fraud_score, COALESCE(i.fraud_reasons, '') AS fraud_reasons,
+               COALESCE(i.policy_flags, '') AS policy_flags,
+               CASE WHEN i.fraud_score >= :risk_high OR i.policy_flags LIKE '%SANCTIONS_MATCH%'
+                         OR i.policy_flags LIKE '%BLACKLISTED%' THEN 'HIGH'
+                    WHEN i.fraud_score >= :risk_medium OR i.policy_flags <> '' OR m.risk_level = 'HIGH' THEN 'MEDIUM'
+                    ELSE 'LOW' END AS risk_label,
+               COALESCE(r.reconciled_status, 'NOT_EXPECTED') AS reconciled_status, r.match_pass, r.match_score,
+               r.amount_posted_minor, COALESCE(r.fee_minor, 0) AS fee_minor,
+               COALESCE(r.discrepancy_minor, 0) AS discrepancy_minor, r.break_type, r.break_age_days,
+               s.batch_id, s.due_date AS payout_due_date,
+               COALESCE(s.status, CASE WHEN d.transaction_id IS NULL THEN 'Not settled' ELSE 'Deferred' END)
+                   AS settlement_status,
+               t.source_file, t.source_sheet, t.source_row, CAST(t.created_at AS DATE) AS date
+        FROM transactions t
+        LEFT JOIN streaming_index i ON i.transaction_id = t.transaction_id
+        LEFT JOIN merchants m ON m.merchant_id = t.merchant_id
+        LEFT JOIN batch_index r ON r.transaction_id = t.transaction_id
+        LEFT JOIN settled s ON s.transaction_id = t.transaction_id
+        LEFT JOIN (SELECT DISTINCT transaction_id FROM deferrals) d ON d.transaction_id = t.transaction_id""",
+    ),
+]
+
+
+def build_final_index(
+    transactions: pd.DataFrame,
+    merchants: pd.DataFrame,
+    streaming_index: pd.DataFrame,
+    batch_index: pd.DataFrame,
+    batches: pd.DataFrame,
+    batch_lines: pd.DataFrame,
+    deferrals: pd.DataFrame,
+    settlement_schedule: pd.DataFrame,
+    settings: ReconciliationSettings,
+) -> dict[str, pd.DataFrame]:
+    """final_index: every transaction once, with screening, reconciliation, settlement and its source cell.
+
+    risk_label is HIGH from `risk_high_rate` on or with a sanctions or blacklist flag, MEDIUM from
+    `risk_medium_rate` on, with any other flag, or for a merchant of risk level HIGH.
+    """
+    if transactions.empty:
+        return {"final_index": declared("final_index").empty()}
+    inputs = {
+        "transactions": transactions,
+        "merchants": merchants,
+        "streaming_index": streaming_index,
+        "batch_index": batch_index,
+        "batches": batches,
+        "batch_lines": batch_lines,
+        "deferrals": deferrals,
+        "settlement_schedule": settlement_schedule,
+    }
+    parameters = {"risk_high": settings.risk_high_rate, "risk_medium": settings.risk_medium_rate}
+    index = open_engine(settings.engine).run(_STEPS, inputs, ["final_index"], parameters)["final_index"]
+    day_end = pd.Timestamp(settings.as_of, tz="UTC") + pd.Timedelta(days=1) - pd.Timedelta(seconds=1)
+    return {"final_index": declared("final_index").shaped(index.assign(reconciled_at=day_end))}
+
+
+def stored_schema() -> pa.Schema:
+    """The schema of the stored files: the declaration without `date`, which is the folder's name."""
+    schema = declared("final_index").arrow_schema
+    return schema.remove(schema.get_field_index("date"))
+
+
+def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:
+    """Write `date=YYYY-MM-DD/index.parquet` per day; returns date and row_count of the days written.
+
+    Each day is written under another name and then put in place of the old one, so that a reader never
+    sees half a day, nor rows of an earlier run; the same rows give the same bytes.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    schema = stored_schema()
+    written = []
+    for day, rows in final_index.groupby("date", sort=True):
+        name = f"{day:%Y-%m-%d}"
+        partial, target = directory / f".partial-{name}", directory / f"date={name}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        ordered = rows.sort_values("transaction_id", kind="stable")[schema.names]
+        table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
+        pq.write_table(table, partial / "index.parquet", compression="zstd")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        written.append((pd.Timestamp(name), len(rows)))
+    return pd.DataFrame(written, columns=["date", "row_count"]).astype({"row_count": "int64"})
