@@ -23,6 +23,7 @@ _WORDS = {
     "xirr": "XIRR",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
+_SHORT_TEXT = 26  # characters that are not broken into two lines
 _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
 
 
@@ -124,7 +125,9 @@ def _td(name: str, text: str, frame: pd.DataFrame) -> str:
     if name in _STATUS_COLUMNS and text:
         tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
         return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
-    return f'<td class="{_kind(name, frame)}">{escape(text)}</td>'
+    kind = _kind(name, frame)
+    short = " short" if kind == "text" and len(text) <= _SHORT_TEXT else ""
+    return f'<td class="{kind}{short}">{escape(text)}</td>'
 
 
 def _kind(name: str, frame: pd.DataFrame) -> str:
