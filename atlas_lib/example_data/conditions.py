@@ -84,7 +84,7 @@ def list_policies(blacklisted_user: str) -> pd.DataFrame:
             "POL-05",
             "BLACKLIST",
             "Sanctioned shipping company",
-            "name=Orlow Maritime; alias=Orlov Maritime Trading; alias=Orlow Shipping",
+            "name=Orlow Maritime; alias=Orlov Maritime Handels GmbH; alias=Orlow Shipping",
             True,
         ),
         ("POL-06", "BLACKLIST", "Account of a closed investigation", "account=ACC-310110", False),

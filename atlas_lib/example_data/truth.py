@@ -17,7 +17,7 @@ _MERCHANT_TRUTH = {
     "kyc_pending": ("KYC_INCOMPLETE", "kyc_status PENDING"),
     "blocked": ("MERCHANT_BLOCKED", "blocked by a person"),
     "invalid_iban": ("INVALID_IBAN", "last two digits changed"),
-    "sanctioned_name": ("SANCTIONS_MATCH", "name as in policy POL-05"),
+    "sanctioned_name": ("SANCTIONS_MATCH", "name within one letter of an alias in policy POL-05"),
 }
 _PAYMENT_TRUTH = {
     "fraud_burst": ("FRAUD_REVIEW", "many high sales of one user at night"),
