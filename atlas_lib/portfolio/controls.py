@@ -14,7 +14,7 @@ from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.portfolio.instalments import unrounded_interest
 
-_BLOCKING_STEPS = range(1, 9)
+_BLOCKING_STEPS = range(1, 10)
 
 
 def check_contracts(contracts: pd.DataFrame) -> pd.DataFrame:
@@ -160,12 +160,19 @@ def _controls_of(
         ("Outstanding after each contract's last instalment = 0", 0, int(last.abs().sum()), 0),
         ("Outstanding after the book's last month = 0", 0, int(book["outstanding_minor"].iloc[-1]), 0),
         ("Face value - received + overpaid = outstanding today", face - received + overpaid, outstanding, 0),
+        ("Scheduled balance - paid ahead + not covered = outstanding today", _planned_balance(balances), outstanding, 0),
         ("Outstanding today = maturity ladder", outstanding, int(ladder["principal_minor"].sum()), 0),
         ("Interest: same balances, rounded once", _interest_rounded_once(schedule, settings), interest, (lines + 1) // 2),
         ("Interest: book as one loan per term, unrounded", _interest_as_one_loan(contracts, settings), interest, lines),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["control", "expected_minor", "found_minor", "tolerance_minor"])
     return frame.assign(currency=currency, step=range(1, len(rows) + 1))
+
+
+def _planned_balance(balances: pd.DataFrame) -> int:
+    sums = balances[["receivable_minor", "due_to_date_minor", "paid_ahead_minor", "uncovered_minor"]].sum()
+    face, due, ahead, uncovered = (int(v) for v in sums.to_numpy())
+    return face - due - ahead + uncovered
 
 
 def _interest_rounded_once(schedule: pd.DataFrame, settings: PortfolioSettings) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
 
+_WORKBOOK_ROWS = 200_000
 _FLOWS = ["purchased_minor", "principal_minor", "interest_minor", "instalment_minor", "instalment_count"]
 _BUCKET_DAYS = [0, 30, 90, 180, 365, 730, 1095, 1460, 1825]
 _BUCKETS = [
@@ -66,6 +69,20 @@ def project_months(contracts: pd.DataFrame, schedule: pd.DataFrame) -> dict[str,
         "portfolio_monthly": declared("portfolio_monthly").shaped(monthly),
         "book_monthly": declared("book_monthly").shaped(book),
     }
+
+
+def active_months(portfolio_monthly: pd.DataFrame) -> pd.DataFrame:
+    """Only the months in which a merchant has a purchase, an instalment or a balance; sums stay the same."""
+    has_any = (portfolio_monthly[[*_FLOWS, "outstanding_minor"]] != 0).any(axis=1)
+    return portfolio_monthly[has_any].reset_index(drop=True)
+
+
+def fit_workbook(tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], str]:
+    """The tables, those beyond 200,000 rows emptied, and a line that names them (empty when all fit)."""
+    long = [name for name, frame in tables.items() if len(frame) > _WORKBOOK_ROWS]
+    fitted = {name: frame.head(0) if name in long else frame for name, frame in tables.items()}
+    named = ", ".join(f"{name} ({len(tables[name]):,} rows)" for name in long)
+    return fitted, f"Too long for Excel, see the run's Parquet tables: {named}" if long else ""
 
 
 def ladder_maturities(schedule: pd.DataFrame, settings: PortfolioSettings) -> dict[str, pd.DataFrame]:

@@ -54,7 +54,8 @@ def balance_contracts(
     """What is still to be collected on each contract on the as-of day.
 
     outstanding = max(receivable - customer payment, 0); overpaid = max(customer payment - receivable, 0), so
-    receivable + overpaid = received + outstanding. Arrears are not told: they need dated payments.
+    receivable + overpaid = received + outstanding. Against the plan: outstanding = (receivable - due to date)
+    - paid ahead + uncovered. Arrears are not told: they need dated payments.
 
     Parameters: contracts (key contract_id), schedule (key contract_id, period). Returns: contract_balances.
     """
@@ -76,6 +77,8 @@ def balance_contracts(
         outstanding_minor=open_minor.clip(lower=0),
         overpaid_minor=(-open_minor).clip(lower=0),
     ).merge(by_contract, left_on="contract_id", right_index=True, how="left", validate="one_to_one")
+    covered = balances["received_minor"] - balances["overpaid_minor"] - balances["due_to_date_minor"]
+    balances = balances.assign(paid_ahead_minor=covered.clip(lower=0), uncovered_minor=(-covered).clip(lower=0))
     return {"contract_balances": declared("contract_balances").shaped(balances)}
 
 

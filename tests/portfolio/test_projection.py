@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.portfolio.projection import ladder_maturities, project_months
+from atlas_lib.portfolio.projection import active_months, fit_workbook, ladder_maturities, project_months
 from atlas_lib.portfolio.schedules import plan_schedule
 from tests.portfolio.portfolio_frames import contracts_of, small_contract
 
@@ -40,6 +40,20 @@ def test_every_merchant_has_a_row_in_every_month():
     assert monthly.groupby("month_end_date")["merchant_id"].apply(list).tolist() == [["A", "B"]] * 4
     beta = monthly[monthly["merchant_id"] == "B"]
     assert beta["outstanding_minor"].tolist() == [0, 8_000, 4_000, 0]
+
+
+def test_quiet_months_are_left_out_of_the_workbook_without_losing_a_cent():
+    monthly = project_months(TWO_MERCHANTS, schedule_of(TWO_MERCHANTS))["portfolio_monthly"]
+    active = active_months(monthly)
+    assert len(active) == len(monthly) - 1  # Beta has nothing in January
+    assert active["instalment_minor"].sum() == monthly["instalment_minor"].sum()
+
+
+def test_a_table_too_long_for_excel_is_named_and_not_cut():
+    fitted, note = fit_workbook({"short": pd.DataFrame({"a": [1]}), "long": pd.DataFrame({"a": range(200_001)})})
+    assert [len(frame) for frame in fitted.values()] == [1, 0]
+    assert note == "Too long for Excel, see the run's Parquet tables: long (200,001 rows)"
+    assert fit_workbook({})[1] == ""
 
 
 def test_the_ladder_shows_what_is_left_to_collect_by_time_to_its_due_date():

@@ -56,6 +56,8 @@ def test_outstanding_today_is_receivable_less_received():
     assert balances["outstanding_minor"].tolist() == [27_500, 0]
     assert balances["overpaid_minor"].tolist() == [0, 200]
     assert balances["due_to_date_minor"].tolist() == [20_000, 0]
+    assert balances["paid_ahead_minor"].tolist() == [0, 1_000]
+    assert balances["uncovered_minor"].tolist() == [7_500, 0]
     assert balances["remaining_count"].tolist() == [2, 2]
     assert balances["final_due_date"].tolist() == [pd.Timestamp("2024-01-15"), pd.Timestamp("2024-01-15")]
 

@@ -73,6 +73,8 @@ received_minor int minor customer payments received before or at the purchase
 outstanding_minor int minor receivable - received, never below zero
 overpaid_minor int minor received beyond the receivable, owed back to the customer
 due_to_date_minor int minor principal whose due date has been reached on the as-of day
+paid_ahead_minor int minor received for instalments due later
+uncovered_minor int minor due to date and not received; not yet arrears, since payments have no dates
 first_due_date date - due date of the first instalment
 final_due_date date - due date of the last instalment
 remaining_count int count instalments due after the as-of day
