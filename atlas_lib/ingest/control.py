@@ -9,7 +9,7 @@ import pandas as pd
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest.headers import tables
+from atlas_lib.ingest.vocabulary import tables
 
 _AMOUNT = {"contracts": "receivable_minor", "transactions": "amount_minor", "statement_lines": "amount_posted_minor"}
 

@@ -1,4 +1,6 @@
-"""Policies in force, from their parameters (`key=value; key=value`, a key may come again) to tables that SQL can join.
+"""Policies in force: their parameters as tables, and the statements that find whom they meet.
+
+Parameters are read from one text (`key=value; key=value`, a key may come again).
 
 Understood: AML threshold, currency, window_days, min_count, margin_rate; REGIONAL_LIMIT country, limit, currency;
 BLACKLIST user_id, merchant_id, account, name, alias; several values may be joined by commas.
@@ -18,6 +20,98 @@ _DEFAULT_AML = {"threshold": ["10000"], "window_days": ["7"], "min_count": ["3"]
 _SUBJECTS = {"user_id": "user", "user": "user", "users": "user", "merchant_id": "merchant", "merchant": "merchant", "merchants": "merchant", "account": "account", "accounts": "account"}  # fmt: skip
 _NAMES = ("name", "names", "alias", "aliases")
 Parameters = dict[str, list[str]]
+
+FLAG_STEPS = [
+    (
+        "near_threshold",
+        """
+        SELECT p.transaction_id, p.user_id, p.currency, p.amount_minor, p.created_us, l.window_us, l.min_count
+        FROM payments p JOIN aml_limits l ON l.currency = p.currency
+        WHERE p.user_id <> '' AND p.type = 'SALE' AND p.amount_minor < l.threshold_minor AND p.amount_minor >= l.floor_minor
+        """,
+    ),
+    (
+        "structured_ends",
+        """
+        SELECT a.transaction_id
+        FROM near_threshold a JOIN near_threshold b
+          ON b.user_id = a.user_id AND b.currency = a.currency
+         AND b.created_us <= a.created_us AND b.created_us >= a.created_us - a.window_us
+        GROUP BY a.transaction_id, a.min_count HAVING COUNT(*) >= a.min_count
+        """,
+    ),
+    (
+        "structured",
+        """
+        SELECT DISTINCT b.transaction_id, b.user_id, b.currency
+        FROM structured_ends e JOIN near_threshold a ON a.transaction_id = e.transaction_id
+        JOIN near_threshold b ON b.user_id = a.user_id AND b.currency = a.currency
+         AND b.created_us <= a.created_us AND b.created_us >= a.created_us - a.window_us
+        """,
+    ),
+    (
+        "in_and_out",
+        """
+        SELECT DISTINCT s.transaction_id AS sale_id, r.transaction_id AS refund_id, s.user_id
+        FROM payments s JOIN payments r ON r.user_id = s.user_id AND r.merchant_id = s.merchant_id AND r.currency = s.currency
+        JOIN aml_limits l ON l.currency = s.currency
+        WHERE s.user_id <> '' AND s.type = 'SALE' AND r.type = 'REFUND' AND s.amount_minor * 10 >= l.threshold_minor
+          AND r.created_us >= s.created_us AND r.created_us <= s.created_us + 86400000000
+          AND r.amount_minor <= s.amount_minor AND r.amount_minor * 10 >= s.amount_minor * 9
+        """,
+    ),
+    (
+        "sanctioned",
+        """
+        SELECT m.merchant_id, MIN(b.key) AS alias
+        FROM merchants m JOIN blacklist b ON b.kind = 'name'
+        WHERE text_distance(fold_text(m.merchant_name), fold_text(b.key)) * 8 <= LENGTH(fold_text(b.key))
+        GROUP BY m.merchant_id
+        """,
+    ),
+    (
+        "flags",
+        """
+        SELECT p.transaction_id, 'KYC_REQUIRED' AS flag, 'KYC_REQUIRED' AS rule, p.merchant_id AS subject,
+               concat('Merchant ', p.merchant_id, ' has KYC status ', m.kyc_status) AS detail
+        FROM payments p JOIN merchants m ON m.merchant_id = p.merchant_id
+        WHERE :is_kyc_active AND m.kyc_status <> 'COMPLETE'
+        UNION ALL
+        SELECT transaction_id, 'AML_PENDING', 'AML_STRUCTURING', user_id,
+               concat('User ', user_id, ' pays again and again just under the threshold in ', currency)
+        FROM structured
+        UNION ALL
+        SELECT sale_id, 'AML_PENDING', 'AML_RAPID_IN_OUT', user_id, concat('User ', user_id, ' gets a large payment back within a day') FROM in_and_out
+        UNION ALL
+        SELECT refund_id, 'AML_PENDING', 'AML_RAPID_IN_OUT', user_id, concat('User ', user_id, ' gets a large payment back within a day') FROM in_and_out
+        UNION ALL
+        SELECT p.transaction_id, 'REGIONAL_LIMIT', 'REGIONAL_LIMIT', p.merchant_id,
+               concat('Merchant ', p.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
+        FROM payments p JOIN merchants m ON m.merchant_id = p.merchant_id
+        JOIN regional_limits r ON r.country = m.country AND r.currency = p.currency
+        WHERE p.amount_minor > r.limit_minor
+        UNION ALL
+        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed ', b.kind, ' ', b.key, ', policy ', b.policy_id)
+        FROM payments p JOIN blacklist b
+          ON (b.kind = 'user' AND b.key = p.user_id) OR (b.kind = 'merchant' AND b.key = p.merchant_id)
+          OR (b.kind = 'account' AND (b.key = p.source_account OR b.key = p.destination_account))
+        UNION ALL
+        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.merchant_id,
+               concat('Merchant ', s.merchant_id, ' has the listed name ', s.alias)
+        FROM payments p JOIN sanctioned s ON s.merchant_id = p.merchant_id
+        """,
+    ),
+    (
+        "flagged",
+        """
+        SELECT transaction_id,
+               concat_ws('; ', MAX(CASE WHEN flag = 'KYC_REQUIRED' THEN flag END), MAX(CASE WHEN flag = 'AML_PENDING' THEN flag END),
+                         MAX(CASE WHEN flag = 'REGIONAL_LIMIT' THEN flag END), MAX(CASE WHEN flag = 'BLACKLISTED' THEN flag END),
+                         MAX(CASE WHEN flag = 'SANCTIONS_MATCH' THEN flag END)) AS policy_flags
+        FROM flags GROUP BY transaction_id
+        """,
+    ),
+]
 
 
 def read_parameters(text: str) -> Parameters:

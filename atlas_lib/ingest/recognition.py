@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from atlas_lib.ingest.headers import Fit, RawSheet, fields, find_header, fold, match_columns
-from atlas_lib.ingest.parsing import split_cells
+from atlas_lib.ingest.cells import split_cells
+from atlas_lib.ingest.headers import Fit, RawSheet, find_header, match_columns
+from atlas_lib.ingest.vocabulary import fields, fold
 
 Note = dict[str, object]
 _TOTAL_WORDS = ("total", "totals", "summe", "gesamt", "gesamtsumme", "sum", "grandtotal", "zwischensumme", "subtotal")

@@ -15,11 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from atlas_lib.core.money import currency_codes, scale_of
-from atlas_lib.ingest.headers import Field, fields
+from atlas_lib.ingest.vocabulary import Field, fields
 
 Mask = NDArray[np.bool_]
 Test = Callable[[pd.DataFrame], Mask]
 _LONGEST_ID = 50
+_LIMITED = ("contracts", "transactions")  # balances, limits and statement totals may well be larger
+_LARGEST = 1e12  # units; more does not fit whole minor units of every currency
 
 # rule: what was expected, what to do
 TEXTS: dict[str, tuple[str, str]] = {
@@ -95,12 +97,13 @@ def rules(table: str, max_amount: float) -> list[Rule]:
 def _general(table: str, field: Field, max_amount: float) -> list[Rule]:
     name = field.name
     if field.kind == "amount":
+        limit = max_amount if table in _LIMITED else _LARGEST
         return [
             Rule(
                 "AMOUNT_TOO_LARGE",
                 name,
-                lambda r: _above(r[name].abs(), max_amount),
-                f"at most {max_amount:,.0f}",
+                lambda r: _above(r[name].abs(), limit),
+                f"at most {limit:,.0f}",
                 "check the amount, or raise max_amount",
             )
         ]

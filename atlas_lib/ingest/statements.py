@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import InputError
-from atlas_lib.ingest.headers import RawSheet, fields
+from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.vocabulary import fields
 
 _STATEMENT = "BkToCstmrStmt"
 _AMOUNTS = ("amount_posted", "fee_charged", "balance")

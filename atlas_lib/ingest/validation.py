@@ -16,14 +16,18 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import currency_codes, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest.headers import Field, RawSheet, fields, tables
-from atlas_lib.ingest.parsing import PARSERS, Mask, Parsed
-from atlas_lib.ingest.recognition import NamedSheet, Note, name_sheet
-from atlas_lib.ingest.rules import TEXTS, Rule, normalise, rules
+from atlas_lib.ingest.cells import Mask, Parsed
+from atlas_lib.ingest.consistency import complete_merchants, unbalanced_statements
+from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.parsing import PARSERS
+from atlas_lib.ingest.recognition import NamedSheet, name_sheet
+from atlas_lib.ingest.rejects import count_rows, describe_sheets, join_counts, join_rejects, reject_rows
+from atlas_lib.ingest.rules import normalise, rules
+from atlas_lib.ingest.vocabulary import Field, fields, tables
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 _FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()
-_LARGEST = 9e12  # units; above it an amount does not fit int64 in every currency
+_LARGEST = 1e12  # units; refused by the rules, kept out of the arithmetic here
 
 
 class _Faults:
@@ -57,15 +61,15 @@ def clean_inputs(sheets: Sequence[RawSheet], settings: IngestSettings) -> dict[s
     parts = {table: [s for s in named if s.table == table] for table in tables()}
     cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
     clean = {table: result[0] for table, result in cleaned.items()}
-    clean["merchants"], unlisted = _complete_merchants(clean)
+    clean["merchants"], unlisted = complete_merchants(clean)
     notes = [note for sheet in named for note in sheet.notes] + unlisted
     rejects = [result[1] for result in cleaned.values()]
     submissions = clean.pop("transactions")
     return clean | {
         "submissions": submissions,
-        "rejects": _rejects([pd.DataFrame(notes), *rejects, _unbalanced(clean)]),
-        "input_sheets": _describe(named),
-        "received_counts": _counts([result[2] for result in cleaned.values()]),
+        "rejects": join_rejects([pd.DataFrame(notes), *rejects, unbalanced_statements(clean)]),
+        "input_sheets": describe_sheets(named),
+        "received_counts": join_counts([result[2] for result in cleaned.values()]),
     }
 
 
@@ -89,8 +93,8 @@ def _clean_table(
     if table == "transactions":
         rows = rows.assign(fingerprint=_fingerprints(rows))
     clean = rows[~(refused | np.isin(np.arange(len(rows)), repeated["row"]))]
-    rejects = _reject_rows(table, pd.concat([found, repeated]), rows, sheets, own)
-    return declared(name).shaped(clean), rejects, _count(table, rows, refused, repeated)
+    rejects = reject_rows(table, pd.concat([found, repeated]), rows, sheets, own)
+    return declared(name).shaped(clean), rejects, count_rows(table, rows, refused, repeated)
 
 
 def _parse_sheets(table: str, sheets: Sequence[NamedSheet], settings: IngestSettings, faults: _Faults) -> pd.DataFrame:
@@ -211,133 +215,6 @@ def _spread(mask: pd.Series, size: int) -> Mask:
     out = np.zeros(size, dtype=bool)
     out[mask.index[mask.to_numpy()]] = True
     return out
-
-
-_KEY_TEXTS = {
-    "DUPLICATE_CONTRACT": ("a contract number that is there once", "the first row is kept; remove the repetition"),
-    "DUPLICATE_KEY": ("a key that is there once", "the first row is kept; remove the repetition"),
-    "CONFLICTING_CONTRACT": ("one set of figures per contract number", "none of its rows is taken; keep the right one and send the file again"),
-}  # fmt: skip
-
-
-def _reject_rows(
-    table: str, found: pd.DataFrame, rows: pd.DataFrame, sheets: Sequence[NamedSheet], own: Sequence[Rule]
-) -> pd.DataFrame:
-    """One line per broken cell with file, sheet, cell, value, expectation and remedy."""
-    found = found[found["rule"] != "MISSING_COLUMN"]
-    texts = {name: (r.expected, r.remedy) for name, r in ((r.name + r.column, r) for r in own)}
-    source = rows.loc[found["row"], [*_SOURCE, "_sheet"]]
-    lines: list[Note] = []
-    for column, rule, severity, file, sheet, row, number in zip(
-        found["column"], found["rule"], found["severity"], *(source[c] for c in source), strict=True
-    ):
-        expected, remedy = texts.get(rule + column) or TEXTS.get(rule) or _KEY_TEXTS[rule]
-        frame = sheets[number].frame
-        value = frame[column].get(row) if column in frame else None
-        shown = "" if value is None or pd.isna(value) else str(value)
-        message = f"{sheets[number].place(row, column)}: expected {expected}, found {shown or 'nothing'}. What to do: {remedy}."
-        lines.append({
-            "source_file": file, "source_sheet": sheet, "source_row": row, "table": table, "column": column,
-            "value": shown, "rule": rule, "severity": severity, "message": message,
-        })  # fmt: skip
-    return pd.DataFrame(lines) if lines else declared("rejects").empty()
-
-
-def _rejects(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [p for p in parts if len(p)]
-    if not filled:
-        return declared("rejects").empty()
-    everything = pd.concat(filled, ignore_index=True)
-    order = ["severity", "source_file", "source_sheet", "source_row", "column", "rule"]
-    return declared("rejects").shaped(everything.sort_values(order, kind="stable"))
-
-
-def _count(table: str, rows: pd.DataFrame, refused: Mask, repeated: pd.DataFrame) -> pd.DataFrame:
-    currency = rows["currency"] if "currency" in rows else pd.Series("", index=rows.index)
-    known = currency.where(currency.isin(list(currency_codes())), "")
-    conflict = repeated.loc[repeated["rule"] == "CONFLICTING_CONTRACT", "row"]
-    duplicate = np.isin(np.arange(len(rows)), repeated.loc[repeated["rule"] != "CONFLICTING_CONTRACT", "row"])
-    rejected = refused | np.isin(np.arange(len(rows)), conflict)
-    flags = pd.DataFrame(
-        {
-            "currency": known,
-            "rows_in_count": 1,
-            "rejected_count": rejected.astype(int),
-            "duplicate_count": duplicate.astype(int),
-        }
-    )
-    return flags.groupby("currency", as_index=False).sum().assign(table=table)
-
-
-def _counts(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return declared("received_counts").shaped(
-        pd.concat([declared("received_counts").empty(), *parts], ignore_index=True)
-    )
-
-
-def _describe(named: Sequence[NamedSheet]) -> pd.DataFrame:
-    records = [
-        {
-            "source_file": s.file, "source_sheet": s.sheet, "table": s.table, "header_row": s.header_row,
-            "rows_in_count": len(s.frame), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
-        }
-        for s in named
-    ]  # fmt: skip
-    return declared("input_sheets").shaped(pd.DataFrame(records))
-
-
-def _complete_merchants(clean: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[Note]]:
-    """Merchants named only in contracts or transactions are listed, without details; the latter are noted."""
-    listed, contracts, payments = clean["merchants"], clean["contracts"], clean["transactions"]
-    columns = ["merchant_id", "merchant_name", "currency", *_SOURCE]
-    from_payments = payments.drop_duplicates("merchant_id").assign(merchant_name=lambda f: f["merchant_id"])
-    known = pd.concat([listed["merchant_id"], contracts["merchant_id"]])
-    unknown = from_payments[~from_payments["merchant_id"].isin(known)]
-    found = pd.concat([contracts[columns], unknown[columns]]).drop_duplicates("merchant_id")
-    added = found[~found["merchant_id"].isin(listed["merchant_id"])]
-    empty = {c: None for c in listed.columns if c not in columns}
-    filled = added.assign(**{**empty, "risk_level": "UNRATED", "kyc_status": "UNKNOWN", "is_blocked": False})
-    notes: list[Note] = [
-        {
-            "source_file": file, "source_sheet": sheet, "source_row": row, "table": "transactions", "column": "merchant_id",
-            "value": merchant, "rule": "UNKNOWN_MERCHANT", "severity": "warning",
-            "message": f"{file}, row {row}: merchant {merchant} is in no list of merchants. What to do: add it to merchants; it is kept without details.",
-        }
-        for merchant, file, sheet, row in zip(*(unknown[c] for c in ["merchant_id", *_SOURCE]), strict=True)
-    ]  # fmt: skip
-    shaped = declared("merchants").shaped(filled) if len(filled) else listed.iloc[:0]
-    both = pd.concat([listed, shaped], ignore_index=True) if len(listed) else shaped
-    return declared("merchants").shaped(both), notes
-
-
-def _unbalanced(clean: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Warnings for statements whose opening balance + booked lines is not the closing balance."""
-    lines, balances = clean["statement_lines"], clean["statement_balances"]
-    booked = lines[lines["status"] == "BOOK"]
-    signed = booked["amount_posted_minor"].where(
-        booked["credit_debit_indicator"] == "CRDT", -booked["amount_posted_minor"]
-    )
-    moved = signed.groupby(booked["statement_id"]).sum()
-    wide = balances.set_index("statement_id")
-    opening = wide.loc[wide["balance_type"] == "OPBD", "balance_minor"]
-    closing = wide[wide["balance_type"] == "CLBD"]
-    expected = opening.reindex(closing.index).astype("Int64") + moved.reindex(closing.index).fillna(0).astype("Int64")
-    wrong = closing.assign(expected=expected.to_numpy())
-    wrong = wrong[(wrong["expected"] != wrong["balance_minor"]).fillna(False).to_numpy()].reset_index()
-    text = (
-        "statement "
-        + wrong["statement_id"]
-        + ": opening balance and lines give "
-        + wrong["expected"].astype("str")
-        + ", the closing balance is "
-        + wrong["balance_minor"].astype("str")
-        + " (minor units). What to do: ask the bank for the missing lines."
-    )
-    where = {c: wrong[c] for c in _SOURCE}
-    return pd.DataFrame(where).assign(
-        table="statement_balances", column="balance", value=wrong["balance_minor"].astype("str"),
-        rule="STATEMENT_BALANCE", severity="warning", message=wrong["source_file"] + ", " + text,
-    )  # fmt: skip
 
 
 def _fingerprints(rows: pd.DataFrame) -> pd.Series:

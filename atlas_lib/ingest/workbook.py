@@ -12,9 +12,9 @@ import pandas as pd
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.provenance import input_files
+from atlas_lib.ingest.cells import Uncalculated
 from atlas_lib.ingest.flatfiles import read_parquet, read_text
 from atlas_lib.ingest.headers import RawSheet
-from atlas_lib.ingest.parsing import Uncalculated
 from atlas_lib.ingest.statements import read_camt
 
 _EXCEL, _TEXT = (".xlsx", ".xlsm"), (".csv", ".tsv", ".txt")

@@ -1,0 +1,121 @@
+"""One column of cells, told apart by what they are: numbers, texts, moments, formulas without a result."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+_YES = ("true", "yes", "y", "1", "ja", "j", "wahr", "x", "aktiv", "active")
+_NO = ("false", "no", "n", "0", "nein", "falsch", "inaktiv", "inactive")
+_TEXT_SAFE = 1e15
+
+
+class Uncalculated(str):
+    """A cell whose formula has no stored result, or an error value such as #N/A: its text, never its value."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The result for one column (missing where empty or refused) and per broken rule the rows that break it."""
+
+    result: pd.Series
+    faults: dict[str, Mask] = field(default_factory=dict)
+    currency: pd.Series | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column split by what its cells are: numbers, texts, moments, formulas without result."""
+
+    numbers: NDArray[np.float64]
+    texts: pd.Series
+    moments: pd.Series
+    broken: Mask
+
+    @property
+    def has_text(self) -> Mask:
+        return np.asarray(self.texts.notna(), dtype=bool)
+
+
+def split_cells(cells: pd.Series) -> Cells:
+    """Numbers, texts (stripped, empty is missing), moments (UTC) and formulas without a result."""
+    size = len(cells)
+    numbers, broken = np.full(size, np.nan), np.zeros(size, dtype=bool)
+    texts = pd.Series(pd.NA, index=cells.index, dtype="str")
+    moments = pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]")
+    if pd.api.types.is_bool_dtype(cells):
+        texts = cells.map({True: "true", False: "false"}).astype("str")
+    elif pd.api.types.is_numeric_dtype(cells):
+        numbers = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif pd.api.types.is_datetime64_any_dtype(cells):
+        moments = pd.to_datetime(cells, utc=True).astype("datetime64[us, UTC]")
+    elif isinstance(cells.dtype, pd.StringDtype):
+        texts = _stripped(cells)
+    else:
+        return _split_mixed(cells)
+    return Cells(numbers, texts, moments, broken)
+
+
+def _split_mixed(cells: pd.Series) -> Cells:
+    """A workbook column holds Python objects: told apart by their type."""
+    kinds = cells.map(type)
+    number = kinds.isin([int, float]).to_numpy()
+    moment = kinds.isin([dt.date, dt.datetime, pd.Timestamp]).to_numpy()
+    broken = (kinds == Uncalculated).to_numpy()
+    numbers = np.full(len(cells), np.nan)
+    numbers[number] = cells[number].to_numpy(dtype=np.float64)
+    moments = pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]")
+    if moment.any():
+        moments[moment] = pd.to_datetime(cells[moment], utc=True, errors="coerce").astype("datetime64[us, UTC]")
+    is_text = ~(number | moment | broken) & cells.notna().to_numpy()
+    texts = cells.where(is_text).map({True: "true", False: "false"}).fillna(cells.where(is_text)).astype("str")
+    return Cells(numbers, _stripped(texts), moments, broken)
+
+
+def _stripped(texts: pd.Series) -> pd.Series:
+    clean = texts.astype("str").str.strip()
+    return clean.mask(clean == "")
+
+
+def parse_text(cells: pd.Series) -> Parsed:
+    """Text as it is; a whole number becomes its digits (`310100`), a moment its ISO date."""
+    parts = split_cells(cells)
+    numbered = ~np.isnan(parts.numbers)
+    values, faults = parts.texts, {"FORMULA_WITHOUT_VALUE": parts.broken}
+    if numbered.any():
+        whole = numbered & (parts.numbers == np.floor(parts.numbers)) & (np.abs(parts.numbers) < _TEXT_SAFE)
+        faults["DIGITS_LOST"] = numbered & (np.abs(parts.numbers) >= _TEXT_SAFE)
+        values = values.copy()
+        values[whole] = parts.numbers[whole].astype(np.int64).astype(str)
+        values[numbered & ~whole] = parts.numbers[numbered & ~whole].astype(str)
+    moment = parts.moments.notna()
+    if moment.any():
+        values = values.where(~moment, parts.moments.dt.strftime("%Y-%m-%d").astype("str"))
+    return Parsed(values, faults)
+
+
+def parse_flag(cells: pd.Series) -> Parsed:
+    """yes / no, true / false, ja / nein, 1 / 0."""
+    parts = split_cells(cells)
+    texts = parts.texts.str.lower().where(
+        np.isnan(parts.numbers), pd.Series(parts.numbers, index=cells.index).map({1.0: "1", 0.0: "0"})
+    )
+    known = texts.isin([*_YES, *_NO])
+    values = texts.isin(_YES).astype("boolean").mask(~known)
+    wrong = np.asarray(~known & (texts.notna() | parts.moments.notna()))
+    return Parsed(values, {"FORMULA_WITHOUT_VALUE": parts.broken, "NOT_A_FLAG": wrong})
+
+
+def placed(base: Mask | None, where: Mask, mask: Mask) -> Mask:
+    """A mask over the text cells, laid over the whole column."""
+    out = np.zeros(len(where), dtype=bool) if base is None else base.copy()
+    out[where] |= mask
+    return out
