@@ -26,7 +26,6 @@ _PLACES = "Altmühl Birkenau Drosselfeld Eichgrund Fährheim Grünwinkel Höhenr
 _TRADES = "Möbel Schuhe Fahrräder Optik Gärten Bücher Küchen Spielwaren Werkzeuge Wäsche".split()
 _FORMS = "GmbH KG AG OHG".split()
 
-# name, country code of the bank identifier, and the first letters of that identifier
 COUNTERPARTIES = (
     "Nordkap Zahlungsdienste",
     "Handelsbank Weserland",

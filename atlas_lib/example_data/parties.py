@@ -96,7 +96,7 @@ def _merchants(count: int, counterparty: np.ndarray, rng: np.random.Generator) -
             "merchant_name": merchant_names(count),
             "currency": "EUR",
             "iban": iban,
-            "bic": [f"ATLS{c}2{'ABCDEFGH'[i % 8]}XXX" for i, c in zip(number, country, strict=True)],
+            "bic": [f"ATLS{c}2{'ABCDEFGH'[i % 8]}" for i, c in zip(number, country, strict=True)],
             "country": country,
             "town": town,
             "risk_level": rng.choice(["LOW", "MEDIUM", "HIGH"], count, p=[0.55, 0.33, 0.12]),
