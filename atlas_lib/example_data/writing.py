@@ -17,18 +17,29 @@ LINE_COLUMNS = (
     "currency credit_debit_indicator status bank_reference remittance_text counterparty_name"
 ).split()
 
+_MADE = {
+    "Merchant_Data.xlsx", "reference.xlsx", "transactions.csv", "transactions.parquet", "statements",
+    "statement_lines.parquet", "statement_balances.csv", "fraud_signals.csv", "fx_rates.csv", "settings.yaml", "_truth",
+}  # fmt: skip
+
 
 def clear_folder(out: Path) -> None:
-    """An empty folder to write to; what an earlier run of the generator made there goes, anything else stops it."""
-    if out.exists() and any(out.iterdir()) and not (out / "_truth" / "planted.csv").exists():
+    """An empty folder to write to: what an earlier run of the generator made goes, any other file stops it."""
+    found = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if found - _MADE:
         raise AtlasError(
             "The folder holds other files",
             where=str(out),
             expected="an empty folder, or one made by this generator",
+            found=", ".join(sorted(found - _MADE)[:5]),
             remedy="name another folder",
         )
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    for entry in sorted(found):
+        if (out / entry).is_dir():
+            shutil.rmtree(out / entry)
+        else:
+            (out / entry).unlink()
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def write_moves(

@@ -67,9 +67,11 @@ def test_the_parquet_form_has_the_very_same_cells(tmp_path, monkeypatch):
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    generate(500, 3, tmp_path)
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(AtlasError, match="holds other files"):
-        generate(500, 3, tmp_path)
+        generate(500, 4, tmp_path)
+    assert (tmp_path / "transactions.csv").exists()
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
