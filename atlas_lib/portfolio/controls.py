@@ -92,7 +92,7 @@ def summarise_stage(
         if not missed
         else f"{missed} of {len(portfolio_controls)} controls do not tie out"
     )
-    doubt = f"; {flagged} yields need a look" if flagged else ""
+    doubt = f"; {_counted(flagged, 'yield')} to look at" if flagged else ""
     last = contract_balances["final_due_date"].max()
     verdict = (
         f"{outstanding} outstanding, repaid by {last:%Y-%m-%d}, yields {effective} effective a year; {proof}{doubt}."
@@ -191,8 +191,12 @@ def _interest_as_one_loan(contracts: pd.DataFrame, settings: PortfolioSettings) 
 def _check(name: str, ids: pd.Series, fails: pd.Series, *, is_blocking: bool = True) -> dict[str, object]:
     found = sorted(set(ids[fails].astype(str)))
     named = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    detail = f"{len(found):,} contracts: {named}" if found else f"{len(ids):,} contracts"
+    detail = f"{_counted(len(found), 'contract')}: {named}" if found else _counted(len(ids), "contract")
     return {"check": name, "passed": not found, "is_blocking": is_blocking, "detail": detail}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _negative(contracts: pd.DataFrame) -> pd.Series:

@@ -82,7 +82,7 @@ def test_every_currency_has_its_own_controls():
 def test_contract_checks_name_what_is_wrong():
     contracts = contracts_of(CONTRACT_001, small_contract(10_001, 3), {"premium_minor": -1})
     checks = check_contracts(contracts).set_index("check")
-    assert checks.loc["No receivable, price or payment is negative", "detail"] == "1 contracts: C003"
+    assert checks.loc["No receivable, price or payment is negative", "detail"] == "1 contract: C003"
     assert checks.loc["Premium x term = receivable", "detail"] == "2 contracts: C002, C003"
     assert not checks.loc["Premium x term = receivable", "is_blocking"]
 
@@ -102,7 +102,7 @@ def test_the_verdict_gives_the_figures():
 def test_a_yield_that_does_not_exist_asks_for_a_look():
     summary = summary_of(contracts_of(CONTRACT_001, small_contract(10_000, 2, purchase_price_minor=0)))
     assert summary.status == "attention"
-    assert "1 yields need a look" in summary.verdict
+    assert "1 yield to look at" in summary.verdict
 
 
 def test_without_contracts_the_stage_is_skipped():
