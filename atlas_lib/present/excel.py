@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from atlas_lib.core.errors import AtlasError
 from atlas_lib.core.money import exponent
+from atlas_lib.core.tables import declared
 from atlas_lib.present import theme
 from atlas_lib.present.tables import label_of
 
@@ -48,11 +49,25 @@ class Sheet:
         return list(self.columns or self.table.columns)
 
 
+Layout: TypeAlias = Mapping[str, tuple[str, Mapping[str, tuple[str, str]]]]
+
+
+def list_sheets(tables: Mapping[str, pd.DataFrame], layout: Layout) -> list[Sheet]:
+    """The declared tables of `layout` in its order, named and described as declared.
+
+    `layout` maps a table's name to the columns that are added up (names with spaces between) and its ratios.
+    """
+    return [
+        Sheet(label_of(name), tables[name], declared(name).about, totals=totals.split(), ratios=ratios)
+        for name, (totals, ratios) in layout.items()
+    ]
+
+
 def write_workbook(path: Path, sheets: Sequence[Sheet], cover: Mapping[str, str]) -> Path:
     """Write a cover (`title` and further label-value lines) and the sheets; half a file never stands.
 
-    Raises AtlasError when two sheets share a name, a name is not one for Excel, or a table has more
-    rows than a sheet can hold.
+    A table with more rows than a sheet can hold is named there with its row count instead. Raises
+    AtlasError when two sheets share a name, or a name is not one for Excel.
     """
     import xlsxwriter
 
@@ -132,10 +147,10 @@ def _write_sheet(page: Any, sheet: Sheet, formats: _Formats) -> None:
     codes = _currencies(sheet.table)
     totals = sorted(set(codes)) if sheet.totals and rows else []
     if rows + 1 + len(totals) > _MAX_ROWS:
-        raise AtlasError(
-            "A table is too long for an Excel sheet", where=sheet.name, expected=f"at most {_MAX_ROWS:,} rows",
-            found=f"{rows:,}", remedy="export it as Parquet or narrow it first",
-        )  # fmt: skip
+        page.write_string(
+            0, 0, f"{rows:,} rows are more than a sheet holds; the whole table is in the run's tables folder."
+        )
+        return
     for column, name in enumerate(names):
         page.write_string(0, column, _heading(name, codes), formats.header(is_right=name.endswith(_RIGHT)))
         width = _write_column(page, column, sheet.table[name], codes, formats)

@@ -17,7 +17,7 @@ without it is blocked, because then it is missing and not merely unknown.
 | SANCTIONS_MATCH | screening found the merchant's name |
 | FRAUD_REVIEW | the share of its sales under review is above `review_share_rate` |
 | RESERVE_SHORTFALL | refunds and chargebacks its rolling reserve could not pay exceed the payout |
-| MERCHANT_BLOCKED | a person stopped its payouts |
+| MERCHANT_BLOCKED | a person stopped its payouts, or a policy lists the merchant |
 | STALE_INPUT | the newest record of the input is older than `stale_after_days` |
 
 Remarks: NO_BANK_DETAILS, KYC_UNKNOWN, DEFAULT_LIMIT, LIMIT_NOT_CONVERTED.
@@ -82,10 +82,10 @@ def check_gates(
         _named_gate(facts, "DUPLICATE_CONTRACT", _duplicates(contracts, rejects), "contract numbers given twice"),
         _iban_gate(facts),
         _kyc_gate(facts),
-        _named_gate(facts, "SANCTIONS_MATCH", _sanctioned(screening_findings), "matches on a sanctions list"),
+        _named_gate(facts, "SANCTIONS_MATCH", _found(screening_findings, "SANCTION"), "matches on a sanctions list"),
         _fraud_gate(facts, settings),
         _shortfall_gate(facts),
-        ("MERCHANT_BLOCKED", facts["is_blocked"].fillna(False).astype(bool), _said(facts, "stopped by a person")),
+        _blocked_gate(facts, screening_findings),
         _stale_gate(facts, newest, settings),
     ]
     remarks = [
@@ -96,6 +96,28 @@ def check_gates(
     ]
     return declared("payout_gates").checked(
         pd.concat([_rows(facts, failed, is_blocking=True), _rows(facts, remarks, is_blocking=False)], ignore_index=True)
+    )
+
+
+def check_contracts(contracts: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame:
+    """What must hold before anything is computed; columns check, passed, is_blocking, detail.
+
+    A contract whose parts do not add up is no reason to stop the run: its merchant's payout is blocked.
+    """
+    broken = int(_broken_identities(contracts).sum())
+    price = contracts["purchase_price_minor"]
+    priced = int(((price - contracts["merchant_payout_minor"] - contracts["merchant_reserve_minor"]).abs() > 1).sum())
+    unknown = int((~contracts["merchant_id"].isin(merchants["merchant_id"])).sum())
+    rows = [
+        ("Every contract belongs to a merchant", unknown, True),
+        ("Receivable = payout + reserve + margin", broken, False),
+        ("Purchase price = payout + reserve", priced, False),
+    ]
+    return pd.DataFrame(
+        [
+            {"check": c, "passed": n == 0, "is_blocking": b, "detail": f"{n} of {len(contracts)} contracts break it"}
+            for c, n, b in rows
+        ]
     )
 
 
@@ -159,6 +181,16 @@ def _shortfall_gate(facts: pd.DataFrame) -> Gate:
     return "RESERVE_SHORTFALL", is_short, _said(facts, "claims its reserve could not pay exceed the payout")
 
 
+def _blocked_gate(facts: pd.DataFrame, screening_findings: pd.DataFrame) -> Gate:
+    by_person = facts["is_blocked"].fillna(False).astype(bool)
+    is_listed = facts["merchant_id"].isin(_found(screening_findings, "BLACKLIST").index)
+    return (
+        "MERCHANT_BLOCKED",
+        by_person | is_listed,
+        _said(facts, "stopped by a person").where(by_person, "on a blacklist"),
+    )
+
+
 def _stale_gate(facts: pd.DataFrame, newest: pd.Timestamp | None, settings: ReservesCreditSettings) -> Gate:
     age = (pd.Timestamp(settings.as_of) - newest).days if newest is not None else 0
     is_stale = pd.Series(age > settings.stale_after_days, index=facts.index)
@@ -182,8 +214,9 @@ def _duplicates(contracts: pd.DataFrame, rejects: pd.DataFrame) -> pd.Series:
     return contracts[contracts["contract_id"].isin(refused["value"])].groupby("merchant_id").size()
 
 
-def _sanctioned(screening_findings: pd.DataFrame) -> pd.Series:
-    hits = screening_findings[screening_findings["rule"].str.upper().str.contains("SANCTION")]
+def _found(screening_findings: pd.DataFrame, rule: str) -> pd.Series:
+    """Findings about merchants whose rule contains the word, per merchant."""
+    hits = screening_findings[screening_findings["rule"].str.upper().str.contains(rule)]
     return hits.dropna(subset=["merchant_id"]).groupby("merchant_id").size()
 
 

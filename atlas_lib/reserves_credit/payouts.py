@@ -11,6 +11,7 @@ Every line is rounded, then lines are summed; a mean rate times a sum is never u
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from atlas_lib.core.engine import Input
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit.controls import control_rounding
 from atlas_lib.reserves_credit.gates import check_gates, joined_codes, review_sales
 
 _KEYS = ["merchant_id", "currency"]
@@ -31,7 +33,7 @@ _SUMS = {
     "partner_rr_minor": "partner_rr_minor",
     "purchase_price_minor": "purchase_price_minor",
 }
-_RATE_UNIT = 10**12  # rates in whole billionths of a thousandth: every rate a person types is exact
+SUMMED = tuple(_SUMS)
 
 
 def summarise_payouts(
@@ -101,28 +103,17 @@ def total_row(summary: pd.DataFrame) -> pd.DataFrame:
     return _with_ratio(full)[declared("payout_summary").column_names]
 
 
-def control_rounding(lines: pd.DataFrame) -> pd.DataFrame:
-    """Rounded sums against exact unrounded ones, per currency and figure: table rounding_control.
+def total_of(summary: pd.DataFrame, currency: str) -> dict[str, Any]:
+    """The Total row of one currency as cells by column name; empty when there is none."""
+    totals = total_row(summary)
+    rows = totals[totals["currency"] == currency].to_dict("records")
+    return {str(k): v for k, v in rows[0].items()} if rows else {}
 
-    Unrounded lines follow from the figures one step before, in exact whole-number arithmetic:
-    price = valuation_sum x purchase_rate, reserve = purchase_price x reserve_rate, payout = purchase_price -
-    reserve, margin = receivable - price, Partner_RR = receivable x reserve_rate - reserve. What lies between
-    the sums must be explained by half a unit per rounding (Partner_RR is rounded twice per line).
-    """
-    receivable, paid = _exact(lines["receivable_minor"]), _exact(lines["purchase_price_minor"])
-    has_price = lines["valuation_sum_minor"].notna() & lines["purchase_rate"].notna()
-    price = _exact(lines["valuation_sum_minor"].fillna(0)) * _parts(lines["purchase_rate"].fillna(0))
-    price = price.where(has_price, paid * _RATE_UNIT)
-    reserve = paid * _parts(lines["reserve_rate"])
-    unrounded = {
-        "purchase_price": price,
-        "client_rr": reserve,
-        "merchant_payout": paid * _RATE_UNIT - reserve,
-        "partner_payout": receivable * _RATE_UNIT - price,
-        "partner_rr": receivable * _parts(lines["reserve_rate"]) - reserve,
-    }
-    rows = [_control_of(lines, figure, exact) for figure, exact in unrounded.items()]
-    return declared("rounding_control").checked(pd.concat(rows, ignore_index=True))
+
+def main_currency(contracts: pd.DataFrame, settings: ReservesCreditSettings) -> str:
+    """The currency of most contracts; the reporting currency when there are none."""
+    counts = contracts.groupby("currency").size().sort_values(ascending=False, kind="stable")
+    return str(counts.index[0]) if len(counts) else settings.reporting_currency
 
 
 def trace_contracts(contracts: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
@@ -133,19 +124,16 @@ def trace_contracts(contracts: pd.DataFrame, settings: ReservesCreditSettings) -
     return lines[["merchant_id", "contract_id", "start_date", "currency", *amounts, "reserve_rate", *source]]
 
 
-def explain_payout(summary: pd.DataFrame, merchant_id: str) -> pd.DataFrame:
-    """How a merchant's payout comes about, as steps of a waterfall (columns label, amount_minor, is_total)."""
-    rows = summary[summary["merchant_id"] == merchant_id]
-    if rows.empty:
-        return pd.DataFrame({"label": [], "amount_minor": [], "is_total": []})
-    row = rows.sort_values("receivables_minor", ascending=False).iloc[0]
+def explain_payout(summary: pd.DataFrame) -> pd.DataFrame:
+    """How the payout of a summary row comes about, as steps of a waterfall (columns label, amount_minor, is_total)."""
     steps = [
-        ("Receivables", row["receivables_minor"], False),
-        ("Partner margin", -row["partner_payout_minor"], False),
-        ("Reserve held (Client_RR)", -row["client_rr_minor"], False),
-        ("Payable to merchant", row["merchant_payout_minor"], True),
+        ("Receivables", "receivables_minor", 1, False),
+        ("Partner margin", "partner_payout_minor", -1, False),
+        ("Reserve held (Client_RR)", "client_rr_minor", -1, False),
+        ("Payable to merchant", "merchant_payout_minor", 1, True),
     ]
-    return pd.DataFrame(steps, columns=["label", "amount_minor", "is_total"])
+    rows = [summary.head(1).assign(label=w, amount_minor=s * summary[c].head(1), is_total=t) for w, c, s, t in steps]
+    return pd.concat(rows, ignore_index=True)[["label", "amount_minor", "is_total"]]
 
 
 def summarise_stage(
@@ -218,36 +206,6 @@ def _payouts(
             due_date=full["currency"].map(due).astype("datetime64[us]"),
         )
     )
-
-
-def _control_of(lines: pd.DataFrame, figure: str, exact: pd.Series) -> pd.DataFrame:
-    column = {"purchase_price": "purchase_price_minor"}.get(figure) or _SUMS[f"{figure}_minor"]
-    roundings = 2 if figure == "partner_rr" else 1
-    gap = _exact(lines[column]) * _RATE_UNIT - exact
-    control = (
-        lines.assign(gap=gap)
-        .groupby("currency", sort=True)
-        .agg(line_count=("contract_id", "size"), rounded_minor=(column, "sum"), gap=("gap", "sum"))
-        .reset_index()
-    )
-    difference = (control["gap"] // (_RATE_UNIT // 10**6)).astype("int64")
-    allowed = control["line_count"] * roundings * 500_000
-    return control.assign(
-        figure=figure,
-        difference_minor_e6=difference,
-        allowed_minor_e6=allowed,
-        passed=difference.abs() <= allowed,
-    )
-
-
-def _exact(amount: pd.Series) -> pd.Series:
-    """Whole numbers of any size."""
-    return amount.astype("int64").astype(object)
-
-
-def _parts(rate: pd.Series) -> pd.Series:
-    """A rate in whole 10^-12 parts."""
-    return pd.Series(money.round_product(rate.astype("float64"), _RATE_UNIT), index=rate.index).astype(object)
 
 
 def _amounts(totals: pd.DataFrame, column: str) -> str:

@@ -4,13 +4,15 @@ from datetime import date
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 from python_calamine import CalamineWorkbook
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.present.excel import Sheet, write_workbook
+from atlas_lib.core.tables import declared
+from atlas_lib.present.excel import Sheet, list_sheets, write_workbook
 
 _COVER = {"title": "Payouts", "As of": "2023-11-30", "Run": "r-1", "Units": "amounts in units of their currency"}
 _TABLE = pd.DataFrame(
@@ -126,3 +128,16 @@ def test_a_name_that_excel_refuses_is_refused_before_writing(tmp_path: Path, nam
 def test_two_sheets_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AtlasError, match="same name"):
         write_workbook(tmp_path / "b.xlsx", [Sheet("A", _TABLE), Sheet("a", _TABLE)], _COVER)
+
+
+def test_declared_tables_bring_their_name_and_description() -> None:
+    table = declared("payouts").empty()
+    (sheet,) = list_sheets({"payouts": table}, {"payouts": ("amount_minor", {})})
+    assert (sheet.name, sheet.about, sheet.totals) == ("Payouts", declared("payouts").about, ["amount_minor"])
+
+
+def test_a_table_longer_than_a_sheet_is_named_and_not_cut(tmp_path: Path) -> None:
+    table = pd.DataFrame({"line_count": np.arange(1_048_576)})
+    path = write_workbook(tmp_path / "b.xlsx", [Sheet("Long", table)], _COVER)
+    rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_name("Long").to_python()
+    assert rows == [["1,048,576 rows are more than a sheet holds; the whole table is in the run's tables folder."]]

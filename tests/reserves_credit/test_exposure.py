@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from atlas_lib.core.tables import declared
-from atlas_lib.reserves_credit.exposure import fx_factor, measure_exposure, raise_alerts
+from atlas_lib.reserves_credit.alerts import raise_alerts
+from atlas_lib.reserves_credit.exposure import fx_factor, measure_exposure
 from atlas_lib.reserves_credit.reserves import hold_contracts
 from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings
 
@@ -88,16 +89,6 @@ def test_two_currencies_share_one_limit_converted_at_the_last_rate_known() -> No
     assert rows["level"].tolist() == ["breach", "breach"]
 
 
-def test_without_a_rate_the_limit_stays_open_and_an_alert_says_so() -> None:
-    tables = _measure(contracts(_line(600_00, currency="USD")), merchants({"merchant_id": "M1"}))
-    assert tables["exposures"].query("scope == 'merchant'")[["level", "limit_source"]].to_numpy().tolist() == [
-        ["none", "no rate"]
-    ]
-    assert tables["concentration_totals"]["unconverted_count"].tolist() == [1]
-    alerts = raise_alerts(tables["exposures"], tables["concentration"], _NO_COVERAGE, settings())["alerts"]
-    assert alerts["alert_id"].tolist() == ["FX_RATE_MISSING:merchant:M1:USD"]
-
-
 def test_no_rate_is_needed_within_one_currency() -> None:
     currency = pd.Series(["XYZ"])
     assert fx_factor(currency, currency, _NO_RATES, settings().as_of).tolist() == [1.0]
@@ -121,18 +112,6 @@ def test_exposures_are_marked_from_10_and_25_percent_of_own_capital() -> None:
     book = contracts(*(_line(r, merchant_id=m) for m, r in {"A": 9_999, "B": 10_000, "C": 25_000}.items()))
     tables = _measure(book, declared("merchants").empty(), own_capital=1_000)
     assert dict(tables["concentration"][["merchant_id", "mark"]].to_numpy()) == {"A": "", "B": "large", "C": "over"}
-
-
-def test_the_same_fault_has_the_same_alert_in_every_run() -> None:
-    known = merchants({"merchant_id": "M1", "credit_limit_minor": 500_00})
-    coverage = pd.DataFrame([{"merchant_id": "M1", "currency": "EUR", "shortfall_minor": 7_00}])
-    seen = []
-    for day in ("2023-11-30", "2023-12-01"):
-        tables = _measure(contracts(_line(1_000_00)), known, as_of=day)
-        seen.append(raise_alerts(tables["exposures"], tables["concentration"], coverage, settings(day))["alerts"])
-    assert seen[0]["alert_id"].tolist() == ["LIMIT_BREACH:merchant:M1:EUR", "RESERVE_SHORTFALL:merchant:M1:EUR"]
-    assert seen[0]["alert_id"].tolist() == seen[1]["alert_id"].tolist()
-    assert seen[0]["detail"].tolist()[0] == "200.00 % of the limit used"
 
 
 def test_no_contracts_give_empty_tables() -> None:

@@ -1,0 +1,33 @@
+"""The sheets of the room's Excel workbook, in order: columns added up below each, and total rates."""
+
+from __future__ import annotations
+
+SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "payout_summary": (
+        "contract_count receivables_minor merchant_payout_minor client_rr_minor partner_payout_minor "
+        "partner_rr_minor purchase_price_minor",
+        {
+            "reserve_rate": ("client_rr_minor", "purchase_price_minor"),
+            "rolling_reserve_rate": ("client_rr_minor", "receivables_minor"),
+        },
+    ),
+    "payouts": ("amount_minor", {}),
+    "payout_gates": ("", {}),
+    "contracts": (
+        "receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor partner_rr_minor "
+        "purchase_price_minor",
+        {},
+    ),
+    "subaccounts": ("", {}),
+    "subaccount_movements": ("debit_minor credit_minor", {}),
+    "reserve_ladder": ("tranche_count release_minor", {}),
+    "reserve_tranches": ("held_minor released_minor drawn_minor balance_minor", {}),
+    "reserve_coverage": (
+        "held_minor released_minor drawn_minor balance_minor claims_minor shortfall_minor recent_claims_minor",
+        {"coverage_rate": ("balance_minor", "recent_claims_minor")},
+    ),
+    "exposures": ("", {}),
+    "concentration": ("exposure_minor", {}),
+    "alerts": ("", {}),
+    "rounding_control": ("", {}),
+}
