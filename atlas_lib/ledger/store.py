@@ -30,7 +30,8 @@ _POSTED = "('single', 'post', 'reversal')"
 _TRANSFERS = """
   SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
          coalesce(b.batch_id, '') AS batch_id, f.kind, f.pending_no, d.code AS debit_account, c.code AS credit_account,
-         f.amount_minor, f.currency, e.ts_us AS timestamp
+         f.amount_minor, f.currency, e.ts_us AS timestamp, e.details,
+         e.amount_minor AS entry_minor, e.currency AS entry_currency
   FROM transfer f JOIN event e ON e.position = f.position
   JOIN account d ON d.account_no = f.debit_account JOIN account c ON c.account_no = f.credit_account
   LEFT JOIN txn t ON t.txn_no = f.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no """
@@ -105,18 +106,24 @@ class Ledger:
             return self._journal.write(append_id, body, shaped, moved)
 
     def events(
-        self, transaction_ids: Iterable[str] | None = None, batch_ids: Iterable[str] | None = None
+        self,
+        transaction_ids: Iterable[str] | None = None,
+        batch_ids: Iterable[str] | None = None,
+        event_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Entries in order, all of them or those of some transactions or batches; columns ENTRY_COLUMNS."""
-        where, parameters = "", []
-        for table, ids in (("txn", transaction_ids), ("batch", batch_ids)):
+        """Entries in order: all, or those of some transactions or batches, or of some types; columns ENTRY_COLUMNS."""
+        about, parameters = [], []
+        for table, key, ids in (("txn", "transaction_id", transaction_ids), ("batch", "batch_id", batch_ids)):
             if ids is not None:
-                key = "transaction_id" if table == "txn" else "batch_id"
-                select = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"  # noqa: S608
-                inner = f"SELECT position FROM event WHERE {table}_no IN ({select})"  # noqa: S608
-                where += f" {'OR' if where else 'WHERE'} entry_id IN ({inner})"
+                numbers = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"  # noqa: S608
+                about.append(f"entry_id IN (SELECT position FROM event WHERE {table}_no IN ({numbers}))")  # noqa: S608
                 parameters.append(as_json(ids))
-        found = self._db.frame(f"SELECT * FROM ledger_entry{where} ORDER BY entry_id", parameters)  # noqa: S608
+        conditions = [f"({' OR '.join(about)})"] if about else []
+        if event_types is not None:
+            conditions.append("event_type IN (SELECT value FROM json_each(?))")
+            parameters.append(as_json(event_types))
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        found = self._db.frame(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters)  # noqa: S608
         return _with_instants(found, {"entry_id": "int64", "amount_minor": "int64"})[list(ENTRY_COLUMNS)]
 
     def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
@@ -133,7 +140,7 @@ class Ledger:
         sql = f"{_TRANSFERS} WHERE {' AND '.join(conditions)} ORDER BY f.transfer_no"
         found = self._db.frame(sql, parameters)
         found["pending_no"] = found["pending_no"].fillna(0)
-        whole = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor"), "int64")
+        whole = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor", "entry_minor"), "int64")
         return _with_instants(found, whole)
 
     def postings(self, transaction_ids: Iterable[str] | None = None) -> pd.DataFrame:

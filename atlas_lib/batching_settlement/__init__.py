@@ -1,0 +1,1 @@
+"""Netting, batching, solving and execution of what is due."""
