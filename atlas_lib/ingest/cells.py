@@ -76,7 +76,9 @@ def _split_mixed(cells: pd.Series) -> Cells:
     if moment.any():
         moments[moment] = pd.to_datetime(cells[moment], utc=True, errors="coerce").astype("datetime64[us, UTC]")
     is_text = ~(number | moment | broken) & cells.notna().to_numpy()
-    texts = cells.where(is_text).map({True: "true", False: "false"}).fillna(cells.where(is_text)).astype("str")
+    flag = (kinds == bool).to_numpy()
+    texts = cells.where(is_text & ~flag).astype("str")
+    texts[flag] = cells[flag].map({True: "true", False: "false"}).astype("str")
     return Cells(numbers, _stripped(texts), moments, broken)
 
 
@@ -95,7 +97,8 @@ def parse_text(cells: pd.Series) -> Parsed:
         faults["DIGITS_LOST"] = numbered & (np.abs(parts.numbers) >= _TEXT_SAFE)
         values = values.copy()
         values[whole] = parts.numbers[whole].astype(np.int64).astype(str)
-        values[numbered & ~whole] = parts.numbers[numbered & ~whole].astype(str)
+        other = numbered & ~whole & ~faults["DIGITS_LOST"]
+        values[other] = parts.numbers[other].astype(str)
     moment = parts.moments.notna()
     if moment.any():
         values = values.where(~moment, parts.moments.dt.strftime("%Y-%m-%d").astype("str"))
@@ -110,7 +113,8 @@ def parse_flag(cells: pd.Series) -> Parsed:
     )
     known = texts.isin([*_YES, *_NO])
     values = texts.isin(_YES).astype("boolean").mask(~known)
-    wrong = np.asarray(~known & (texts.notna() | parts.moments.notna()))
+    given = texts.notna() | parts.moments.notna() | ~np.isnan(parts.numbers)
+    wrong = np.asarray(~known & given)
     return Parsed(values, {"FORMULA_WITHOUT_VALUE": parts.broken, "NOT_A_FLAG": wrong})
 
 

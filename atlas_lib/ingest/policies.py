@@ -18,6 +18,7 @@ _DAY_US = 86_400_000_000
 # Without any AML policy in the input: the usual reporting threshold, in units of each currency.
 _DEFAULT_AML = {"threshold": ["10000"], "window_days": ["7"], "min_count": ["3"], "margin_rate": ["0.1"]}
 _SUBJECTS = {"user_id": "user", "user": "user", "users": "user", "merchant_id": "merchant", "merchant": "merchant", "merchants": "merchant", "account": "account", "accounts": "account"}  # fmt: skip
+_FIGURES = ("threshold", "limit", "max_amount", "amount", "window_days", "min_count", "margin_rate")
 _NAMES = ("name", "names", "alias", "aliases")
 Parameters = dict[str, list[str]]
 
@@ -124,6 +125,19 @@ def read_parameters(text: str) -> Parameters:
     return found
 
 
+def unreadable(text: str) -> bool:
+    """Whether a figure among the parameters is no number."""
+    given = read_parameters(text)
+    return any(not _is_number(v) for key in _FIGURES for v in given.get(key, []))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return 0 <= float(text) < 1e12
+    except ValueError:
+        return False
+
+
 def active(policies: pd.DataFrame, kind: str) -> list[tuple[str, Parameters]]:
     """(policy id, parameters) of the active policies of one type."""
     rows = policies[policies["is_active"] & (policies["policy_type"] == kind)]
@@ -135,7 +149,7 @@ def aml_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFram
     has_any = (policies["policy_type"] == "AML").any()
     rules = active(policies, "AML") if has_any else [("default", _DEFAULT_AML)]
     rows = [
-        (policy, code, *_threshold(given, code), int(float(_one(given, "window_days", "7")) * _DAY_US), int(_one(given, "min_count", "3")))
+        (policy, code, *_threshold(given, code), int(float(_one(given, "window_days", "7")) * _DAY_US), int(float(_one(given, "min_count", "3"))))
         for policy, given in rules
         if _number(given, ("threshold", "limit"))
         for code in given.get("currency", currencies)

@@ -97,7 +97,7 @@ def _unmerge_header(raw: RawSheet) -> RawSheet:
     for (top, left), (bottom, _) in tall:
         if top < len(cells) and left < cells.shape[1]:
             cells[top : bottom + 1, left] = cells[top, left]
-    frame = pd.DataFrame(cells, index=raw.frame.index, columns=raw.frame.columns)
+    frame = pd.DataFrame(cells, index=raw.frame.index, columns=raw.frame.columns, dtype=object)
     return RawSheet(**{**raw.__dict__, "frame": frame})
 
 

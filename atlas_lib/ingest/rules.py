@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from atlas_lib.core.money import currency_codes, scale_of
+from atlas_lib.ingest.policies import unreadable
 from atlas_lib.ingest.vocabulary import Field, fields
 
 Mask = NDArray[np.bool_]
@@ -210,6 +211,12 @@ _OWN: dict[str, list[Rule]] = {
     ],
     "statement_lines": [
         Rule("NEGATIVE_AMOUNT", "amount_posted", _below("amount_posted", 0), "an amount of 0 or more", "the credit_debit_indicator says the direction"),
+    ],
+    "policies": [
+        Rule(
+            "UNREADABLE_PARAMETER", "parameters", lambda r: r["parameters"].map(unreadable).to_numpy(dtype=bool),
+            "figures such as threshold=10000; window_days=7",
+        ),
     ],
     "counterparties": [Rule("NEGATIVE_AMOUNT", "limit", _below("limit", 0), "a limit of 0 or more")],
     "fx_rates": [Rule("RATE_NOT_POSITIVE", "rate", _below("rate", 0, or_equal=True), "a rate above 0")],

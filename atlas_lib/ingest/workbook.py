@@ -100,4 +100,4 @@ def _mark_uncalculated(path: Path, sheet: str, frame: pd.DataFrame) -> pd.DataFr
             if isinstance(value, str) and value.startswith(("=", "#")):
                 cells[number, position] = Uncalculated(value)
     book.close()
-    return pd.DataFrame(cells, index=frame.index, columns=frame.columns)
+    return pd.DataFrame(cells, index=frame.index, columns=frame.columns, dtype=object)
