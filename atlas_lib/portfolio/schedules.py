@@ -8,7 +8,8 @@ import pandas as pd
 from atlas_lib.core import calendars
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.portfolio.instalments import Whole, plan_instalments
+from atlas_lib.portfolio.instalments import plan_instalments
+from atlas_lib.portfolio.loans import Whole
 
 
 def plan_schedule(contracts: pd.DataFrame, settings: PortfolioSettings) -> dict[str, pd.DataFrame]:

@@ -1,24 +1,18 @@
-"""Instalments against published values, a plain Decimal calculation and numpy-financial."""
+"""Instalments against published values and a plain Decimal calculation."""
 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
 
 import numpy as np
-import numpy_financial as npf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.portfolio import instalments
-from atlas_lib.portfolio.instalments import (
-    YearFractions,
-    level_instalment,
-    plan_instalments,
-    round_ratio,
-    unrounded_interest,
-)
+from atlas_lib.portfolio import loans as loans_module
+from atlas_lib.portfolio.instalments import plan_instalments, unrounded_interest
+from atlas_lib.portfolio.loans import MONTHLY, YearFractions
 
 TYPES = ["linear", "annuity", "interest_only", "bullet", "balloon"]
 ROUNDINGS = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP}
@@ -29,21 +23,9 @@ def paid(plan):
     return (plan.principal_minor + plan.interest_minor).tolist()
 
 
-def annuity_of_100(annual_rate, fractions=instalments.MONTHLY):
+def annuity_of_100(annual_rate, fractions=MONTHLY):
     """100.00 over six periods, the loan that Apache Fineract's tests use."""
     return plan_instalments([10_000], [6], annual_rate, "annuity", fractions=fractions)
-
-
-def test_level_payment_is_that_of_numpy_financial():
-    # numpy-financial, tests/test_financial.py, TestPmt: pmt(0.08 / 12, 60, 15000), and 250 at rate 0.
-    assert level_instalment(15_000, 60, 0.08 / 12) == pytest.approx(304.145914, abs=5e-7)
-    assert level_instalment(15_000, 60, 0.0) == 250
-
-
-@pytest.mark.parametrize(("rate", "level"), [(0.0, 0.277777778), (0.06, 0.599550525), (0.12, 1.028612597)])
-def test_level_payment_is_that_of_quantlib(rate, level):
-    # QuantLib, test-suite/amortizingbond.cpp: principal 100 over 360 months.
-    assert level_instalment(100, 360, rate / 12) == pytest.approx(level, abs=5e-10)
 
 
 def test_annuity_to_the_cent_as_fineract_plans_it():
@@ -93,12 +75,6 @@ def test_linear_interest_is_taken_on_the_opening_balance():
     assert abs(int(plan.interest_minor.sum()) - 5_094_768) <= 30
     closing = plan.outstanding_minor.sum() * 0.07 / 12
     assert round(closing) == pytest.approx(4_927_727, abs=30)
-
-
-def test_interest_at_exactly_half_a_cent_is_rounded_as_decimal_rounds_it():
-    # 18.00 at 7 %: 10.5 cents. The float 0.07 / 12 lies above 7 / 1,200, so a float product would give 11.
-    assert plan_instalments([1_800], [1], 0.07).interest_minor.tolist() == [10]
-    assert plan_instalments([1_800], [1], 0.07, rounding="half_up").interest_minor.tolist() == [11]
 
 
 def test_amounts_beyond_64_bit_products_stay_exact():
@@ -170,19 +146,10 @@ def test_a_block_boundary_changes_nothing(book, kind):
     rates = np.array(millionths) / 1e6
     whole = plan_instalments(principal, term, rates, kind, balloon_rate=0.1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instalments, "_BLOCK_CELLS", 50)
+        patch.setattr(loans_module, "_BLOCK_CELLS", 50)
         blocks = plan_instalments(principal, term, rates, kind, balloon_rate=0.1)
     np.testing.assert_array_equal(whole.interest_minor, blocks.interest_minor)
     np.testing.assert_array_equal(whole.principal_minor, blocks.principal_minor)
-
-
-@given(st.integers(1_000, 100_000_000), st.integers(1, 480), st.integers(1, 300_000))
-def test_unrounded_annuity_equals_numpy_financial(principal, term, millionths):
-    rate = millionths / 1e6
-    expected = -npf.pmt(rate / 12, term, principal)
-    assert level_instalment(principal, term, rate / 12) == pytest.approx(expected, rel=1e-9)
-    total = float(unrounded_interest(principal, term, rate, "annuity"))
-    assert total == pytest.approx(expected * term - principal, rel=1e-6, abs=1e-6 * principal)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 120), st.integers(0, 300_000), st.sampled_from(["linear", "bullet"]))
@@ -191,27 +158,6 @@ def test_rounded_interest_stays_near_the_unrounded_total(principal, term, millio
     total = int(plan_instalments([principal], [term], rate, kind).interest_minor.sum())
     allowed = term / 2 + term * term * rate / 48 + 1
     assert abs(total - unrounded_interest(principal, term, rate, kind)) <= allowed
-
-
-ratios = (st.integers(0, 10**5), st.integers(1, 10**6))
-
-
-@given(st.integers(0, 10**12), *ratios, st.sampled_from(sorted(ROUNDINGS)))
-def test_round_ratio_equals_decimal(value, numerator, denominator, rounding):
-    assert round_ratio(np.array([value]), numerator, denominator, rounding).tolist() == [
-        decimal_ratio(value, numerator, denominator, rounding)
-    ]
-
-
-@given(st.integers(-(10**12), 0), *ratios)
-def test_a_negative_difference_is_rounded_half_to_even(value, numerator, denominator):
-    expected = decimal_ratio(value, numerator, denominator, "half_even")
-    assert round_ratio(np.array([value]), numerator, denominator).tolist() == [expected]
-
-
-def decimal_ratio(value, numerator, denominator, rounding):
-    with localcontext(prec=60):
-        return int((Decimal(value) * numerator / denominator).quantize(CENT, ROUNDINGS[rounding]))
 
 
 def plain_plan(principal, term, rate, kind, rounding):

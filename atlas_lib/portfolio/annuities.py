@@ -1,0 +1,112 @@
+"""Annuities and balloons: one level instalment, its rounding, and the residue in the last one."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from atlas_lib.portfolio.loans import Loans, Whole, round_ratio
+
+
+def level_instalment(principal: float, term_count: int, period_rate: float, balloon: float = 0.0) -> float:
+    """The unrounded level payment of an annuity, in the unit of `principal` (for comparison, not for booking)."""
+    growth, factor = 1.0, 0.0
+    for _ in range(term_count):
+        growth, factor = growth * (1 + period_rate), 1 + factor * (1 + period_rate)
+    return (principal * growth - balloon) / factor
+
+
+def repay_annuity(loans: Loans) -> tuple[Whole, Whole, Whole]:
+    """Principal, interest and outstanding of every cell, at a level instalment.
+
+    Where the last instalment is off by more than floor(n / 2) minor units, the level moves by difference / n
+    and the better of the two plans is kept.
+    """
+    level = _level(loans)
+    first = _repay(loans, level)
+    off = _last_difference(loans, level, first)
+    retried = np.flatnonzero(np.abs(off) > loans.term // 2)
+    if not len(retried):
+        return first
+    part = loans.only(retried)
+    moved = level[retried] + round_ratio(off[retried], 1, part.term)
+    second = _repay(part, moved)
+    better = np.abs(_last_difference(part, moved, second)) < np.abs(off[retried])
+    replaced = np.zeros(len(level), dtype=bool)
+    replaced[retried[better]] = True
+    target, source = np.repeat(replaced, loans.term), np.repeat(better, part.term)
+    for old, new in zip(first, second, strict=True):
+        old[target] = new[source]
+    return first
+
+
+def _repay(loans: Loans, level: Whole) -> tuple[Whole, Whole, Whole]:
+    """Period by period, because each rounded interest depends on the balance before it.
+
+    Loans are taken longest first, so that those still running are always the first of them. Where all run
+    equally long, cells are a plain stride, which is faster than an index.
+    """
+    longest = int(loans.term.max())
+    is_even = bool((loans.term == longest).all())
+    order = np.argsort(-loans.term, kind="stable")
+    start = loans.first_cell[order]
+    balance, level, term = loans.principal[order], level[order], loans.term[order]
+    paid, interest, outstanding = (np.empty(int(term.sum()), dtype=balance.dtype) for _ in range(3))
+    running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
+    for period, (count, staying) in enumerate(pairwise(running)):
+        cell = slice(period, None, longest) if is_even else start[:count] + period
+        opening = balance[:count]
+        due = loans.interest(opening, slice(None) if is_even else order[:count], cell)
+        payment = np.minimum(np.maximum(level[:count] - due, 0), opening)
+        payment[staying:] = opening[staying:]
+        opening -= payment
+        paid[cell], interest[cell], outstanding[cell] = payment, due, opening
+    return paid, interest, outstanding
+
+
+def _last_difference(loans: Loans, level: Whole, plan: tuple[Whole, Whole, Whole]) -> Whole:
+    """By how much the last instalment, its balloon left out, exceeds the level one."""
+    last = np.cumsum(loans.term) - 1
+    return np.asarray(plan[0][last] + plan[1][last] - loans.balloon - level)
+
+
+def _level(loans: Loans) -> Whole:
+    """round(level instalment); where floating point cannot decide a tie, fractions do."""
+    growth, factor = _growth_by_cell(loans) if loans.is_rated_by_cell else _growth_by_loan(loans)
+    exact = (loans.principal.astype(np.float64) * growth - loans.balloon) / factor
+    level = np.rint(exact).astype(loans.principal.dtype)
+    doubtful = np.abs(exact - np.floor(exact) - 0.5) <= 1e-6 + np.abs(exact) * 1e-12
+    start = loans.first_cell
+    for row in np.flatnonzero(doubtful).tolist():
+        level[row] = _exact_level(loans, row, int(start[row]))
+    return level
+
+
+def _growth_by_loan(loans: Loans) -> tuple[Whole, Whole]:
+    """prod(1 + rho) and f_n for one rate per loan: f_n = ((1 + rho)^n - 1) / rho, or n without interest."""
+    rate = (loans.rate / loans.scale).astype(np.float64)
+    gained = np.expm1(loans.term * np.log1p(rate))
+    factor = np.divide(gained, rate, out=loans.term.astype(np.float64), where=rate > 0)
+    return 1 + gained, factor
+
+
+def _growth_by_cell(loans: Loans) -> tuple[Whole, Whole]:
+    growth, factor = np.ones(len(loans.term)), np.zeros(len(loans.term))
+    start = loans.first_cell
+    for period in range(int(loans.term.max())):
+        running = np.flatnonzero(loans.term > period)
+        step = 1 + (loans.rate[start[running] + period] / loans.scale).astype(np.float64)
+        growth[running] *= step
+        factor[running] = 1 + factor[running] * step
+    return growth, factor
+
+
+def _exact_level(loans: Loans, row: int, start: int) -> int:
+    growth, factor = Fraction(1), Fraction(0)
+    for period in range(int(loans.term[row])):
+        step = 1 + Fraction(int(loans.rates(np.array([row]), np.array([start + period]))[0]), loans.scale)
+        growth, factor = growth * step, 1 + factor * step
+    exact = (int(loans.principal[row]) * growth - int(loans.balloon[row])) / factor
+    return int(round_ratio(np.array([exact.numerator], dtype=object), 1, exact.denominator, loans.rounding)[0])
