@@ -4,11 +4,14 @@ from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.bridges import (
     age_breaks,
     bridge_accounts,
+    bridge_steps,
     check_completeness,
+    check_statements,
     sum_breaks,
     sum_passes,
     summarise_stage,
     verdict_of,
+    worst_breaks,
 )
 from atlas_lib.reconciliation.final_index import build_final_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
@@ -16,7 +19,8 @@ from atlas_lib.reconciliation.merchants import main_currency, merchant_performan
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 
 __all__ = [
-    "age_breaks", "bridge_accounts", "build_final_index", "check_completeness", "find_breaks", "main_currency",
+    "age_breaks", "bridge_accounts", "bridge_steps", "build_final_index", "check_completeness", "check_statements",
+    "find_breaks", "main_currency",
     "mask_users", "match_transactions", "merchant_performance", "profile_spending", "rank_merchants", "sum_breaks",
-    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "write_index",
+    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "worst_breaks", "write_index",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from atlas_lib.core.money import to_units
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
@@ -97,6 +98,41 @@ def verdict_of(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame
     return "reconciled with pending" if totals["pending_count"].sum() else "reconciled"
 
 
+def check_statements(statement_lines: pd.DataFrame, statement_balances: pd.DataFrame) -> pd.DataFrame:
+    """One row per check of the statements themselves: each adds up, and each opens where the one before closed.
+
+    None blocks: what is wrong shows as a residual of the bridge, and the verdict is then incomplete.
+    """
+    by = ["account", "currency", "statement_id"]
+    lines = statement_lines[statement_lines["status"] == "BOOK"]
+    posted = lines["amount_posted_minor"]
+    signed = posted.where(lines["credit_debit_indicator"] == "CRDT", -posted)
+    ends = statement_balances.pivot_table("balance_minor", by, "balance_type", aggfunc="last")
+    ends = ends.reindex(columns=["OPBD", "CLBD"]).astype("Int64")
+    moved = lines[by].assign(moved=signed).groupby(by)["moved"].sum().astype("Int64")
+    whole = ends.join(moved, how="outer").fillna({"moved": 0})
+    wrong = (whole["OPBD"] + whole["moved"] != whole["CLBD"]).fillna(True)
+    first = statement_balances.groupby(by)["balance_date"].min().rename("first_date")
+    chain = ends.join(first).sort_values(["account", "currency", "first_date"], kind="stable")
+    before = chain.groupby(["account", "currency"])["CLBD"].shift()
+    broken = (chain["OPBD"] != before).fillna(False)
+    names = [
+        ("statement lines were given", not lines.empty, f"{len(lines):,} booked lines"),
+        ("every statement adds up from opening to closing", not wrong.any(), _statements(whole[wrong])),
+        ("every statement opens where the one before closed", not broken.any(), _statements(chain[broken])),
+    ]
+    return _checks(names)
+
+
+def _statements(wrong: pd.DataFrame) -> str:
+    return ", ".join(wrong.index.get_level_values("statement_id")[:5]) or "all do"
+
+
+def _checks(rows: list[tuple[str, bool, str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["check", "passed", "detail"])
+    return frame.assign(is_blocking=False)[["check", "passed", "is_blocking", "detail"]]
+
+
 def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFrame:
     """One row per proof: columns check, passed, is_blocking, detail. None blocks: the verdict says it."""
     lost = totals[["difference_count", "difference_minor"]].ne(0).to_numpy().any(axis=1)
@@ -111,8 +147,35 @@ def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFr
         ),
         ("every currency and day has a statement", uncovered.empty, ", ".join(uncovered["currency"]) or "all have"),
     ]
-    frame = pd.DataFrame(rows, columns=["check", "passed", "detail"])
-    return frame.assign(is_blocking=False)[["check", "passed", "is_blocking", "detail"]]
+    return _checks(rows)
+
+
+def bridge_steps(bridges: pd.DataFrame, currency: str) -> pd.DataFrame:
+    """The accounts of one currency as steps from opening to closing: label, amount_minor, is_total."""
+    own = bridges[(bridges["currency"] == currency) & (bridges["status"] != "no balance")]
+    if own.empty:
+        return pd.DataFrame({"label": [], "amount_minor": [], "is_total": []})
+    names = {
+        "opening": "Opening",
+        "matched": "Matched",
+        "break": "Breaks",
+        "residual": "Residual",
+        "closing": "Closing",
+    }
+    sums = [int(own[f"{name}_minor"].sum()) for name in names]
+    is_total = [name in ("opening", "closing") for name in names]
+    return pd.DataFrame({"label": list(names.values()), "amount_minor": sums, "is_total": is_total})
+
+
+def worst_breaks(breaks: pd.DataFrame) -> pd.DataFrame:
+    """Open breaks, most severe first, then largest in units of their own currency, then oldest."""
+    is_open = breaks[breaks["is_open"]]
+    order = is_open.assign(
+        grade=is_open["severity"].map({"high": 0, "medium": 1, "low": 2}),
+        size=-abs(to_units(is_open["discrepancy_minor"], is_open["currency"])),
+        age=-is_open["break_age_days"],
+    )
+    return order.sort_values(["grade", "size", "age", "break_id"], ignore_index=True)[list(breaks.columns)]
 
 
 def sum_breaks(breaks: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ _STEPS = [
     (
         "final_index",
         """
-        SELECT t.transaction_id, t.merchant_id, t.user_id, t.type, t.amount_minor, t.currency, t.status, t.created_at,
+        SELECT t.transaction_id, t.merchant_id, COALESCE(m.merchant_name, '') AS merchant_name, t.user_id, t.type, t.amount_minor, t.currency, t.status, t.created_at,
                COALESCE(i.fraud_score, 0.0) AS fraud_score, COALESCE(i.fraud_reasons, '') AS fraud_reasons,
                COALESCE(i.policy_flags, '') AS policy_flags,
                CASE WHEN i.fraud_score >= :risk_high OR i.policy_flags LIKE '%SANCTIONS_MATCH%'
@@ -94,23 +94,29 @@ def stored_schema() -> pa.Schema:
 
 
 def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:
-    """Write `date=YYYY-MM-DD/index.parquet` per day; returns date and row_count of the days written.
+    """Write `date=YYYY-MM-DD/index.parquet` per day; returns date and row_count of the days.
 
-    Each day is written under another name and then put in place of the old one, so that a reader never
-    sees half a day, nor rows of an earlier run; the same rows give the same bytes.
+    A day is written under another name and then put in place of the old one, so that a reader never sees
+    half a day, nor rows of an earlier run. The same rows give the same bytes, and are then left as they lie.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    days = final_index.sort_values(["date", "transaction_id"], kind="stable").groupby("date", sort=True)
+    for day, rows in days:
+        _replace_day(directory, f"{pd.Timestamp(str(day)):%Y-%m-%d}", rows)
+    return days.size().rename("row_count").reset_index()
+
+
+def _replace_day(directory: Path, day: str, rows: pd.DataFrame) -> None:
     schema = stored_schema()
-    written = []
-    for day, rows in final_index.groupby("date", sort=True):
-        name = f"{day:%Y-%m-%d}"
-        partial, target = directory / f".partial-{name}", directory / f"date={name}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        ordered = rows.sort_values("transaction_id", kind="stable")[schema.names]
-        table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
-        pq.write_table(table, partial / "index.parquet", compression="zstd")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-        written.append((pd.Timestamp(name), len(rows)))
-    return pd.DataFrame(written, columns=["date", "row_count"]).astype({"row_count": "int64"})
+    table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    partial, target = directory / f".partial-{day}", directory / f"date={day}"
+    if target.is_dir() and [f.read_bytes() for f in target.iterdir()] == [content]:
+        return
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    (partial / "index.parquet").write_bytes(content)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)

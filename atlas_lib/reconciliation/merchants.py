@@ -12,7 +12,7 @@ _STEPS = [
     (
         "sums",
         """
-        SELECT merchant_id, currency,
+        SELECT merchant_id, currency, MAX(merchant_name) AS merchant_name,
                SUM(CASE WHEN is_sale THEN 1 ELSE 0 END) AS sale_count,
                CAST(SUM(CASE WHEN is_sale THEN amount_minor ELSE 0 END) AS BIGINT) AS volume_minor,
                SUM(CASE WHEN type = 'REFUND' AND is_due THEN 1 ELSE 0 END) AS refund_count,

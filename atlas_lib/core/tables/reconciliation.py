@@ -172,6 +172,7 @@ difference_minor int minor in - all states, must be 0
         """
 transaction_id string - transaction
 merchant_id string - merchant
+merchant_name string - its name; empty when the input gives none
 user_id string - paying customer
 type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
 amount_minor int minor amount, always positive
@@ -207,6 +208,7 @@ date date - day of the transaction: the partition the row is stored in
         "How each merchant performed, from the Final Reconciliation Index.",
         """
 merchant_id string - merchant
+merchant_name string - its name; empty when the input gives none
 currency string - ISO 4217 code
 sale_count int count settled sales
 volume_minor int minor their sum

@@ -1,0 +1,90 @@
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import SettingsError
+from atlas_lib.reconciliation import mask_users, profile_spending, top_spenders
+from tests.reconciliation.reconciliation_frames import payment, settings
+from tests.reconciliation.test_final_index import index_of
+
+
+def spending_of(*ours, **chosen):
+    return profile_spending(index_of(*ours), settings(**chosen))
+
+
+BOOK = (
+    payment("T1", 1000, "2026-09-05", merchant_id="M2"),
+    payment("T2", 3000, "2026-10-05", merchant_id="M1"),
+    payment("T3", 2000, "2026-10-06", merchant_id="M2"),
+    payment("T4", 9000, "2026-10-07", merchant_id="M3", status="REFUNDED"),
+    payment("T5", 7777, "2026-10-07", status="DECLINED"),
+    payment("R4", 9000, "2026-10-08", merchant_id="M3", type="REFUND"),
+)
+
+
+def test_a_profile_tells_monthly_spend_typical_amount_and_favourites():
+    row = spending_of(*BOOK)["spend_profiles"].iloc[0]
+    assert row[["purchase_count", "spend_minor", "active_month_count"]].tolist() == [4, 15_000, 2]
+    assert row["monthly_spend_minor"] == 7_500
+    assert row["typical_amount_minor"] == 2_000  # the lower one of the two in the middle
+    assert row["favourite_merchants"] == "M2, M3, M1"
+    assert row[["largest_amount_minor", "refund_count"]].tolist() == [9_000, 1]
+    assert row["last_purchase_date"] == pd.Timestamp("2026-10-07")
+
+
+def habit(amounts):
+    return [payment(f"T{i}", amount, f"2026-10-{i + 1:02d}") for i, amount in enumerate(amounts)]
+
+
+def test_a_purchase_far_above_the_habit_is_an_anomaly():
+    # Median 1000, median distance 10, but at least a tenth of the median: spread 100.
+    found = spending_of(*habit([990, 1000, 1010, 1005, 1800]))["spend_anomalies"]
+    assert found.empty
+    found = spending_of(*habit([990, 1000, 1010, 1000, 1801]))["spend_anomalies"]
+    assert found[["transaction_id", "typical_amount_minor", "spread_minor"]].to_numpy().tolist() == [["T4", 1000, 100]]
+    assert found.iloc[0]["times_spread"] == pytest.approx(8.01)
+
+
+def test_four_purchases_make_no_habit():
+    assert spending_of(*habit([100, 100, 100, 99_999]))["spend_anomalies"].empty
+
+
+def test_without_purchases_there_are_no_profiles():
+    assert all(f.empty for f in spending_of().values())
+    assert all(f.empty for f in spending_of(payment("P1", 5, "2026-10-05", type="PAYOUT")).values())
+
+
+def test_masked_ids_are_the_same_for_the_same_key_and_tell_nothing_without_it():
+    frame = pd.DataFrame({"user_id": ["U1", "U2", "U1"], "amount_minor": [1, 2, 3]})
+    masked = mask_users(frame, "key")
+    assert masked["user_id"].iloc[0] == masked["user_id"].iloc[2] != masked["user_id"].iloc[1]
+    assert not masked["user_id"].str.contains("U1|U2").any()
+    assert set(masked["user_id"]).isdisjoint(mask_users(frame, "other key")["user_id"])
+    assert frame["user_id"].tolist() == ["U1", "U2", "U1"]
+
+
+def test_masking_without_a_key_is_refused():
+    with pytest.raises(SettingsError, match="key"):
+        mask_users(pd.DataFrame({"user_id": ["U1"]}), "")
+
+
+def test_masking_an_empty_table_keeps_it_empty():
+    profiles = spending_of()["spend_profiles"]
+    assert mask_users(top_spenders(profiles, "EUR"), "key").empty
+
+
+@pytest.mark.slow
+def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
+    from atlas_lib.reconciliation import merchant_performance
+
+    ours = [
+        *BOOK,
+        *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 1801])),
+    ]
+    assert spark_engine.name == "spark"
+    one, other = ({"final_index": index_of(*ours, chosen=settings(engine=e))} for e in ("duckdb", "spark"))
+    for tables, engine in ((one, "duckdb"), (other, "spark")):
+        tables |= merchant_performance(tables["final_index"], settings(engine=engine))
+        tables |= profile_spending(tables["final_index"], settings(engine=engine))
+    assert len(one["spend_anomalies"]) == 1
+    for name in one:
+        pd.testing.assert_frame_equal(one[name], other[name])

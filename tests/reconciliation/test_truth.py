@@ -1,0 +1,64 @@
+"""Matching measured against the planted truth of example_data, with exact floors."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.settings import IngestSettings
+from atlas_lib.ingest import accept_submissions, clean_inputs, read_inputs
+from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation import find_breaks, match_transactions
+from tests.reconciliation.reconciliation_frames import settings
+
+PAIR = ["transaction_id", "statement_id", "line_id"]
+
+
+@pytest.fixture(scope="module")
+def example(root: Path, tmp_path_factory: pytest.TempPathFactory):
+    folder = root / "example_data"
+    tables = clean_inputs(read_inputs(folder), IngestSettings())
+    text = {"transaction_id": str, "statement_id": str, "line_id": str}
+    pairs = pd.read_csv(folder / "_truth" / "pairs.csv", dtype=text, keep_default_na=False)
+    planted = pd.read_csv(folder / "_truth" / "planted.csv", dtype=str, keep_default_na=False)
+    ledger = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('truth') / 'ledger.sqlite'}", "test")
+    accepted = accept_submissions(tables["submissions"], open_engine("duckdb"), ledger, 24)
+    given = (accepted["transactions"], tables["statement_lines"])
+    found = match_transactions(*given, tables["merchants"], tables["counterparties"], tables["fx_rates"], settings())
+    broken = find_breaks(*given, tables["statement_balances"], **found, settings=settings())
+    return pairs, planted, found | broken
+
+
+def pairs_of(frame: pd.DataFrame) -> set[tuple[str, ...]]:
+    return set(map(tuple, frame[PAIR].to_numpy().tolist()))
+
+
+def test_no_payment_is_matched_with_a_line_that_is_not_its_own(example):
+    pairs, _, found = example
+    assert pairs_of(found["matches"]) - pairs_of(pairs) == set()
+
+
+def test_every_true_pair_is_matched_or_linked_with_its_break(example):
+    pairs, _, found = example
+    linked = found["links"].query("kind == 'mismatch'")
+    assert pairs_of(pairs) - pairs_of(found["matches"]) - pairs_of(linked) == set()
+    assert len(found["matches"]) / len(pairs) >= 0.98
+
+
+def test_every_planted_break_at_the_bank_is_found_under_its_type(example):
+    _, planted, found = example
+    breaks = found["breaks"]
+    where = breaks["statement_id"].fillna("") + "/" + breaks["line_id"].fillna("")
+    at_bank = planted[(planted["table"] == "statement_lines") & (planted["expected"] != "MATCHED")]
+    by_line = set(zip(where, breaks["break_type"], strict=True))
+    assert {(r, e) for r, e in at_bank[["row_id", "expected"]].to_numpy().tolist()} - by_line == set()
+    missing = planted.loc[planted["expected"] == "MISSING_AT_BANK", "row_id"]
+    assert set(breaks.loc[breaks["break_type"] == "MISSING_AT_BANK", "transaction_id"]) == set(missing)
+
+
+def test_nothing_else_is_called_a_break(example):
+    _, planted, found = example
+    expected = planted[planted["table"].isin(["statement_lines", "transactions"])]["expected"].value_counts()
+    for break_type, count in found["breaks"]["break_type"].value_counts().items():
+        assert count == expected.get(break_type, 0), break_type
