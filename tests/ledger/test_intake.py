@@ -105,7 +105,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.integers(0, 12), st.sampled_from([None, 24]))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_bulk_decision_equals_reading_row_by_row(rows: list[tuple[int, ...]], before: int, ttl: int | None) -> None:
     names = ["transaction_id", "idempotency_key", "fingerprint", "origin"]
     frame = pd.DataFrame([[str(v) for v in r[:4]] for r in rows], columns=pd.Index(names), dtype=object)
