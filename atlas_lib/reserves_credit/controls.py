@@ -53,6 +53,13 @@ def control_rounding(lines: pd.DataFrame) -> pd.DataFrame:
     return declared("rounding_control").checked(pd.concat(rows, ignore_index=True))
 
 
+def rounding_in_minor(control: pd.DataFrame) -> pd.DataFrame:
+    """The rounding control to be read by a person: difference and allowance in minor units with decimals."""
+    fractions = {name: control[f"{name}_minor_e6"] / 1e6 for name in ("difference", "allowed")}
+    columns = ["currency", "figure", "line_count", "rounded_minor", *fractions, "passed"]
+    return control.assign(**fractions, figure=control["figure"].str.replace("_", " "))[columns]
+
+
 def _control_of(lines: pd.DataFrame, figure: str, exact: pd.Series) -> pd.DataFrame:
     column = _ROUNDED[figure]
     roundings = 2 if figure == "partner_rr" else 1

@@ -34,7 +34,8 @@ def measure_exposure(
 ) -> dict[str, pd.DataFrame]:
     """Exposures per merchant, counterparty and currency, and the concentration of the book.
 
-    Gives exposures, concentration, concentration_totals.
+    Only merchants have a credit limit; the limit of a counterparty is one on net settlement positions,
+    which 04_batching_settlement keeps. Gives exposures, concentration, concentration_totals.
     """
     lines = outstanding_lines(contracts, merchants, reserve_tranches)
     limits = credit_limits(lines, merchants, fx_rates, settings)

@@ -121,6 +121,16 @@ def check_contracts(contracts: pd.DataFrame, merchants: pd.DataFrame) -> pd.Data
     )
 
 
+def count_codes(gates: pd.DataFrame) -> pd.DataFrame:
+    """Failed gates and remarks by code: how many payouts, the first merchants, what was seen at the first."""
+    ranked = gates.sort_values(["is_blocking", "code", "merchant_id", "currency"], ascending=[False, True, True, True])
+    grouped = ranked.groupby(["is_blocking", "code"], sort=False)
+    first = ranked[grouped.cumcount() < 3].groupby(["is_blocking", "code"], sort=False)["merchant_id"].agg(", ".join)
+    counts = grouped.agg(payouts_count=("merchant_id", "size"), detail=("detail", "first"))
+    counted = counts.assign(first_merchants=first).reset_index()
+    return counted[["code", "is_blocking", "payouts_count", "first_merchants", "detail"]]
+
+
 def joined_codes(gates: pd.DataFrame, keys: pd.DataFrame, *, is_blocking: bool) -> pd.Series:
     """The codes of each merchant and currency of `keys`, joined by "; "; empty when none."""
     kept = gates[gates["is_blocking"] == is_blocking].sort_values("code")

@@ -147,10 +147,11 @@ def summarise_stage(
     ready = payout_summary[payout_summary["status"] == "Ready"]
     blocked = len(payout_summary) - len(ready)
     payable = ready.groupby("currency")["merchant_payout_minor"].sum().reset_index(name="payable_minor")
+    high = int((alerts["severity"] == "high").sum())
     verdict = (
-        f"{_amounts(payable, 'payable_minor')} ready to be paid in {len(ready)} payouts; "
-        f"{blocked} blocked, {int((alerts['severity'] == 'high').sum())} high alerts."
+        f"{_amounts(payable, 'payable_minor')} ready to be paid in {_counted(len(ready), 'payout')}; {blocked} blocked"
     )
+    verdict += f", {_counted(high, 'high alert')}."
     figures = [
         ("Receivables bought", _amounts(totals, "receivables_minor")),
         ("Merchant payout", _amounts(totals, "merchant_payout_minor")),
@@ -211,6 +212,10 @@ def _payouts(
 def _amounts(totals: pd.DataFrame, column: str) -> str:
     pairs = zip(totals[column], totals["currency"], strict=True)
     return ", ".join(f"{money.format_minor(int(a), c)} {c}" for a, c in pairs) or "nothing"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _hhi(concentration_totals: pd.DataFrame) -> str:

@@ -49,6 +49,13 @@ def read_subaccounts(booked: pd.DataFrame, ledger: Ledger) -> dict[str, pd.DataF
     }
 
 
+def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:
+    """The sub-accounts of all merchants added up, per currency and kind."""
+    kept = ["movement_count", "debit_minor", "credit_minor", "balance_minor"]
+    sums = subaccounts.groupby(["currency", "subaccount"], sort=True)
+    return sums[kept].sum().assign(merchants_count=sums.size()).reset_index()
+
+
 def check_subaccounts(
     subaccounts: pd.DataFrame, payout_summary: pd.DataFrame, reserve_tranches: pd.DataFrame
 ) -> pd.DataFrame:

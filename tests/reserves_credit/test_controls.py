@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from atlas_lib.reserves_credit.controls import control_rounding, control_totals
+from atlas_lib.reserves_credit.controls import control_rounding, control_totals, rounding_in_minor
 from atlas_lib.reserves_credit.payouts import contract_lines, sum_lines
 from tests.reserves_credit.reserves_credit_frames import contracts, settings
 
@@ -57,3 +57,8 @@ def test_a_contract_lost_on_the_way_is_a_difference() -> None:
     book = contracts(line, line)
     summary = sum_lines(contract_lines(book.head(1), settings())).assign(status="Ready")
     assert control_totals(book, summary)["difference_minor"].tolist() == [1_000_00]
+
+
+def test_rounding_is_shown_in_minor_units() -> None:
+    shown = rounding_in_minor(_control(_line(), _line()).reset_index()).set_index("figure")
+    assert shown.loc["purchase price", ["difference", "allowed"]].tolist() == [-1.0, 1.0]

@@ -8,7 +8,7 @@ import pytest
 from atlas_lib.core.engine import Engine
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.exposure import measure_exposure
-from atlas_lib.reserves_credit.gates import _REVIEWED
+from atlas_lib.reserves_credit.gates import _REVIEWED, check_contracts, count_codes
 from atlas_lib.reserves_credit.payouts import summarise_payouts
 from atlas_lib.reserves_credit.reserves import hold_reserves
 from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings, transactions
@@ -144,3 +144,22 @@ def test_reviewed_sales_are_the_same_on_both_engines(duckdb_engine: Engine, spar
     ]  # fmt: skip
     pd.testing.assert_frame_equal(*both)
     assert both[0]["review_count"].tolist() == [0, 2]
+
+
+def test_codes_are_counted_with_the_blocking_ones_first() -> None:
+    rows = [("M1", "DEFAULT_LIMIT", False), ("M2", "DEFAULT_LIMIT", False), ("M2", "LIMIT_BREACH", True)]
+    frame = pd.DataFrame(rows, columns=["merchant_id", "code", "is_blocking"]).assign(currency="EUR", detail="seen")
+    counted = count_codes(frame)
+    assert counted[["code", "payouts_count", "first_merchants"]].to_numpy().tolist() == [
+        ["LIMIT_BREACH", 1, "M2"],
+        ["DEFAULT_LIMIT", 2, "M1, M2"],
+    ]
+    assert count_codes(declared("payout_gates").empty()).empty
+
+
+def test_only_a_contract_without_merchant_stops_the_run() -> None:
+    broken = contracts(_LINE | {"receivable_minor": 1}, _LINE | {"merchant_id": "M9", "purchase_price_minor": 5})
+    checks = check_contracts(broken, merchants({"merchant_id": "M1"}))
+    assert checks["passed"].tolist() == [False, False, False]
+    assert checks["is_blocking"].tolist() == [True, False, False]
+    assert checks["detail"].tolist()[0] == "1 of 2 contracts break it"

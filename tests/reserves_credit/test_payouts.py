@@ -131,7 +131,7 @@ def test_a_book_without_contracts_is_skipped_in_one_friendly_line() -> None:
 def test_the_verdict_names_what_is_ready() -> None:
     tables = summarise(contracts(_FIRST))
     summary = payouts.summarise_stage(tables["payout_summary"], _empty("alerts"), _empty("concentration_totals"))
-    assert summary.verdict == "2,136.96 EUR ready to be paid in 1 payouts; 0 blocked, 0 high alerts."
+    assert summary.verdict == "2,136.96 EUR ready to be paid in 1 payout; 0 blocked, 0 high alerts."
     assert summary.status == "passed"
 
 

@@ -10,7 +10,7 @@ from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit.payouts import contract_lines, sum_lines
 from atlas_lib.reserves_credit.purchases import book_purchases
 from atlas_lib.reserves_credit.reserves import hold_contracts
-from atlas_lib.reserves_credit.subaccounts import check_subaccounts
+from atlas_lib.reserves_credit.subaccounts import check_subaccounts, total_subaccounts
 from tests.reserves_credit.reserves_credit_frames import contracts, settings
 
 _FIRST = {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}  # fmt: skip
@@ -54,3 +54,10 @@ def test_a_purchase_credits_the_merchant_the_reserve_and_the_partner(ledger: Led
         "Factoring": 3_360_00, "Settlement": 2_136_96, "Rolling Reserve": 237_44, "Partner": 887_04, "Partner RR": 98_56,
     }  # fmt: skip
     assert tables["subaccount_movements"]["movement_date"].unique().tolist() == [pd.Timestamp("2023-11-15")]
+
+
+def test_the_merchants_accounts_add_up_per_kind(ledger: Ledger) -> None:
+    tables = book_purchases(contracts(_FIRST, _SECOND), ledger, settings())
+    totals = total_subaccounts(tables["subaccounts"]).set_index("subaccount")
+    assert totals.loc["Settlement", ["balance_minor", "merchants_count"]].tolist() == [2_836_96, 2]
+    assert totals.loc["Rolling Reserve", "balance_minor"] == 237_44
