@@ -81,7 +81,7 @@ def verify(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> 
 
 @app.command("example-data")
 def example_data(
-    rows: Annotated[int, typer.Option(min=100, help="transactions")] = 1200,
+    rows: Annotated[int, typer.Option(min=400, help="lines of the transactions file")] = 1200,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 7,
     out: Annotated[Path, typer.Option(help="folder to write")] = Path("example_data"),
 ) -> None:

@@ -62,8 +62,10 @@ def plot_bars(
     return Chart([trace], layout, f"{title}: {len(frame)} bars, largest {labels[values.index(max(values))]}.")
 
 
-def plot_stacked(frame: pd.DataFrame, x: str, ys: Mapping[str, str], *, title: str, currency: str = "") -> Chart:
-    """Stacked bars: `ys` maps column to legend text."""
+def plot_stacked(
+    frame: pd.DataFrame, x: str, ys: Mapping[str, str], *, title: str, currency: str = "", unit: str = ""
+) -> Chart:
+    """Stacked bars: `ys` maps column to legend text; `unit` names the value axis where the columns do not."""
     if frame.empty:
         return _nothing(title)
     traces = [
@@ -73,7 +75,7 @@ def plot_stacked(frame: pd.DataFrame, x: str, ys: Mapping[str, str], *, title: s
     layout = {
         "title": {"text": title},
         "barmode": "relative",
-        "yaxis": _axis(next(iter(ys)), currency),
+        "yaxis": _axis(next(iter(ys)), currency) | ({"title": {"text": unit}} if unit else {}),
         "xaxis": _label_axis(frame[x]),
     }
     return Chart(traces, layout, f"{title}: {', '.join(ys.values())} over {len(frame)} {x.replace('_', ' ')} values.")

@@ -87,10 +87,12 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
 
 
 def label_of(column: str) -> str:
-    """`client_rr_minor` -> `Client RR`; a rate is shown in percent and says so by its sign."""
-    stem = next((column.removesuffix(s) for s in _SUFFIXES if column.endswith(s) and s in ("_minor", "_count")), column)
-    words = [_WORDS.get(w, w) for w in stem.split("_")]
-    return " ".join([words[0] if words[0] in _WORDS.values() else words[0].capitalize(), *words[1:]])
+    """`client_rr_minor` -> `Client RR`, `contract_count` -> `Contracts`, `is_blocking` -> `Blocking`."""
+    words = column.removeprefix("is_").removesuffix("_minor").split("_")
+    if words[-1] == "count" and len(words) > 1:
+        words = [*words[:-2], words[-2] if words[-2].endswith("s") else words[-2] + "s"]
+    named = [_WORDS.get(w, w) for w in words]
+    return " ".join([named[0] if named[0] in _WORDS.values() else named[0].capitalize(), *named[1:]])
 
 
 def format_value(column: str, value: Any, currency: str = "") -> str:

@@ -18,9 +18,9 @@ STATUS_COLOURS = {
     "neutral": "#5b6b7a",
 }
 _STATUS_WORDS = {
-    "good": "ready passed settled completed matched confirmed accepted ok complete reconciled none",
+    "good": "ready balanced passed settled completed matched confirmed accepted ok complete reconciled none",
     "attention": "watch warn warning attention delayed partial deferred duplicate suggested medium",
-    "bad": "blocked breach failed unmatched error rejected conflict high refused incomplete breaks",
+    "bad": "blocked residual breach failed unmatched error rejected conflict high refused incomplete breaks",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

@@ -57,6 +57,8 @@ def test_a_total_row_is_formatted_like_its_column():
         ("merchant_id", "Merchant ID"),
         ("fx_cost_minor", "FX cost"),
         ("due_date", "Due date"),
+        ("contract_count", "Contracts"),
+        ("is_blocking", "Blocking"),
     ],
 )
 def test_headings_are_words(column, label):
