@@ -168,21 +168,26 @@ def bridge_steps(bridges: pd.DataFrame, currency: str) -> pd.DataFrame:
 
 
 def worst_breaks(breaks: pd.DataFrame) -> pd.DataFrame:
-    """Open breaks, most severe first, then largest in units of their own currency, then oldest."""
+    """Open breaks, most severe first, then largest in units of their own currency, then oldest.
+
+    `found_in` is added: our transaction, or statement/line where only the bank has it.
+    """
     is_open = breaks[breaks["is_open"]]
+    at_bank = is_open["statement_id"] + "/" + is_open["line_id"]
     order = is_open.assign(
         grade=is_open["severity"].map({"high": 0, "medium": 1, "low": 2}),
         size=-abs(to_units(is_open["discrepancy_minor"], is_open["currency"])),
         age=-is_open["break_age_days"],
+        found_in=is_open["transaction_id"].where(is_open["side"] != "bank", at_bank),
     )
-    return order.sort_values(["grade", "size", "age", "break_id"], ignore_index=True)[list(breaks.columns)]
+    return order.sort_values(["grade", "size", "age", "break_id"], ignore_index=True)[[*breaks.columns, "found_in"]]
 
 
 def sum_breaks(breaks: pd.DataFrame) -> pd.DataFrame:
-    """Breaks by type, currency and age: break_count, absolute discrepancy and how many are still open."""
+    """Breaks by type and currency: break_count, absolute discrepancy and how many are still open."""
     amount = breaks["discrepancy_minor"].abs()
     grouped = breaks.assign(discrepancy_minor=amount, break_count=1, open_count=breaks["is_open"].astype("int64"))
-    by = ["break_type", "currency", "age_bucket"]
+    by = ["break_type", "currency"]
     return grouped.groupby(by, as_index=False)[["break_count", "open_count", "discrepancy_minor"]].sum()
 
 

@@ -65,7 +65,7 @@ def rank_merchants(merchant_kpis: pd.DataFrame, currency: str) -> pd.DataFrame:
     return own.sort_values(["volume_minor", "merchant_id"], ascending=[False, True], ignore_index=True)
 
 
-def main_currency(final_index: pd.DataFrame) -> str:
+def main_currency(transactions: pd.DataFrame) -> str:
     """The currency with the most transactions (the first by name among equals); empty without any."""
-    counts = final_index["currency"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    counts = transactions["currency"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return "" if counts.empty else str(counts.index[0])
