@@ -1,0 +1,56 @@
+import pandas as pd
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+
+from atlas_lib.batching_settlement.netting import net_due_items
+from atlas_lib.core.tables import declared
+from tests.batching_settlement.planning_frames import books, items_of, transactions
+
+
+def test_a_triangle_of_debts_nets_to_one_payment() -> None:
+    # A owes B 100, B owes C 90, C owes A 80: pairwise nothing offsets, multilaterally 20 in all moves.
+    accepted = transactions(
+        {"payer": "A", "payee": "B", "amount_minor": 10_000},
+        {"payer": "B", "payee": "C", "amount_minor": 9_000},
+        {"payer": "C", "payee": "A", "amount_minor": 8_000},
+    )
+    found = net_due_items(items_of(accepted))
+    positions = found["net_positions"].set_index("account")
+    assert positions["net_minor"].to_dict() == {"A": -2_000, "B": 1_000, "C": 1_000}
+    effect = found["netting_effect"].iloc[0]
+    assert (effect["gross_minor"], effect["bilateral_minor"], effect["multilateral_minor"]) == (27_000, 27_000, 2_000)
+
+
+def test_two_debts_between_a_pair_offset_bilaterally() -> None:
+    accepted = transactions(
+        {"payer": "A", "payee": "B", "amount_minor": 10_000}, {"payer": "B", "payee": "A", "amount_minor": 4_000}
+    )
+    positions = net_due_items(items_of(accepted))["net_positions"].set_index("account")
+    assert positions.loc["A", ["bilateral_in_minor", "bilateral_out_minor", "net_minor"]].tolist() == [0, 6_000, -6_000]
+
+
+def test_a_conversion_leaves_the_pool_long_in_one_currency_and_short_in_the_other() -> None:
+    accepted = transactions({"payer": "A", "payee": "B", "amount_minor": 10_000, "destination_currency": "USD"})
+    positions = net_due_items(items_of(accepted))["net_positions"].set_index(["account", "currency"])["net_minor"]
+    assert positions.to_dict() == {
+        ("A", "EUR"): -10_000, ("NETTING-POOL", "EUR"): 10_000, ("B", "USD"): 12_500, ("NETTING-POOL", "USD"): -12_500
+    }  # fmt: skip
+
+
+@hypothesis_settings(max_examples=25)
+@given(books())
+def test_netting_changes_nobodys_position_and_every_currency_sums_to_zero(accepted: pd.DataFrame) -> None:
+    found = net_due_items(items_of(accepted))
+    positions = found["net_positions"]
+    for kind in ("bilateral", "multilateral"):
+        assert (positions[f"{kind}_in_minor"] - positions[f"{kind}_out_minor"] == positions["net_minor"]).all()
+    assert (positions.groupby("currency")["net_minor"].sum() == 0).all()
+    effect = found["netting_effect"]
+    assert (effect["multilateral_minor"] <= effect["bilateral_minor"]).all()
+    assert (effect["bilateral_minor"] <= effect["gross_minor"]).all()
+
+
+def test_nothing_due_gives_empty_tables() -> None:
+    found = net_due_items(declared("settlement_items").empty())
+    assert found["net_positions"].empty
+    assert found["netting_effect"].empty
