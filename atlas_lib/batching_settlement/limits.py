@@ -1,0 +1,193 @@
+"""Cash and counterparty limits: what is left in each window, what breaks one, and first in, first out.
+
+Cash of a currency: cumulative over the windows, out - in <= opening balance - minimum balance (at least 0).
+Net debit of a counterparty, in each window: what it owes - what it is owed <= its limit, in EUR at mid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from atlas_lib.batching_settlement.book import DEFERRED, Book
+from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
+from atlas_lib.core.money import Int64, Rounding, format_minor, round_product, scale_of
+
+_NO_LIMIT = 2**62
+_SLOT_NUMBERS = np.arange(len(SLOTS))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Cash in minor units per currency of the book; net debit in EUR minor units per counterparty of the book."""
+
+    cash: Int64
+    debit: Int64
+
+    @property
+    def is_cash_limited(self) -> NDArray[np.bool_]:
+        return np.asarray(self.cash < _NO_LIMIT)
+
+    @property
+    def is_debit_limited(self) -> NDArray[np.bool_]:
+        return np.asarray(self.debit < _NO_LIMIT)
+
+
+def read_limits(
+    book: Book, liquidity: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame, rounding: Rounding
+) -> Limits:
+    """Limits of the book's currencies and counterparties; one without a row (or an empty limit) is unlimited."""
+    at_hand = (liquidity["opening_balance_minor"] - liquidity["minimum_balance_minor"]).clip(lower=0)
+    cash = dict(zip(liquidity["currency"], at_hand, strict=True))
+    capped = counterparties[counterparties["limit_minor"].notna() & counterparties["currency"].isin(rates.index)]
+    rate = capped["currency"].map(rates["rate"]).to_numpy(dtype=float)
+    factor = int(scale_of(COST_CURRENCY)) / rate / scale_of(capped["currency"])
+    in_euro = round_product(capped["limit_minor"].astype("int64"), factor, rounding)
+    debit = dict(zip(capped["counterparty_id"], in_euro, strict=True))
+    return Limits(
+        np.array([cash.get(c, _NO_LIMIT) for c in book.currencies], dtype=np.int64),
+        np.array([debit.get(c, _NO_LIMIT) for c in book.counterparties], dtype=np.int64),
+    )
+
+
+def cash_left(book: Book, slot: Int64, limits: Limits) -> Int64:
+    """Cash left per currency and slot, later outflows not yet counted."""
+    out = _summed(book.cash_currency, slot, book.column("cash_out_minor"), len(limits.cash))
+    return np.asarray(limits.cash[:, None] - np.cumsum(out, axis=1))
+
+
+def debit_left(book: Book, slot: Int64, limits: Limits) -> Int64:
+    """Room under the net debit limit per counterparty and slot."""
+    return np.asarray(
+        limits.debit[:, None] - _summed(book.route, slot, book.column("net_debit_minor"), len(limits.debit))
+    )
+
+
+def is_within(book: Book, slot: Int64, limits: Limits) -> bool:
+    return bool((cash_left(book, slot, limits) >= 0).all() and (debit_left(book, slot, limits) >= 0).all())
+
+
+def tight_items(book: Book, limits: Limits) -> NDArray[np.bool_]:
+    """Items of a currency or counterparty whose limit could bind; all others never can, whatever the plan.
+
+    The worst case of a limit: all that may go out by a window goes out, and only that comes in which must
+    come in by then and touches no tight limit itself (repeated until nothing changes).
+    """
+    tight = np.zeros(len(book), dtype=bool)
+    cash, debit = limits.is_cash_limited & False, limits.is_debit_limited & False
+    while True:
+        cash = cash | (limits.is_cash_limited & (_worst_cash(book, tight, len(cash)) > limits.cash))
+        debit = debit | (limits.is_debit_limited & (_worst_debit(book, tight, len(debit)) > limits.debit))
+        found = (cash[book.cash_currency] & (book.column("cash_out_minor") != 0)) | (
+            debit[book.route] & (book.column("net_debit_minor") != 0)
+        )
+        if (found == tight).all():
+            return tight
+        tight = found
+
+
+def place(book: Book, preferred: Int64, limits: Limits, order: Int64 | None = None) -> Int64:
+    """Slots as near to the preferred ones as the limits allow; what fits nowhere is deferred (-1).
+
+    A preferred plan within the limits is kept. Otherwise the items a limit could bind are placed anew in the
+    given order (default: first in, first out); passes repeat while something more fits, because what came in
+    makes room.
+    """
+    slot = preferred.copy()
+    if not is_within(book, slot, limits):
+        slot[tight_items(book, limits)] = DEFERRED
+    waiting = np.zeros(len(book), dtype=bool)
+    waiting[slot == DEFERRED] = True
+    ranked = first_in_first_out(book) if order is None else order
+    queue = ranked[waiting[ranked]]
+    return _filled(book, slot, preferred, queue, limits) if len(queue) else slot
+
+
+def first_in_first_out(book: Book) -> Int64:
+    """Items in the order they are served: money coming in before money going out, then by time made."""
+    made = book.items["created_at"].to_numpy()
+    return np.lexsort((np.arange(len(book)), made, book.column("cash_out_minor") > 0)).astype(np.int64)
+
+
+def smallest_first(book: Book) -> Int64:
+    """Items by value: the order that settles the most of them under one limit."""
+    return np.lexsort((np.arange(len(book)), book.column("value_minor"))).astype(np.int64)
+
+
+def why_deferred(book: Book, slot: Int64, limits: Limits) -> pd.DataFrame:
+    """Reason and detail of every deferred item: the limit that its latest window has no room under."""
+    left = np.flatnonzero(slot == DEFERRED)
+    cash, debit = cash_left(book, slot, limits), debit_left(book, slot, limits)
+    columns = (book.column(c)[left].tolist() for c in ("latest_slot", "cash_out_minor", "net_debit_minor"))
+    reasons = []
+    for i, latest, needed, owed in zip(left.tolist(), *columns, strict=True):
+        currency, route = book.currencies[book.cash_currency[i]], book.counterparties[book.route[i]]
+        room, cap = int(cash[book.cash_currency[i], latest:].min()), int(debit[book.route[i], latest])
+        if needed > max(room, 0):
+            needs, has = format_minor(needed, currency), format_minor(room, currency)
+            reasons.append(("LIQUIDITY_SHORTFALL", f"{needs} {currency} needed, {has} left in {SLOTS[latest]}"))
+        else:
+            owes, has = format_minor(owed, COST_CURRENCY), format_minor(cap, COST_CURRENCY)
+            detail = f"{route} would owe {owes} EUR more, {has} left under its limit in {SLOTS[latest]}"
+            reasons.append(("COUNTERPARTY_LIMIT", detail))
+    return pd.DataFrame(reasons, columns=["reason", "detail"], index=left)
+
+
+def _filled(book: Book, slot: Int64, preferred: Int64, queue: Int64, limits: Limits) -> Int64:
+    # Each placement changes what is left for the next: a greedy rule is a loop by nature.
+    slot, cash, debit = slot.copy(), cash_left(book, slot, limits), debit_left(book, slot, limits)
+    out, owed = book.column("cash_out_minor"), book.column("net_debit_minor")
+    first, last = book.column("earliest_slot"), book.column("latest_slot")
+    while True:
+        stays = []
+        for i in queue:
+            choices = _in_order(int(first[i]), int(last[i]), int(preferred[i]))
+            rooms = (cash[book.cash_currency[i]], debit[book.route[i]])
+            fits = next((w for w in choices if _fits(out[i], owed[i], w, *rooms)), DEFERRED)
+            if fits == DEFERRED:
+                stays.append(i)
+                continue
+            slot[i] = fits
+            rooms[0][fits:] -= out[i]
+            rooms[1][fits] -= owed[i]
+        if len(stays) in (0, len(queue)):
+            return slot
+        queue = np.array(stays)
+
+
+def _in_order(first: int, last: int, preferred: int) -> list[int]:
+    """The preferred window, then the earliest."""
+    return sorted(range(first, last + 1), key=lambda slot: (slot != preferred, slot))
+
+
+def _fits(out: int, owed: int, slot: int, cash: Int64, debit: Int64) -> bool:
+    return (out <= 0 or bool((cash[slot:] >= out).all())) and (owed <= 0 or bool(debit[slot] >= owed))
+
+
+def _worst_cash(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
+    out = book.column("cash_out_minor")
+    first, last = book.column("earliest_slot"), book.column("latest_slot")
+    leaving = _summed(book.cash_currency, first, np.maximum(out, 0), count)
+    coming = _summed(book.cash_currency, last, np.where(tight, 0, np.minimum(out, 0)), count)
+    return np.asarray(np.cumsum(leaving + coming, axis=1).max(axis=1, initial=0))
+
+
+def _worst_debit(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
+    owed = book.column("net_debit_minor")
+    first, last = book.column("earliest_slot"), book.column("latest_slot")
+    worst = np.zeros((count, len(SLOTS)), dtype=np.int64)
+    for slot in _SLOT_NUMBERS:
+        could = (first <= slot) & (slot <= last) & (owed > 0)
+        surely = (first == slot) & (slot == last) & (owed < 0) & ~tight
+        np.add.at(worst[:, slot], book.route[could | surely], owed[could | surely])
+    return np.asarray(worst.max(axis=1, initial=0))
+
+
+def _summed(group: Int64, slot: Int64, amount: Int64, count: int) -> Int64:
+    table = np.zeros((count, len(SLOTS)), dtype=np.int64)
+    placed = slot != DEFERRED
+    np.add.at(table, (group[placed], slot[placed]), amount[placed])
+    return table

@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from atlas_lib.batching_settlement.book import read_book
+from atlas_lib.batching_settlement.items import rates_on
+from atlas_lib.batching_settlement.limits import is_within, place, read_limits, tight_items, why_deferred
+from tests.batching_settlement.planning_frames import (
+    books,
+    counterparties,
+    fx_rates,
+    items_of,
+    liquidity,
+    planned,
+    scarce_cash,
+    scarce_limits,
+    settings,
+    transactions,
+)
+
+PAYOUT = {"payer": "OP", "payee": "M", "type": "PAYOUT"}
+SALE = {"payer": "P", "payee": "M"}
+
+
+def test_money_coming_in_by_then_may_go_out_again() -> None:
+    accepted = transactions({**PAYOUT, "amount_minor": 900}, {**SALE, "amount_minor": 1_000})
+    book, limits, _ = planned(items_of(accepted), settings(), liquidity(EUR=0))
+    assert place(book, book.column("earliest_slot"), limits).tolist() == [1, 1]
+
+
+def test_a_payout_without_cash_waits_and_says_how_much_is_missing() -> None:
+    accepted = transactions({**PAYOUT, "amount_minor": 90_000}, {**PAYOUT, "amount_minor": 20_000})
+    book, limits, _ = planned(items_of(accepted), settings(), liquidity(EUR=30_000))
+    slot = place(book, book.column("earliest_slot"), limits)
+    assert slot.tolist() == [-1, 1]
+    why = why_deferred(book, slot, limits)
+    assert why["reason"].tolist() == ["LIQUIDITY_SHORTFALL"]
+    assert why["detail"].tolist() == ["900.00 EUR needed, 100.00 left in T0"]
+
+
+def test_a_payment_moves_to_a_later_window_when_its_counterparty_is_full() -> None:
+    sale = {**SALE, "settlement_window": "T2"}
+    accepted = transactions(
+        {**sale, "amount_minor": 700}, {**sale, "amount_minor": 600}, {**sale, "amount_minor": 2_000}
+    )
+    parties = counterparties({"counterparty_id": "CP1", "limit_minor": 1_000})
+    book, limits, _ = planned(items_of(accepted), settings(), limited=parties)
+    slot = place(book, book.column("earliest_slot"), limits)
+    assert slot.tolist() == [1, 2, -1]
+    assert why_deferred(book, slot, limits)["reason"].tolist() == ["COUNTERPARTY_LIMIT"]
+
+
+def test_a_limit_in_another_currency_is_taken_at_the_rate_of_the_day() -> None:
+    book = read_book(items_of(transactions({**SALE, "amount_minor": 1})))
+    parties = counterparties({"counterparty_id": "CP1", "limit_minor": 16_000, "currency": "JPY"})
+    rates = rates_on(fx_rates(), settings().as_of)
+    assert read_limits(book, liquidity(), parties, rates, "half_even").debit.tolist() == [10_000]
+
+
+def test_cash_below_its_minimum_lets_nothing_out_on_balance() -> None:
+    cash = liquidity(EUR=100).assign(minimum_balance_minor=500)
+    book, limits, _ = planned(items_of(transactions({**PAYOUT, "amount_minor": 1})), settings(), cash)
+    assert limits.cash.tolist() == [0]
+    assert place(book, book.column("earliest_slot"), limits).tolist() == [-1]
+
+
+@hypothesis_settings(max_examples=40)
+@given(books(), scarce_cash, scarce_limits, st.randoms(use_true_random=False))
+def test_placing_never_breaks_a_limit_and_what_is_not_tight_never_can(
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, random: object
+) -> None:
+    book, limits, _ = planned(items_of(accepted), settings(), cash, parties)
+    first, last = book.column("earliest_slot"), book.column("latest_slot")
+    wished = np.array(
+        [random.randint(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)], dtype=np.int64
+    )  # type: ignore[attr-defined]
+    slot = place(book, wished, limits)
+    assert is_within(book, slot, limits)
+    settled = slot >= 0
+    assert ((slot >= first) & (slot <= last))[settled].all()
+    assert tight_items(book, limits)[~settled].all()
+    assert (slot == wished)[~tight_items(book, limits)].all()
