@@ -1,0 +1,159 @@
+"""From due transactions to committed-ready batches: the plan, packed, with its payment instructions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.batching_settlement.book import DEFERRED, MODES, NETTED, Book, Plan, read_book, slot_names
+from atlas_lib.batching_settlement.comparison import compare_costs
+from atlas_lib.batching_settlement.costs import (
+    MICRO,
+    Prices,
+    net_conversions,
+    pool_imbalances,
+    quoted_steps,
+    read_prices,
+)
+from atlas_lib.batching_settlement.instructions import make_instructions
+from atlas_lib.batching_settlement.items import COST_CURRENCY, rates_on, settlement_dates
+from atlas_lib.batching_settlement.limits import Limits, read_limits, why_deferred
+from atlas_lib.batching_settlement.packing import pack_lines, summarise_batches
+from atlas_lib.batching_settlement.plan_check import check_plan
+from atlas_lib.batching_settlement.solving import SOLVERS, solve_book
+from atlas_lib.core.settings import BatchingSettlementSettings
+from atlas_lib.core.tables import declared
+
+_NEXT_WINDOW = {"RTGS": "T0", "T0": "T1", "T1": "T2", "T2": "next run"}
+_UNROUTED = {
+    "held": "on a blacklist or sanctions list: released by compliance only",
+    "no route": "the counterparty and its alternates are unavailable",
+    "no rate": "no exchange rate up to the as-of day",
+}
+
+
+def plan_settlement(
+    settlement_items: pd.DataFrame,
+    counterparties: pd.DataFrame,
+    liquidity: pd.DataFrame,
+    fx_rates: pd.DataFrame,
+    settings: BatchingSettlementSettings,
+) -> dict[str, pd.DataFrame]:
+    """The least-cost plan for the due transactions, packed into batches with their payment instructions.
+
+    Every due transaction is in exactly one of batch_lines and deferrals; the plan is recomputed from the
+    finished tables and refused if anything does not hold (CheckFailed). Inputs: settlement_items
+    (transaction_id), counterparties, liquidity, fx_rates. Outputs: batches, batch_lines, instructions,
+    deferrals, fx_conversions, cost_comparison, plan_checks; all empty when nothing is due, but for deferrals.
+    """
+    book = read_book(settlement_items)
+    rates = rates_on(fx_rates, settings.as_of)
+    prices = read_prices(settings, book.currencies)
+    limits = read_limits(book, liquidity, counterparties, rates, settings.rounding)
+    deferrals = _unrouted(settlement_items)
+    if len(book) == 0:
+        names = ("batches", "batch_lines", "instructions", "fx_conversions", "cost_comparison", "plan_checks")
+        return {name: declared(name).empty() for name in names} | {"deferrals": declared("deferrals").shaped(deferrals)}
+    solution = solve_book(book, limits, prices, seconds=settings.solver_seconds, solvers=SOLVERS)
+    dates = settlement_dates(settings.as_of)
+    lines = pack_lines(book, solution.plan, dates, settings.max_batch_count)
+    instructions, lines = make_instructions(lines, book.accounts)
+    rate_date = rates.loc[[c for c in book.currencies if c in rates.index], "date"].min()
+    left = _left_over(book, solution.plan, limits)
+    made = {
+        "batches": summarise_batches(lines, instructions),
+        "batch_lines": lines,
+        "instructions": instructions,
+        "deferrals": pd.concat([f for f in (deferrals, left) if len(f)], ignore_index=True) if len(left) else deferrals,
+        "fx_conversions": _conversions(book, solution.plan, prices, dates),
+        "cost_comparison": compare_costs(book, solution, limits, prices, rate_date),
+    }
+    tables = {name: declared(name).shaped(frame) for name, frame in made.items()}
+    checks = check_plan(settlement_items, tables, counterparties, liquidity, rates, settings)
+    return tables | {"plan_checks": declared("plan_checks").shaped(checks)}
+
+
+def total_controls(
+    settlement_items: pd.DataFrame, batch_lines: pd.DataFrame, deferrals: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Accepted = planned + deferred + settled before + not due + not eligible, per currency; the difference is 0.
+
+    Planned and deferred are counted from their own tables, so that a lost or doubled transaction shows.
+    """
+    words = {"settled before": "settled_before", "not due": "not_due", "not eligible": "not_eligible"}
+    other = settlement_items[settlement_items["standing"].isin(list(words))]
+    parts = [
+        settlement_items.assign(part="accepted"),
+        batch_lines.assign(part="planned"),
+        deferrals.assign(part="deferred"),
+        other.assign(part=other["standing"].map(words)),
+    ]
+    rows = pd.concat([p[["part", "currency", "amount_minor"]] for p in parts], ignore_index=True)
+    names = ("accepted", "planned", "deferred", *words.values())
+    keyed = rows.groupby(["part", "currency"])["amount_minor"].agg(["size", "sum"])
+    currencies = pd.Index(sorted(set(rows["currency"])), name="currency")
+    frame = pd.DataFrame(index=currencies)
+    for unit, measure in (("count", "size"), ("minor", "sum")):
+        for name in names:
+            keys = pd.MultiIndex.from_product([[name], currencies])
+            frame[f"{name}_{unit}"] = keyed[measure].reindex(keys, fill_value=0).to_numpy()
+        frame[f"difference_{unit}"] = 2 * frame[f"accepted_{unit}"] - frame[[f"{n}_{unit}" for n in names]].sum(axis=1)
+    return {"settlement_controls": declared("settlement_controls").shaped(frame.reset_index())}
+
+
+def _unrouted(items: pd.DataFrame) -> pd.DataFrame:
+    """Held and unroutable items as deferrals."""
+    kept = items[items["standing"].isin(list(_UNROUTED))]
+    return pd.DataFrame(
+        {
+            "transaction_id": kept["transaction_id"],
+            "reason": kept["reason"],
+            "detail": kept["standing"].map(_UNROUTED),
+            "next_window": "next run",
+            "amount_minor": kept["amount_minor"],
+            "currency": kept["currency"],
+        }
+    )
+
+
+def _left_over(book: Book, plan: Plan, limits: Limits) -> pd.DataFrame:
+    """Items that no window has room for, with the limit in the way."""
+    why = why_deferred(book, plan.slot, limits)
+    kept = book.items.loc[why.index]
+    latest = slot_names(kept["latest_slot"].to_numpy(dtype=np.int64), kept["is_gross"].to_numpy(dtype=bool))
+    return pd.DataFrame(
+        {
+            "transaction_id": kept["transaction_id"],
+            "reason": why["reason"],
+            "detail": why["detail"],
+            "next_window": [_NEXT_WINDOW[w] for w in latest],
+            "amount_minor": kept["amount_minor"],
+            "currency": kept["currency"],
+        }
+    )
+
+
+def _conversions(book: Book, plan: Plan, prices: Prices, dates: list[pd.Timestamp]) -> pd.DataFrame:
+    """Quoted conversions per day and mode: the pool's net ones, and those of single payments, the cheapest way."""
+    found: dict[tuple[int, int, int, int], int] = {}
+    for slot, net in pool_imbalances(book, plan).items():
+        for (a, b), value in quoted_steps(net_conversions(net, prices), prices).items():
+            found[slot, NETTED, a, b] = value
+    alone = (plan.slot != DEFERRED) & (plan.mode != NETTED) & (book.source != book.target)
+    own = pd.DataFrame(
+        {"slot": plan.slot, "mode": plan.mode, "a": book.source, "b": book.target, "value": book.column("value_minor")}
+    )[alone]
+    for (slot, mode), part in own.groupby(["slot", "mode"], sort=True):
+        summed = {(int(a), int(b)): int(v) for (a, b), v in part.groupby(["a", "b"], sort=True)["value"].sum().items()}
+        for (a, b), value in quoted_steps(summed, prices).items():
+            found[int(slot), int(mode), a, b] = value
+    rows = [
+        (dates[slot], MODES[mode], book.currencies[a], book.currencies[b], value, int(prices.quoted[a, b]))
+        for (slot, mode, a, b), value in found.items()
+    ]
+    keys = ["settlement_date", "mode", "sold_currency", "bought_currency"]
+    deals = pd.DataFrame(rows, columns=[*keys, "value_minor", "spread"])
+    # RTGS and T0 share a day, so their conversions share a row.
+    frame = deals.groupby([*keys, "spread"], sort=True)["value_minor"].sum().reset_index()
+    cost = [round(v * s / MICRO) for v, s in zip(frame["value_minor"].tolist(), frame["spread"].tolist(), strict=True)]
+    return frame.assign(spread_bps=frame["spread"] / 100, cost_minor=cost, currency=COST_CURRENCY)

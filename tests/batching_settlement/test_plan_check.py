@@ -1,0 +1,87 @@
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from atlas_lib.batching_settlement.batching import plan_settlement
+from atlas_lib.batching_settlement.items import rates_on
+from atlas_lib.batching_settlement.plan_check import check_plan
+from atlas_lib.core.errors import CheckFailed
+from tests.batching_settlement.planning_frames import (
+    counterparties,
+    fx_rates,
+    items_of,
+    liquidity,
+    settings,
+    transactions,
+)
+
+Tables = dict[str, pd.DataFrame]
+ROWS = [
+    {"payer": "P", "payee": "M", "amount_minor": 70_000, "settlement_window": "T2"},
+    {"payer": "P", "payee": "N", "amount_minor": 40_000, "settlement_window": "T2"},
+    {"payer": "Q", "payee": "M", "amount_minor": 50_000, "destination_currency": "USD"},
+    {"payer": "Q", "payee": "N", "amount_minor": 60_000},
+    {"payer": "OP", "payee": "N", "amount_minor": 100_000, "type": "PAYOUT"},
+    {"payer": "P", "payee": "M", "amount_minor": 9_000, "settlement_window": "RTGS"},
+]
+CASH = liquidity(EUR=500_000)
+PARTIES = counterparties({"counterparty_id": "CP1", "limit_minor": 900_000})
+
+
+def check(tables: Tables, cash: pd.DataFrame = CASH, parties: pd.DataFrame = PARTIES) -> pd.DataFrame:
+    chosen = settings()
+    return check_plan(items_of(transactions(*ROWS)), tables, parties, cash, rates_on(fx_rates(), chosen.as_of), chosen)
+
+
+@pytest.fixture(scope="module")
+def good() -> Tables:
+    return plan_settlement(items_of(transactions(*ROWS)), PARTIES, CASH, fx_rates(), settings())
+
+
+def changed(good: Tables, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Tables:
+    return good | {name: change(good[name])}
+
+
+def test_a_good_plan_passes(good: Tables) -> None:
+    assert check(good)["passed"].all()
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        ("batch_lines", lambda f: f.iloc[1:], "every due transaction once"),
+        ("batch_lines", lambda f: f.assign(window=f["window"].replace("T0", "T1")), "windows within"),
+        ("batch_lines", lambda f: f.assign(settlement_date=f["settlement_date"] + pd.Timedelta(days=1)), "windows within"),
+        ("batches", lambda f: f.assign(gross_minor=f["gross_minor"] + 1), "batches of at most"),
+        ("instructions", lambda f: f.assign(amount_minor=f["amount_minor"] + 1), "net position"),
+        ("instructions", lambda f: f.assign(batch_id="B-none"), "every instruction"),
+        ("fx_conversions", lambda f: f.assign(value_minor=f["value_minor"] - 1), "conversions clear"),
+        ("fx_conversions", lambda f: f.assign(bought_currency="GBP"), "conversions clear"),
+        ("cost_comparison", lambda f: f.assign(wire_cost_minor=f["wire_cost_minor"] - 1), "cost recomputed"),
+        ("cost_comparison", lambda f: f.assign(fx_cost_minor=f["fx_cost_minor"] - 1), "cost recomputed"),
+        ("cost_comparison", lambda f: f.assign(lower_bound_minor=10**9), "lower bound"),
+    ],
+)  # fmt: skip
+def test_a_plan_with_one_thing_wrong_is_refused(
+    good: Tables, table: str, change: Callable[[pd.DataFrame], pd.DataFrame], said: str
+) -> None:
+    with pytest.raises(CheckFailed, match=said):
+        check(changed(good, table, change))
+
+
+def test_a_plan_above_cash_or_limit_is_refused(good: Tables) -> None:
+    short = liquidity(USD=0, EUR=0)
+    refund_first = items_of(transactions(*ROWS))
+    assert refund_first["cash_out_minor"].clip(lower=0).sum() == 100_000
+    check(good, cash=short)  # what comes in covers the payout
+    with pytest.raises(CheckFailed, match="no counterparty above its limit"):
+        check(good, parties=counterparties({"counterparty_id": "CP1", "limit_minor": 100_000}))
+
+
+def test_a_payout_beyond_the_cash_is_refused() -> None:
+    rows = [{"payer": "OP", "payee": "M", "amount_minor": 5_000, "type": "PAYOUT"}]
+    items, chosen = items_of(transactions(*rows)), settings()
+    made = plan_settlement(items, counterparties(), liquidity(EUR=5_000), fx_rates(), chosen)
+    with pytest.raises(CheckFailed, match="cash never below its minimum"):
+        check_plan(items, made, counterparties(), liquidity(EUR=4_999), rates_on(fx_rates(), chosen.as_of), chosen)
