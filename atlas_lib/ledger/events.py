@@ -69,7 +69,12 @@ def shape_events(events: pd.DataFrame, writer: str) -> pd.DataFrame:
 
 def nullable_text(values: pd.Series) -> list[str | None]:
     """Python texts with None for empty and missing ones."""
-    return [str(v) if is_given else None for v, is_given in zip(values, (values.notna() & (values != "")), strict=True)]
+    texts = values.astype(object).to_numpy(copy=True)
+    texts[(values.isna() | (values == "")).to_numpy(dtype=bool)] = None
+    if not pd.api.types.is_string_dtype(values):
+        return [None if v is None else str(v) for v in texts.tolist()]
+    found: list[str | None] = texts.tolist()
+    return found
 
 
 def microseconds(timestamps: pd.Series) -> np.ndarray:
@@ -82,11 +87,15 @@ def microseconds(timestamps: pd.Series) -> np.ndarray:
 
 def frame_texts(values: Texts) -> list[bytes]:
     """Each text as a 4-byte length and its UTF-8 bytes, so that no two rows of fields run together."""
-    framed: dict[str | None, bytes] = {None: _NULL}
-    for text in set(values) - {None}:
-        raw = str(text).encode("utf-8")
-        framed[text] = len(raw).to_bytes(4, "big") + raw
+    framed = {text: _framed(text) for text in dict.fromkeys(values)}
     return [framed[v] for v in values]
+
+
+def _framed(text: str | None) -> bytes:
+    if text is None:
+        return _NULL
+    raw = text.encode()
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def frame_integers(*columns: Iterable[int]) -> list[bytes]:
@@ -116,6 +125,8 @@ def fingerprint_columns(*columns: pd.Series | Texts) -> str:
     digest = hashlib.sha256()
     for column in columns:
         values = column.tolist() if isinstance(column, pd.Series) else list(column)
-        digest.update(len(values).to_bytes(8, "big"))
-        digest.update(b"".join(frame_texts([None if v is None else str(v) for v in values])))
+        texts = ["" if v is None else str(v) for v in values]
+        lengths = [-1 if v is None else len(t) for v, t in zip(values, texts, strict=True)]
+        digest.update(np.array([len(texts), *lengths], dtype=">i8").tobytes())
+        digest.update("".join(texts).encode())
     return digest.hexdigest()
