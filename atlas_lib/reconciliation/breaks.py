@@ -223,7 +223,9 @@ _TYPED = [
                                   ELSE y.transaction_id END || chr(31) || y.break_type), 1, 16) AS break_id,
                y.*, y.value_minor - y.amount_minor AS discrepancy_minor,
                GREATEST(days_between(y.break_date, :as_of), 0) AS break_age_days, c.medium_minor, c.high_minor,
-               t.merchant_id, b.account
+               t.merchant_id, b.account,
+               CASE WHEN COALESCE(CASE WHEN y.side = 'bank' THEN b.sign ELSE t.sign END, 1) = 1 THEN 'CRDT' ELSE 'DBIT' END
+                   AS credit_debit_indicator
         FROM typed y
         JOIN severity_limits c ON c.currency = y.currency
         LEFT JOIN ours t ON t.transaction_id = y.transaction_id
@@ -233,7 +235,7 @@ _TYPED = [
         "breaks",
         """
         SELECT break_id, break_type, side, transaction_id, merchant_id, statement_id, line_id, line_count, account,
-               currency, amount_minor, value_minor, discrepancy_minor, break_date, break_age_days,
+               credit_debit_indicator, currency, amount_minor, value_minor, discrepancy_minor, break_date, break_age_days,
                CASE WHEN break_age_days <= 1 THEN '0-1' WHEN break_age_days <= 7 THEN '2-7'
                     WHEN break_age_days <= 30 THEN '8-30' ELSE 'over 30' END AS age_bucket,
                CASE WHEN is_open = 0 THEN 'low'

@@ -178,3 +178,10 @@ def test_without_any_row_there_is_no_break():
     names = "transactions statement_lines statement_balances matches links suggestions".split()
     found = find_breaks(*(declared(n).empty() for n in names), settings())
     assert all(frame.empty for frame in found.values())
+
+
+def test_a_break_says_whether_money_came_in_or_went_out():
+    bank = [line("1", 777, "2026-10-06", credit_debit_indicator="DBIT"), line("2", 888, "2026-10-06")]
+    payout = payment("P1", 5, "2026-10-05", type="PAYOUT")
+    breaks = result_of([payout], bank)["breaks"].set_index("discrepancy_minor")["credit_debit_indicator"]
+    assert breaks.to_dict() == {777: "DBIT", 888: "CRDT", -5: "DBIT"}

@@ -75,6 +75,7 @@ statement_id string? - statement of the (first) bank line
 line_id string? - (first) bank line
 line_count int count bank lines in this break
 account string? - account of the bank line
+credit_debit_indicator string - CRDT (money in) or DBIT (money out): as expected, or as booked where only the bank has it
 currency string - currency of the amounts
 amount_minor int minor what we expected; 0 where only the bank has it
 value_minor int minor what the bank booked with its fee added back; negative when it moved the wrong way
