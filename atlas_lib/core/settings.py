@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,11 @@ class StageSettings(BaseModel):
     """What every notebook takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def chosen_in(cls, parameters: Mapping[str, Any]) -> Self:
+        """The settings that a notebook's parameters cell holds: `PortfolioSettings.chosen_in(globals())`."""
+        return cls.model_validate({name: parameters[name] for name in cls.model_fields})
 
     as_of: date = Field(
         date(2026, 10, 30), description="day the figures stand for; the default is that of example_data"
