@@ -39,14 +39,15 @@ def plan_schedule(contracts: pd.DataFrame, settings: PortfolioSettings) -> dict[
     names = book[["contract_id", "merchant_id", "currency"]].take(row).reset_index(drop=True)
     schedule = names.assign(
         period=period,
-        due_date=due_dates(book),
+        due_date=due_dates(book).astype("datetime64[us]"),
         opening_minor=plan.outstanding_minor + plan.principal_minor,
         principal_minor=plan.principal_minor,
         interest_minor=plan.interest_minor,
         outstanding_minor=plan.outstanding_minor,
         received_minor=_received(book, row, plan.principal_minor, plan.outstanding_minor),
     )
-    return {"schedule": declared("schedule").shaped(schedule)}
+    # Made in the order of its key; sorting 60,000,000 rows again would take longer than planning them.
+    return {"schedule": schedule[declared("schedule").column_names]}
 
 
 def balance_contracts(
@@ -92,18 +93,18 @@ def contract_periods(term: Whole) -> tuple[Whole, Whole]:
 def due_dates(contracts: pd.DataFrame) -> calendars.Dates:
     """Due date of every contract and period, flat in the contracts' order.
 
-    Distinct days are few, so each is rolled once per currency.
+    Start days are few and contracts many: the dates are made once per start day and currency, then handed out.
     """
-    row, period = contract_periods(contracts["term_months"].to_numpy(dtype=np.int64))
-    start = contracts["start_date"].to_numpy().astype("datetime64[D]")
-    due = calendars.add_months(start[row], period)
-    codes, currencies = pd.factorize(contracts["currency"], sort=True)
-    code = codes[row]
-    for number, currency in enumerate(currencies):
-        mine = code == number
-        days, position = np.unique(due[mine], return_inverse=True)
-        due[mine] = calendars.roll_to_business_day(days, str(currency), "modifiedfollowing")[position]
-    return due
+    term = contracts["term_months"].to_numpy(dtype=np.int64)
+    row, period = contract_periods(term)
+    starts = contracts[["start_date", "currency"]].drop_duplicates(ignore_index=True)
+    number = contracts.groupby(["start_date", "currency"], sort=False).ngroup().to_numpy()
+    day = starts["start_date"].to_numpy().astype("datetime64[D]")
+    due = calendars.add_months(day[:, None], np.arange(1, int(term.max()) + 1))
+    for currency in starts["currency"].unique():
+        mine = (starts["currency"] == currency).to_numpy()
+        due[mine] = calendars.roll_to_business_day(due[mine], str(currency), "modifiedfollowing")
+    return np.asarray(due[number[row], period - 1])
 
 
 def _received(book: pd.DataFrame, row: Whole, principal: Whole, outstanding: Whole) -> Whole:
