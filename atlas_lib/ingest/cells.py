@@ -76,7 +76,7 @@ def _split_mixed(cells: pd.Series) -> Cells:
     if moment.any():
         moments[moment] = pd.to_datetime(cells[moment], utc=True, errors="coerce").astype("datetime64[us, UTC]")
     is_text = ~(number | moment | broken) & cells.notna().to_numpy()
-    flag = (kinds == bool).to_numpy()
+    flag = kinds.isin([bool]).to_numpy()
     texts = cells.where(is_text & ~flag).astype("str")
     texts[flag] = cells[flag].map({True: "true", False: "false"}).astype("str")
     return Cells(numbers, _stripped(texts), moments, broken)

@@ -105,7 +105,11 @@ def summarise_stage(
     warnings = int((clean.rejects["severity"] == "warning").sum())
     parts = [f"{read:,} rows read from {clean.input_sheets['source_file'].nunique()} files"]
     parts.append(f"{refused:,} refused and {repeated:,} repeated" if refused or repeated else "none refused")
-    verdict = ", ".join(parts) + f"; {high:,} findings to look at." if high else ", ".join(parts) + "."
+    verdict = (
+        ", ".join(parts) + f"; {high:,} {'finding' if high == 1 else 'findings'} to look at."
+        if high
+        else ", ".join(parts) + "."
+    )
     receivables = clean.contracts.groupby("currency")["receivable_minor"].sum()
     bought = "; ".join(f"{format_minor(int(v), str(c))} {c}" for c, v in receivables.items()) or "none"
     figures = pd.DataFrame(

@@ -21,7 +21,7 @@ _HOUR_US = 3_600_000_000
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 
 # One pass: rows that come first under both their id and their key hold them; rows that share a living key or the id
-# of such a holder follow it; the rest (a key past its time, a holder that itself followed another) waits for the next.
+# of such a holder are settled; the rest (a key past its time, a first row that itself followed another) waits.
 _PASS = [
     (
         "ranked",
@@ -34,14 +34,46 @@ _PASS = [
     ),
     ("holders", "SELECT * FROM ranked WHERE row_number = first_by_id AND row_number = first_by_key"),
     (
-        "decided",
+        "settled",
         """
-        SELECT r.row_number,
-               COALESCE(CASE WHEN r.row_number = r.first_by_id AND r.row_number = r.first_by_key THEN r.row_number END,
-                        k.row_number, i.row_number) AS holder
+        SELECT r.row_number, h.row_number IS NOT NULL AS is_holder
         FROM ranked r
+        LEFT JOIN holders h ON h.row_number = r.row_number
         LEFT JOIN holders k ON k.idempotency_key = r.idempotency_key AND ABS(r.created_us - k.created_us) < :reach_us
         LEFT JOIN holders i ON i.transaction_id = r.transaction_id
+        WHERE h.row_number IS NOT NULL OR k.row_number IS NOT NULL OR i.row_number IS NOT NULL
+        ORDER BY r.row_number
+        """,
+    ),
+]
+# Among several that a row could follow, the key goes before the id, and the older first.
+_FOLLOWED = [
+    (
+        "by_key",
+        """
+        SELECT r.row_number, MIN(h.row_number) AS holder
+        FROM rows_in r JOIN holders h ON h.idempotency_key = r.idempotency_key
+        WHERE h.row_number < r.row_number AND r.created_us - h.created_us < :reach_us
+        GROUP BY r.row_number
+        """,
+    ),
+    (
+        "by_id",
+        """
+        SELECT r.row_number, MIN(h.row_number) AS holder
+        FROM rows_in r JOIN holders h ON h.transaction_id = r.transaction_id
+        WHERE h.row_number < r.row_number
+        GROUP BY r.row_number
+        """,
+    ),
+    (
+        "followed",
+        """
+        SELECT r.row_number, COALESCE(o.row_number, k.holder, i.holder) AS holder
+        FROM rows_in r
+        LEFT JOIN holders o ON o.row_number = r.row_number
+        LEFT JOIN by_key k ON k.row_number = r.row_number
+        LEFT JOIN by_id i ON i.row_number = r.row_number
         ORDER BY r.row_number
         """,
     ),
@@ -62,23 +94,23 @@ def accept_submissions(
     within = _outcome(rows, holder)
     stored = ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
     status = stored["outcome"].replace({"new": "accepted", "again": "accepted"}).to_numpy(dtype=object)
-    held_here = within["status"].to_numpy(dtype=object) == status
+    accepted = status == "accepted"
+    held_here = (within["status"] == status).to_numpy() & accepted[holder]
     earlier = "earlier run, " + stored["first_origin"].fillna("").astype("str")
     results = rows.assign(
         status=status,
         first_transaction_id=np.where(held_here, within["first_transaction_id"], stored["first_transaction_id"]),
         first_source=within["first_source"].where(held_here, earlier),
     )
-    accepted = rows[status == "accepted"]
     return {
-        "transactions": declared("transactions").shaped(accepted),
+        "transactions": declared("transactions").shaped(rows[accepted]),
         "intake_results": declared("intake_results").shaped(results),
     }
 
 
 def find_holders(rows: pd.DataFrame, engine: Engine, ttl_hours: int) -> pd.Series:
     """Per row (in order of arrival) the number of the row that holds its id or key; a holder points to itself."""
-    open_rows = pd.DataFrame(
+    rows_in = pd.DataFrame(
         {
             "row_number": np.arange(len(rows), dtype=np.int64),
             "transaction_id": rows["transaction_id"],
@@ -86,15 +118,14 @@ def find_holders(rows: pd.DataFrame, engine: Engine, ttl_hours: int) -> pd.Serie
             "created_us": rows["created_at"].astype("int64"),
         }
     )
-    holder = np.full(len(rows), -1, dtype=np.int64)
-    while len(open_rows):
-        decided = engine.run(_PASS, {"open_rows": open_rows}, ["decided"], {"reach_us": ttl_hours * _HOUR_US})[
-            "decided"
-        ]
-        known = decided.dropna(subset=["holder"])
-        holder[known["row_number"].to_numpy(dtype=np.int64)] = known["holder"].to_numpy(dtype=np.int64)
-        open_rows = open_rows[holder[open_rows["row_number"]] < 0]
-    return pd.Series(holder, index=rows.index)
+    reach = {"reach_us": ttl_hours * _HOUR_US}
+    is_open, is_holder = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    while is_open.any():
+        settled = engine.run(_PASS, {"open_rows": rows_in[is_open]}, ["settled"], reach)["settled"]
+        is_open[settled["row_number"]] = False
+        is_holder[settled.loc[settled["is_holder"], "row_number"]] = True
+    tables = {"rows_in": rows_in, "holders": rows_in[is_holder]}
+    return engine.run(_FOLLOWED, tables, ["followed"], reach)["followed"]["holder"]
 
 
 def _outcome(rows: pd.DataFrame, holder: pd.Series) -> pd.DataFrame:

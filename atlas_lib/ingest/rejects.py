@@ -70,17 +70,27 @@ def count_rows(table: str, rows: pd.DataFrame, refused: Mask, repeated: pd.DataF
     return flags.groupby("currency", as_index=False).sum().assign(table=table)
 
 
+def count_broken_lines(named: Sequence[NamedSheet]) -> pd.DataFrame:
+    """Lines of a CSV that could not be split into the header's fields: read, and refused."""
+    broken = {
+        s.table: sum(n["rule"] == "WRONG_FIELD_COUNT" for s2 in named if s2.table == s.table for n in s2.notes)
+        for s in named
+    }
+    rows = [(table, "", count, count, 0) for table, count in broken.items() if table and count]
+    return pd.DataFrame(rows, columns=declared("received_counts").column_names)
+
+
 def join_counts(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return declared("received_counts").shaped(
-        pd.concat([declared("received_counts").empty(), *parts], ignore_index=True)
-    )
+    """`received_counts` from the counts of all tables."""
+    joined = pd.concat([declared("received_counts").empty(), *(p for p in parts if len(p))], ignore_index=True)
+    return declared("received_counts").shaped(joined.groupby(["table", "currency"], as_index=False).sum())
 
 
 def describe_sheets(named: Sequence[NamedSheet]) -> pd.DataFrame:
     records = [
         {
             "source_file": s.file, "source_sheet": s.sheet, "table": s.table, "header_row": s.header_row,
-            "rows_in_count": len(s.frame), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
+            "rows_in_count": len(s.frame) + sum(n["rule"] == "WRONG_FIELD_COUNT" for n in s.notes), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
         }
         for s in named
     ]  # fmt: skip

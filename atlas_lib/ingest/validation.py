@@ -21,7 +21,14 @@ from atlas_lib.ingest.consistency import complete_merchants, unbalanced_statemen
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.parsing import PARSERS
 from atlas_lib.ingest.recognition import NamedSheet, name_sheet
-from atlas_lib.ingest.rejects import count_rows, describe_sheets, join_counts, join_rejects, reject_rows
+from atlas_lib.ingest.rejects import (
+    count_broken_lines,
+    count_rows,
+    describe_sheets,
+    join_counts,
+    join_rejects,
+    reject_rows,
+)
 from atlas_lib.ingest.rules import normalise, rules
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
@@ -69,7 +76,7 @@ def clean_inputs(sheets: Sequence[RawSheet], settings: IngestSettings) -> dict[s
         "submissions": submissions,
         "rejects": join_rejects([pd.DataFrame(notes), *rejects, unbalanced_statements(clean)]),
         "input_sheets": describe_sheets(named),
-        "received_counts": join_counts([result[2] for result in cleaned.values()]),
+        "received_counts": join_counts([*(result[2] for result in cleaned.values()), count_broken_lines(named)]),
     }
 
 

@@ -1,0 +1,182 @@
+"""Rules on rows, and that nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atlas_lib.core.settings import IngestSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.ingest import clean_inputs
+from atlas_lib.ingest.headers import RawSheet
+
+GOOD = {
+    "transaction_id": "T1", "idempotency_key": "K1", "merchant_id": "M1", "user_id": "U1", "type": "SALE", "amount": "12.50",
+    "source_currency": "EUR", "destination_currency": "EUR", "source_account": "A", "destination_account": "B",
+    "counterparty_id": "C", "settlement_window": "T1", "status": "APPROVED", "created_at": "2026-10-01T10:00:00Z", "reference": "r",
+}  # fmt: skip
+SETTINGS = IngestSettings(as_of=date(2026, 10, 30))
+
+
+def sheet(rows: list[dict[str, object]], name: str = "transactions") -> RawSheet:
+    frame = pd.DataFrame(rows, dtype=object)
+    return RawSheet(f"{name}.csv", "", frame.set_axis(range(frame.shape[1]), axis=1).set_axis(range(2, len(rows) + 2)), header=tuple(frame.columns), header_row=1)  # fmt: skip
+
+
+def rules_of(rows: list[dict[str, object]], name: str = "transactions") -> list[str]:
+    rejects = clean_inputs([sheet(rows, name)], SETTINGS)["rejects"]
+    return sorted(rejects.loc[~rejects["rule"].isin(["UNKNOWN_MERCHANT", "EXTRA_COLUMN"]), "rule"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("status", "SETTLING", "UNKNOWN_STATUS"),
+        ("type", "GIFT", "UNKNOWN_TYPE"),
+        ("settlement_window", "T9", "UNKNOWN_SETTLEMENT_WINDOW"),
+        ("source_currency", "EUX", "UNKNOWN_CURRENCY"),
+        ("destination_currency", "XYZ", "UNKNOWN_CURRENCY"),
+        ("amount", "-1.00", "AMOUNT_NOT_POSITIVE"),
+        ("amount", "0", "AMOUNT_NOT_POSITIVE"),
+        ("amount", "50000000.01", "AMOUNT_TOO_LARGE"),
+        ("amount", "1e300", "NOT_A_NUMBER"),
+        ("amount", 1e300, "AMOUNT_TOO_LARGE"),
+        ("destination_account", "A", "SAME_ACCOUNT"),
+        ("transaction_id", "", "EMPTY_CELL"),
+        ("transaction_id", "T" * 51, "ID_TOO_LONG"),
+        ("created_at", "03/04/2026", "AMBIGUOUS_DATE"),
+    ],
+)
+def test_a_broken_cell_refuses_the_row_under_its_rule(column, value, rule):
+    assert rules_of([GOOD | {column: value}]) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("settlement_window", "T+1"), ("status", "approved"), ("source_currency", "eur"), ("transaction_id", "T" * 50)],
+)
+def test_codes_are_read_without_regard_to_case_and_by_their_other_words(column, value):
+    assert rules_of([GOOD | {column: value}]) == []
+
+
+def test_without_an_idempotency_key_the_transaction_id_is_the_key():
+    assert clean_inputs([sheet([GOOD | {"idempotency_key": ""}])], SETTINGS)["submissions"][
+        "idempotency_key"
+    ].tolist() == ["T1"]
+
+
+def test_yen_have_no_minor_unit_and_dinars_three():
+    rows = [
+        GOOD | {"source_currency": "JPY", "amount": "1200"},
+        GOOD | {"transaction_id": "T2", "source_currency": "BHD", "amount": "1.2345"},
+    ]
+    amounts = clean_inputs([sheet(rows)], SETTINGS)["submissions"].set_index("currency")["amount_minor"].to_dict()
+    assert amounts == {"JPY": 1200, "BHD": 1234}  # half to even
+
+
+def test_the_fingerprint_is_the_body_not_the_submission():
+    other = GOOD | {
+        "transaction_id": "T2",
+        "created_at": "2026-10-02T10:00:00Z",
+        "status": "PENDING",
+        "idempotency_key": "K2",
+    }
+    changed = GOOD | {"transaction_id": "T3", "amount": "12.51"}
+    prints = clean_inputs([sheet([GOOD, other, changed])], SETTINGS)["submissions"]["fingerprint"]
+    assert prints.nunique() == 2
+
+
+def test_an_unknown_merchant_is_kept_and_noted_once():
+    tables = clean_inputs([sheet([GOOD, GOOD | {"transaction_id": "T2"}])], SETTINGS)
+    assert tables["merchants"]["merchant_id"].tolist() == ["M1"]
+    assert tables["rejects"][["rule", "severity", "value"]].to_numpy().tolist() == [
+        ["UNKNOWN_MERCHANT", "warning", "M1"]
+    ]
+
+
+def test_an_invalid_iban_is_a_warning_that_keeps_the_merchant():
+    rows = [
+        {
+            "merchant_id": "M1",
+            "merchant_name": "A",
+            "iban": "DE89 3704 0044 0532 0130 01",
+            "bic": "COBADEFFXXX",
+            "credit_limit": 1000,
+        }
+    ]
+    tables = clean_inputs([sheet(rows, "merchants")], SETTINGS)
+    assert tables["merchants"]["iban"].tolist() == ["DE89370400440532013001"]
+    assert tables["rejects"][["rule", "severity"]].to_numpy().tolist() == [["INVALID_IBAN", "warning"]]
+
+
+def test_a_repeated_key_keeps_the_first_row():
+    rows = [
+        {"date": "2026-10-01", "currency": "USD", "rate": "1.085"},
+        {"date": "2026-10-01", "currency": "USD", "rate": "1.090"},
+    ]
+    tables = clean_inputs([sheet(rows, "fx_rates")], SETTINGS)
+    assert tables["fx_rates"]["rate"].tolist() == [1.085]
+    assert tables["received_counts"][["rows_in_count", "rejected_count", "duplicate_count"]].to_numpy().tolist() == [
+        [2, 0, 1]
+    ]
+
+
+def test_a_policy_whose_figure_is_no_number_is_refused():
+    rows = [{"policy_id": "P1", "policy_type": "AML", "parameters": "threshold=ten thousand", "active": "yes"}]
+    assert rules_of(rows, "policies") == ["UNREADABLE_PARAMETER"]
+
+
+CONTRACT = {
+    "contract_id": "V-1", "merchant_id": "M1", "start_date": "2023-11-15", "term_months": 60, "premium": 56.0, "receivable": 3360.0,
+    "valuation_sum": 44800.0, "purchase_rate": 0.053, "max_purchase_rate": 0.075, "reserve_rate": 0.1, "purchase_price": 2374.4,
+    "partner_margin": 985.6, "merchant_reserve": 237.44, "merchant_payout": 2136.96,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({}, []),
+        ({"premium": 56.005}, ["PREMIUM_X_TERM"]),
+        ({"merchant_payout": 2136.963}, []),
+        ({"merchant_payout": 2136.97}, ["PAYOUT", "RECEIVABLE_SPLIT"]),
+        ({"merchant_reserve": 237.45, "merchant_payout": 2136.95}, ["RESERVE"]),
+        ({"valuation_sum": 44801.0}, ["PURCHASE_PRICE"]),
+        ({"valuation_sum": None}, []),
+        ({"purchase_rate": 0.0531, "max_purchase_rate": 0.053, "valuation_sum": None}, ["PURCHASE_RATE_ABOVE_MAX"]),
+        ({"partner_margin": 985.61, "merchant_payout": 2136.95, "merchant_reserve": 237.44}, ["MARGIN", "PAYOUT"]),
+        ({"term_months": 0}, ["PREMIUM_X_TERM", "TERM_OUT_OF_RANGE"]),
+        ({"reserve_rate": -0.1, "merchant_reserve": 0, "merchant_payout": 2374.4}, ["RATE_OUT_OF_RANGE", "RESERVE"]),
+    ],
+)
+def test_the_identities_of_a_purchase_are_checked_to_half_a_cent(changes, rules):
+    assert rules_of([CONTRACT | changes], "contracts") == sorted(rules)
+
+
+def test_premium_times_term_only_warns():
+    tables = clean_inputs([sheet([CONTRACT | {"premium": 56.005}], "contracts")], SETTINGS)
+    assert len(tables["contracts"]) == 1
+    assert "cell" not in tables["rejects"]["message"].iloc[0]
+
+
+CELLS = st.one_of(st.none(), st.text(max_size=6), st.integers(-5, 5), st.floats(allow_nan=False, width=32), st.sampled_from(["EUR", "12,50", "1.234", "T1", "A", "SALE"]))  # fmt: skip
+
+
+@settings(max_examples=20)
+@given(st.lists(st.dictionaries(st.sampled_from(sorted(GOOD)), CELLS, max_size=3), min_size=1, max_size=8))
+def test_whatever_is_typed_every_row_is_kept_or_refused_with_a_reason(changes):
+    rows = [GOOD | {"transaction_id": f"T{i}"} | change for i, change in enumerate(changes)]
+    tables = clean_inputs([sheet(rows)], SETTINGS)
+    for name in ("submissions", "rejects", "received_counts", "merchants"):
+        declared(name).checked(tables[name])
+    counts = tables["received_counts"]
+    errors = tables["rejects"].query("severity == 'error'")
+    assert counts["rows_in_count"].sum() == len(rows) - sum(
+        not any(str(v).strip() for v in r.values() if v is not None) for r in rows
+    )
+    assert counts["rejected_count"].sum() == errors["source_row"].nunique()
+    assert len(tables["submissions"]) + counts["rejected_count"].sum() == counts["rows_in_count"].sum()
