@@ -94,8 +94,8 @@ def claim(
 
 def _rounds(fresh: pd.DataFrame, plans: pd.DataFrame, ledger: Ledger) -> list[int]:
     """How often each batch was voided before."""
-    moves = ledger.transfers(fresh["transaction_id"])
-    voided = moves[moves["kind"] == "void"].groupby(["batch_id", "transaction_id"], as_index=False).size()
+    claims = ledger.claims(fresh["transaction_id"])
+    voided = claims[claims["status"] == "voided"].groupby(["batch_id", "transaction_id"], as_index=False).size()
     most = voided.groupby("batch_id")["size"].max()
     return [int(most.get(batch_id, 0)) for batch_id in plans["batch_id"]]
 
@@ -165,15 +165,9 @@ def _commit(plans: pd.DataFrame, commit: CommitService) -> list[int]:
 def _initiate(fresh: pd.DataFrame, plans: pd.DataFrame, ledger: Ledger) -> None:
     """SETTLEMENT_INITIATED and a pending transfer per transaction, all or none: the claim."""
     lines = fresh.merge(plans[["batch_id", "plan_sha256", "round"]], on="batch_id", how="left", validate="m:1")
-    legs = zip(lines["payer_instruction_id"], lines["payee_instruction_id"], strict=True)
-    used = [sorted({i for i in pair if isinstance(i, str)}) for pair in legs]
-    days = lines["settlement_date"].dt.strftime("%Y-%m-%d")
-    rest = zip(lines["group"], used, lines["plan_sha256"], lines["round"].tolist(), lines["window"], days, strict=True)
-    names = ("group", "instructions", "plan_sha256", "round", "window", "settlement_date")
-    details = [json.dumps(dict(zip(names, row, strict=True)), sort_keys=True) for row in rest]
     times = lines["settlement_date"].dt.tz_localize("UTC") + DAY_END
     events = lines[["transaction_id", "batch_id", "amount_minor", "currency"]].assign(
-        event_type="SETTLEMENT_INITIATED", timestamp=times, details=pd.Series(details, dtype=object)
+        event_type="SETTLEMENT_INITIATED", timestamp=times, details=_claim_details(lines)
     )
     has_cash = lines["cash_out_minor"] != 0
     amount = lines["cash_out_minor"].abs().where(has_cash, lines["amount_minor"])
@@ -183,6 +177,16 @@ def _initiate(fresh: pd.DataFrame, plans: pd.DataFrame, ledger: Ledger) -> None:
     )
     append_id = f"settlement:initiate:{fingerprint_columns(events['transaction_id'], events['details'])}"
     ledger.append(append_id, events, pending)
+
+
+def _claim_details(lines: pd.DataFrame) -> pd.Series:
+    """What going on after a crash needs to know of a claimed transaction, as JSON."""
+    legs = zip(lines["payer_instruction_id"].tolist(), lines["payee_instruction_id"].tolist(), strict=True)
+    used = [sorted({i for i in pair if isinstance(i, str)}) for pair in legs]
+    named = {c: lines[c].tolist() for c in ("group", "plan_sha256", "round", "window")}
+    named |= {"instructions": used, "settlement_date": lines["settlement_date"].dt.strftime("%Y-%m-%d").tolist()}
+    rows = zip(*named.values(), strict=True)
+    return pd.Series([json.dumps(dict(zip(named, row, strict=True)), sort_keys=True) for row in rows], dtype=object)
 
 
 def _append_new(ledger: Ledger, phase: str, events: pd.DataFrame) -> None:

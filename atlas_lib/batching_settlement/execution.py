@@ -90,14 +90,8 @@ def settled_before(ledger: Ledger, transaction_ids: Iterable[str]) -> pd.DataFra
     Output: transaction_id, batch_id, status (settled, or in_flight: committed and perhaps paid in part, to be
     finished by the next execution), window, settlement_date.
     """
-    moves = ledger.transfers(transaction_ids)
-    pending = moves[moves["kind"] == "pending"]
-    closed = moves[moves["kind"].isin(["post", "void"])].set_index("pending_no")["kind"]
-    held = pending.assign(closed=pending["transfer_no"].map(closed).astype(object))
-    held = held[held["closed"].isna() | (held["closed"] == "post")]
-    posts = moves[moves["kind"] == "post"].set_index("pending_no")["transfer_no"]
-    is_reversed = held["transfer_no"].map(posts).isin(moves.loc[moves["kind"] == "reversal", "pending_no"])
-    held = held[~is_reversed].drop_duplicates("transaction_id", keep="last")
+    claims = ledger.claims(transaction_ids)
+    held = claims[claims["status"].isin(["settled", "in_flight"])]
     created = ledger.events(batch_ids=held["batch_id"].unique(), event_types=["BATCH_CREATED"])
     facts = [json.loads(d) for d in created["details"]]
     named = pd.DataFrame(
@@ -107,9 +101,7 @@ def settled_before(ledger: Ledger, transaction_ids: Iterable[str]) -> pd.DataFra
             "settlement_date": pd.to_datetime(pd.Series([f["settlement_date"] for f in facts], dtype="str")),
         }
     ).drop_duplicates("batch_id")
-    status = np.where(held["closed"].isna(), "in_flight", "settled")
-    rows = held[["transaction_id", "batch_id"]].astype("str").assign(status=status.astype(str))
-    found = rows.merge(named, on="batch_id", how="left", validate="m:1")
+    found = held.merge(named, on="batch_id", how="left", validate="m:1")
     return found.sort_values("transaction_id", ignore_index=True)
 
 
@@ -117,7 +109,7 @@ def read_flights(ledger: Ledger, transaction_ids: Iterable[str]) -> Flights:
     """What these transactions have in flight, as the ledger knows it."""
     waiting = ledger.transfers(transaction_ids, open_only=True)
     details = pd.DataFrame(
-        [json.loads(d) for d in waiting["details"]],
+        [json.loads(d) for d in waiting["details"].tolist()],
         columns=pd.Index(["group", "instructions", "plan_sha256", "window", "settlement_date"]),
     )
     transactions = pd.concat([waiting.drop(columns="details"), details], axis=1)
@@ -179,7 +171,7 @@ def _book(judged: pd.DataFrame, deliveries: list[Delivery], ledger: Ledger) -> N
     is_settled = done["status"] == "settled"
     details = [
         json.dumps({"reason": r, "detail": d}) if r else "{}"
-        for r, d in zip(done["reason"], done["detail"], strict=True)
+        for r, d in zip(done["reason"].tolist(), done["detail"].tolist(), strict=True)
     ]
     events = done[["transaction_id", "batch_id", "timestamp"]].assign(
         event_type=np.where(is_settled, "SETTLEMENT_CONFIRMED", "SETTLEMENT_FAILED").astype(object),

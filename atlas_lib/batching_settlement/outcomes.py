@@ -55,7 +55,9 @@ def summarise_results(
     `known`: settled_before after execution; `judged`: judge_groups; `superseded`: lines of stale groups.
     """
     why = judged[judged["status"] != "settled"].set_index("transaction_id")[["reason", "detail"]]
-    held = known.assign(**{c: known["transaction_id"].map(why[c]).astype(object).fillna("") for c in ("reason", "detail")})
+    held = known.assign(
+        **{c: known["transaction_id"].map(why[c]).astype(object).fillna("") for c in ("reason", "detail")}
+    )
     stale = superseded.assign(
         status="superseded",
         reason="COMMITTED_ELSEWHERE",
@@ -88,9 +90,11 @@ def with_status(batches: pd.DataFrame, batch_lines: pd.DataFrame, results: pd.Da
 
 def defer_unsettled(deferrals: pd.DataFrame, batch_lines: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     """The plan's deferrals and the planned transactions that this run could not settle, each once."""
-    failed = results[(results["status"] != "settled") & results["transaction_id"].isin(batch_lines["transaction_id"])]
+    lines = batch_lines["transaction_id"].astype(object)
+    failed = results[results["status"] != "settled"]
+    failed = failed[failed["transaction_id"].astype(object).isin(lines)]
     added = failed.assign(next_window=failed["window"].map(NEXT_WINDOW))
-    planned = deferrals[~deferrals["transaction_id"].isin(batch_lines["transaction_id"])]
+    planned = deferrals[~deferrals["transaction_id"].astype(object).isin(lines)]
     columns = declared("deferrals").column_names
     both = pd.concat([planned[columns].astype(object), added[columns].astype(object)], ignore_index=True)
     return declared("deferrals").shaped(both)

@@ -80,8 +80,8 @@ class Journal:
         movements = account_movements(transfers)
         account = self._account_numbers(movements)
         currency = transfers["currency"].tolist()
-        debit = [account[key] for key in zip(transfers["debit_account"], currency, strict=True)]
-        credit = [account[key] for key in zip(transfers["credit_account"], currency, strict=True)]
+        debit = [account[key] for key in zip(transfers["debit_account"].tolist(), currency, strict=True)]
+        credit = [account[key] for key in zip(transfers["credit_account"].tolist(), currency, strict=True)]
         pending = [int(n) or None for n in transfers["pending_no"]]
         numbers, amounts = range(first, first + len(transfers)), transfers["amount_minor"].tolist()
         kinds = transfers["kind"].tolist()

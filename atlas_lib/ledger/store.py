@@ -143,6 +143,21 @@ class Ledger:
         whole = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor", "entry_minor"), "int64")
         return _with_instants(found, whole)
 
+    def claims(self, transaction_ids: Iterable[str]) -> pd.DataFrame:
+        """Every pending transfer of these transactions and how it ended: in_flight, settled, voided or reversed.
+
+        Columns transaction_id, batch_id, status, oldest first; a transaction has at most one in flight or settled.
+        """
+        sql = """
+          SELECT t.transaction_id, coalesce(b.batch_id, '') AS batch_id,
+                 CASE WHEN c.kind IS NULL THEN 'in_flight' WHEN c.kind = 'void' THEN 'voided'
+                      WHEN r.transfer_no IS NULL THEN 'settled' ELSE 'reversed' END AS status
+          FROM json_each(?) j CROSS JOIN txn t ON t.transaction_id = j.value
+          JOIN transfer f ON f.txn_no = t.txn_no AND f.kind = 'pending' JOIN event e ON e.position = f.position
+          LEFT JOIN batch b ON b.batch_no = e.batch_no LEFT JOIN transfer c ON c.pending_no = f.transfer_no
+          LEFT JOIN transfer r ON r.pending_no = c.transfer_no ORDER BY f.transfer_no"""
+        return self._db.frame(sql, (as_json(transaction_ids),)).astype("str")
+
     def postings(self, transaction_ids: Iterable[str] | None = None) -> pd.DataFrame:
         """Debits and credits of the posted transfers: two rows each, zero-sum per entry and currency."""
         found = self.transfers(transaction_ids)
