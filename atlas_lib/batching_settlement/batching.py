@@ -73,34 +73,6 @@ def plan_settlement(
     return tables | {"plan_checks": declared("plan_checks").shaped(checks)}
 
 
-def total_controls(
-    settlement_items: pd.DataFrame, batch_lines: pd.DataFrame, deferrals: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """Accepted = planned + deferred + settled before + not due + not eligible, per currency; the difference is 0.
-
-    Planned and deferred are counted from their own tables, so that a lost or doubled transaction shows.
-    """
-    words = {"settled before": "settled_before", "not due": "not_due", "not eligible": "not_eligible"}
-    other = settlement_items[settlement_items["standing"].isin(list(words))]
-    parts = [
-        settlement_items.assign(part="accepted"),
-        batch_lines.assign(part="planned"),
-        deferrals.assign(part="deferred"),
-        other.assign(part=other["standing"].map(words)),
-    ]
-    rows = pd.concat([p[["part", "currency", "amount_minor"]] for p in parts], ignore_index=True)
-    names = ("accepted", "planned", "deferred", *words.values())
-    keyed = rows.groupby(["part", "currency"])["amount_minor"].agg(["size", "sum"])
-    currencies = pd.Index(sorted(set(rows["currency"])), name="currency")
-    frame = pd.DataFrame(index=currencies)
-    for unit, measure in (("count", "size"), ("minor", "sum")):
-        for name in names:
-            keys = pd.MultiIndex.from_product([[name], currencies])
-            frame[f"{name}_{unit}"] = keyed[measure].reindex(keys, fill_value=0).to_numpy()
-        frame[f"difference_{unit}"] = 2 * frame[f"accepted_{unit}"] - frame[[f"{n}_{unit}" for n in names]].sum(axis=1)
-    return {"settlement_controls": declared("settlement_controls").shaped(frame.reset_index())}
-
-
 def _unrouted(items: pd.DataFrame) -> pd.DataFrame:
     """Held and unroutable items as deferrals."""
     kept = items[items["standing"].isin(list(_UNROUTED))]

@@ -100,7 +100,7 @@ class BatchingSettlementSettings(StageSettings):
     max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
     solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")
     rail_seed: int = Field(1, description="seed of the simulated rail's failures")
-    rail_failure_rate: float = Field(0.02, ge=0, le=1, description="share of simulated attempts that fail")
+    rail_failure_rate: float = Field(0.05, ge=0, le=1, description="share of simulated attempts that fail")
     retry_schedule: str = Field(
         "0, 5, 15, 31", description="seconds after the first attempt at which it is tried again"
     )

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from atlas_lib.batching_settlement.batching import plan_settlement, total_controls
+from atlas_lib.batching_settlement.batching import plan_settlement
 from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
@@ -16,7 +16,6 @@ from tests.batching_settlement.planning_frames import (
     scarce_cash,
     scarce_limits,
     settings,
-    settled_before,
     transactions,
 )
 
@@ -112,27 +111,6 @@ def test_nothing_due_gives_empty_tables_and_keeps_the_holds() -> None:
     held = plan(items_of(transactions(SALE), flags={"T000": "SANCTIONS_MATCH"}))
     assert held["deferrals"]["reason"].tolist() == ["COMPLIANCE_HOLD"]
     assert held["batches"].empty
-
-
-def test_controls_show_a_zero_per_currency_whatever_became_of_a_transaction() -> None:
-    accepted = transactions(
-        SALE,
-        {**SALE, "status": "DECLINED"},
-        {**SALE, "currency": "USD"},
-        SALE,
-        {**SALE, "created_at": "2026-01-01T00:00:00Z"},
-    )
-    items = items_of(accepted, settled_before=settled_before(T003="B-1"))
-    made = plan(items)
-    controls = total_controls(items, made["batch_lines"], made["deferrals"])["settlement_controls"].set_index(
-        "currency"
-    )
-    assert (controls[["difference_count", "difference_minor"]] == 0).all(axis=None)
-    assert controls.loc["EUR", ["accepted_count", "planned_count", "not_eligible_count"]].tolist() == [4, 1, 1]
-    assert controls.loc["EUR", ["settled_before_count", "not_due_count"]].tolist() == [1, 1]
-    assert total_controls(items, made["batch_lines"].iloc[1:], made["deferrals"])["settlement_controls"][
-        "difference_count"
-    ].tolist() == [1, 0]
 
 
 @hypothesis_settings(max_examples=15)

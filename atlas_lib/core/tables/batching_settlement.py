@@ -125,11 +125,12 @@ detail string - what was found
         "settlement_controls",
         _STAGE,
         "currency",
-        "Accepted = planned + deferred + settled before + not due + not eligible, per source currency.",
+        "Accepted = settled + deferred + settled before + not due + not eligible, per source currency.",
         """
 currency string - ISO 4217 code
 accepted_count int count transactions accepted by 01_ingest
-planned_count int count in a batch of this run
+planned_count int count in a batch of this run's plan
+settled_count int count of those, settled
 deferred_count int count due or held, not settled in this run
 settled_before_count int count in a batch of an earlier run
 not_due_count int count made after the as-of day or too long before it
@@ -137,6 +138,7 @@ not_eligible_count int count pending, declined or refunded
 difference_count int count accepted - the rest, must be 0
 accepted_minor int minor sum of amounts
 planned_minor int minor sum of amounts
+settled_minor int minor sum of amounts
 deferred_minor int minor sum of amounts
 settled_before_minor int minor sum of amounts
 not_due_minor int minor sum of amounts
