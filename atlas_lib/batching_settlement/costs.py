@@ -20,7 +20,7 @@ from atlas_lib.core.money import Int64, round_product, to_minor
 from atlas_lib.core.settings import BatchingSettlementSettings
 
 MICRO = 1_000_000
-_PAIR = re.compile(r"(?P<pair>[A-Z]{3}-[A-Z]{3}|other)=(?P<bps>\d+(?:\.\d{1,2})?)")
+_PAIR = re.compile(r"(?P<pair>[A-Z]{3}-[A-Z]{3}|other) +(?P<bps>\d+(?:\.\d{1,2})?)")
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ def read_prices(settings: BatchingSettlementSettings, currencies: tuple[str, ...
 
 
 def read_spreads(text: str) -> dict[frozenset[str], int]:
-    """`"USD-EUR=2.5; other=5.0"` -> spread in 0.01 bps per pair, in either direction; `other` under no pair."""
+    """`"USD-EUR 2.5; other 5.0"` -> spread in 0.01 bps per pair, in either direction; `other` under no pair."""
     spreads: dict[frozenset[str], int] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         found = _PAIR.fullmatch(part)
         if not found:
             raise SettingsError(
-                "A spread cannot be read", where="fx_spreads", expected="USD-EUR=2.5 or other=5.0", found=part
+                "A spread cannot be read", where="fx_spreads", expected="USD-EUR 2.5 or other 5.0", found=part
             )
         pair = frozenset() if found["pair"] == "other" else frozenset(found["pair"].split("-"))
         spreads[pair] = int(round_product([float(found["bps"])], [100])[0])
     if frozenset() not in spreads:
-        raise SettingsError("Spreads lack a default", where="fx_spreads", expected="other=... for any other pair")
+        raise SettingsError("Spreads lack a default", where="fx_spreads", expected="other ... for any other pair")
     return spreads
 
 

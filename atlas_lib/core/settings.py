@@ -92,7 +92,7 @@ class BatchingSettlementSettings(StageSettings):
         0.15, ge=0, le=1, description="off a wire that carries more than one transaction"
     )
     fx_spreads: str = Field(
-        "USD-EUR=2.5; USD-GBP=3.0; USD-JPY=2.0; EUR-GBP=2.0; other=5.0", description="spread per currency pair in bps"
+        "USD-EUR 2.5; USD-GBP 3.0; USD-JPY 2.0; EUR-GBP 2.0; other 5.0", description="spread per currency pair in bps"
     )
     deferral_cost: float = Field(
         10.0, ge=0, description="EUR of leaving a transaction unsettled, in the plan only; at least wire_cost"

@@ -48,7 +48,7 @@ def test_a_conversion_goes_through_a_third_currency_when_that_is_cheaper() -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["USD-EUR 2.5; other=5", "USDEUR=2; other=5", "USD-EUR=2.5", "other=-1", "other=1.234"]
+    "text", ["USD-EUR=2.5; other 5", "USDEUR 2; other 5", "USD-EUR 2.5", "other -1", "other 1.234"]
 )
 def test_spreads_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="fx_spreads"):
@@ -133,5 +133,5 @@ def test_simple_grouping_never_costs_more_than_gross(accepted: object) -> None:
 
 
 def test_spreads_are_the_same_in_both_directions() -> None:
-    matrix = spread_matrix(read_spreads("GBP-EUR=2; other=7.25"), ("EUR", "GBP", "SEK"))
+    matrix = spread_matrix(read_spreads("GBP-EUR 2; other 7.25"), ("EUR", "GBP", "SEK"))
     assert matrix.tolist() == [[0, 200, 725], [200, 0, 725], [725, 725, 0]]
