@@ -367,6 +367,28 @@ def test_another_plan_for_what_is_committed_may_not_start(
     assert tables["batches"]["status"].tolist() == ["partial"]
 
 
+def test_a_second_process_that_carries_out_the_same_plan_meanwhile_changes_nothing(
+    plan: SimpleNamespace, counterparties: pd.DataFrame, ledger: Ledger, tmp_path: Path
+) -> None:
+    class Overtaken(SimulatedRail):
+        """Before its first payment, the other process does everything."""
+
+        is_overtaken = False
+
+        def send(self, instruction: Instruction, idempotency_key: str) -> Answer:
+            if not self.is_overtaken:
+                self.is_overtaken = True
+                with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "settlement") as other:
+                    assert set(outcome(execute(plan, counterparties, other, self)).values()) == {"settled"}
+            return super().send(instruction, idempotency_key)
+
+    rail = Overtaken(1, 0.0)
+    assert set(outcome(execute(plan, counterparties, ledger, rail)).values()) == {"settled"}
+    assert len(ledger.events(event_types=["SETTLEMENT_INITIATED"])) == 6
+    assert len(rail.paid) == 6
+    check_books(ledger, rail, plan)
+
+
 def test_netted_transactions_that_cancel_out_need_no_payment(counterparties: pd.DataFrame, ledger: Ledger) -> None:
     plan = make_plan([("T-1", "N-1", "SALE", "", "", 10), ("T-2", "N-1", "REFUND", "", "", 10)], {})
     tables = execute(plan, counterparties, ledger, SimulatedRail(1, 1.0))

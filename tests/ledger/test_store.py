@@ -137,6 +137,17 @@ def test_the_first_value_committed_stands(ledger: Ledger) -> None:
     assert ledger.committed(["batch:B-1", "batch:B-2"]) == {"batch:B-1": "plan 1"}
 
 
+def test_an_account_that_may_not_be_overdrawn_refuses_the_append(ledger: Ledger, event: Make, transfer: Make) -> None:
+    guarded = "INSERT INTO account (code, currency, no_overdraft) VALUES ('assets:bank:EUR', 'EUR', 1)"
+    ledger._db.connection.execute(guarded)
+    outward = {"debit_account": "suspense", "credit_account": "assets:bank:EUR"}
+    ledger.append("in", event("T-1"), transfer(1))
+    with pytest.raises(LedgerError, match="overdrawn"):
+        ledger.append("out", event("T-2"), transfer(1, **outward, amount_minor=101))
+    ledger.append("out", event("T-2"), transfer(1, **outward, amount_minor=100))
+    assert ledger.verify().empty
+
+
 def test_an_append_on_an_old_head_is_refused(ledger: Ledger, event: Make) -> None:
     old = ledger.head()
     ledger.append("a", event("T-1"), expected_head=old)
