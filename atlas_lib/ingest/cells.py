@@ -30,6 +30,14 @@ class Parsed:
     faults: dict[str, Mask] = field(default_factory=dict)
     currency: pd.Series | None = None
 
+    @property
+    def refused(self) -> Mask:
+        """Rows that break any rule."""
+        out = np.zeros(len(self.result), dtype=bool)
+        for mask in self.faults.values():
+            out |= mask
+        return out
+
 
 @dataclass(frozen=True)
 class Cells:

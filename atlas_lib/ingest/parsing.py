@@ -45,14 +45,22 @@ def parse_amount(cells: pd.Series, decimal_mark: str = "auto") -> Parsed:
     if not has_text.any():
         return Parsed(pd.Series(values, index=cells.index), faults)
     texts = parts.texts[has_text].str.upper()
-    marks = texts.str.extract(rf"^-?({_MARK})|({_MARK})-?$")
-    bare = texts.str.replace(rf"^(-?){_MARK}|{_MARK}(-?)$", r"\1\2", regex=True)
+    bare, currency = _split_currency(texts)
     numbers, rules = _read_numbers(bare, decimal_mark)
     values[has_text] = numbers
     for rule, mask in rules.items():
         faults[rule] = placed(faults.get(rule), has_text, mask)
-    currency = marks[0].fillna(marks[1]).replace(CURRENCY_SIGNS).reindex(cells.index)
-    return Parsed(pd.Series(values, index=cells.index), faults, currency if marks.notna().any(axis=None) else None)
+    given = None if currency is None else currency.reindex(cells.index)
+    return Parsed(pd.Series(values, index=cells.index), faults, given)
+
+
+def _split_currency(texts: pd.Series) -> tuple[pd.Series, pd.Series | None]:
+    """The figures without a currency code or sign before or after them, and which currency it names."""
+    if not texts.str.contains("[A-Z€$£¥]", regex=True).any():
+        return texts, None
+    marks = texts.str.extract(rf"^-?({_MARK})|({_MARK})-?$")
+    bare = texts.str.replace(rf"^(-?){_MARK}|{_MARK}(-?)$", r"\1\2", regex=True)
+    return bare, marks[0].fillna(marks[1]).replace(CURRENCY_SIGNS)
 
 
 def _read_numbers(texts: pd.Series, decimal_mark: str) -> tuple[NDArray[np.float64], dict[str, Mask]]:

@@ -122,7 +122,7 @@ def _set_aside(raw: RawSheet, table: str, named: pd.DataFrame) -> tuple[pd.DataF
         rows = ", ".join(map(str, inner[:10])) + (", ..." if len(inner) > 10 else "")
         text = f"{len(inner)} empty rows between the data are left out: {rows}."
         notes.append(_note(raw, table, int(inner[0]), "", "", "EMPTY_ROWS", _at(raw, "", text)))
-    totals = _totals_rows(table, filled)
+    totals = [] if raw.table else _totals_rows(table, filled)
     for row in totals:
         shown = "; ".join(map(str, filled.loc[[row]].iloc[0].dropna().head(3)))
         text = f"row {row} is a totals row and is left out of the data."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,24 +24,43 @@ _KEY_TEXTS = {
 def reject_rows(
     table: str, found: pd.DataFrame, rows: pd.DataFrame, sheets: Sequence[NamedSheet], own: Sequence[Rule]
 ) -> pd.DataFrame:
-    """One line per broken cell with file, sheet, cell, value, expectation and remedy."""
-    found = found[found["rule"] != "MISSING_COLUMN"]
-    texts = {name: (r.expected, r.remedy) for name, r in ((r.name + r.column, r) for r in own)}
-    source = rows.loc[found["row"], [*_SOURCE, "_sheet"]]
+    """One line per broken cell with file, sheet, cell, value, expectation and remedy.
+
+    `found` has row (number in `rows`), column, rule, severity. A missing column is said once, by the sheet's notes.
+    """
+    found = found[found["rule"] != "MISSING_COLUMN"].reset_index(drop=True)
+    by_name = {rule.name + rule.column: rule for rule in own}
+    source = rows.loc[found["row"], [*_SOURCE, "_sheet", "_position"]].reset_index(drop=True)
+    computed = _computed(found, rows, by_name)
     lines: list[Note] = []
-    for column, rule, severity, file, sheet, row, number in zip(
-        found["column"], found["rule"], found["severity"], *(source[c] for c in source), strict=True
-    ):
-        expected, remedy = texts.get(rule + column) or TEXTS.get(rule) or _KEY_TEXTS[rule]
-        frame = sheets[number].frame
-        value = frame[column].get(row) if column in frame else None
-        shown = "" if value is None or pd.isna(value) else str(value)
-        message = f"{sheets[number].place(row, column)}: expected {expected}, found {shown or 'nothing'}. What to do: {remedy}."
+    columns = [*(found[c] for c in ("column", "rule", "severity")), computed, *(source[c] for c in source)]
+    for column, name, severity, result, file, sheet, row, number, position in zip(*columns, strict=True):
+        rule = by_name.get(name + column)
+        expected, remedy = (rule.expected, rule.remedy) if rule else TEXTS.get(name) or _KEY_TEXTS[name]
+        value = _shown(sheets[number].frame, column, position)
+        place = sheets[number].place(row, column)
+        message = f"{place}: expected {expected}{result}, found {value or 'nothing'}. What to do: {remedy}."
         lines.append({
             "source_file": file, "source_sheet": sheet, "source_row": row, "table": table, "column": column,
-            "value": shown, "rule": rule, "severity": severity, "message": message,
+            "value": value, "rule": name, "severity": severity, "message": message,
         })  # fmt: skip
     return pd.DataFrame(lines) if lines else declared("rejects").empty()
+
+
+def _shown(frame: pd.DataFrame, column: str, position: int) -> str:
+    value = frame[column].iloc[position] if column in frame else None
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def _computed(found: pd.DataFrame, rows: pd.DataFrame, by_name: Mapping[str, Rule]) -> pd.Series:
+    """` = 1,624.20` for broken identities, empty for other rules."""
+    texts = pd.Series("", index=found.index, dtype="str")
+    for key, part in found.groupby(found["rule"] + found["column"], sort=False):
+        rule = by_name.get(str(key))
+        if rule and rule.computed:
+            values = rule.computed(rows.loc[part["row"]])
+            texts.loc[part.index] = values.map(" = {:.2f}".format).to_numpy()
+    return texts
 
 
 def join_rejects(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

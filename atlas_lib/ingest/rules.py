@@ -20,6 +20,7 @@ from atlas_lib.ingest.vocabulary import Field, fields
 
 Mask = NDArray[np.bool_]
 Test = Callable[[pd.DataFrame], Mask]
+Values = Callable[[pd.DataFrame], pd.Series]
 _LONGEST_ID = 50
 _LIMITED = ("contracts", "transactions")  # balances, limits and statement totals may well be larger
 _LARGEST = 1e12  # units; more does not fit whole minor units of every currency
@@ -64,7 +65,10 @@ _SYNONYMS: dict[tuple[str, str], dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """`broken(rows)` marks the rows that break it; an error refuses the row, a warning keeps it."""
+    """`broken(rows)` marks the rows that break it; an error refuses the row, a warning keeps it.
+
+    `computed(rows)` is what an identity gives, for the message.
+    """
 
     name: str
     column: str
@@ -72,6 +76,7 @@ class Rule:
     expected: str
     remedy: str = "correct the cell"
     severity: Literal["error", "warning"] = "error"
+    computed: Values | None = None
 
 
 def normalise(table: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -149,14 +154,21 @@ def _mask(condition: pd.Series) -> Mask:
     return condition.fillna(False).to_numpy(dtype=bool)
 
 
-def _differs(left: Callable[[pd.DataFrame], pd.Series], right: Callable[[pd.DataFrame], pd.Series]) -> Test:
-    """|left - right| above half a minor unit; a row that lacks one of the figures is not judged."""
+def _identity(
+    name: str,
+    column: str,
+    formula: str,
+    computed: Values,
+    remedy: str = "correct the cells, or ask who made the workbook",
+    severity: Literal["error", "warning"] = "error",
+) -> Rule:
+    """|column - computed| up to half a minor unit; a row that lacks one of the figures is not judged."""
 
-    def test(rows: pd.DataFrame) -> Mask:
+    def broken(rows: pd.DataFrame) -> Mask:
         tolerance = 0.5 / scale_of(rows["currency"]) + 1e-9
-        return _mask((left(rows) - right(rows)).abs() > tolerance)
+        return _mask((rows[column] - computed(rows)).abs() > tolerance)
 
-    return test
+    return Rule(name, column, broken, f"{column} = {formula}", remedy, severity, computed)
 
 
 def _mixed_currency(rows: pd.DataFrame) -> Mask:
@@ -182,7 +194,6 @@ def _invalid(values: pd.Series, is_valid: Callable[[str], bool]) -> Mask:
     return _mask(values.map(verdicts).astype("boolean"))
 
 
-_BOOKS = "correct the cells, or ask who made the workbook"
 _OWN: dict[str, list[Rule]] = {
     "contracts": [
         Rule("NEGATIVE_PREMIUM", "premium", _below("premium", 0), "a premium of 0 or more"),
@@ -190,13 +201,13 @@ _OWN: dict[str, list[Rule]] = {
         Rule("TERM_OUT_OF_RANGE", "term_months", lambda r: _outside(r["term_months"], 1, 600), "1 to 600 months"),
         Rule("NEGATIVE_AMOUNT", "merchant_reserve", _below("merchant_reserve", 0), "a reserve of 0 or more"),
         Rule("NEGATIVE_AMOUNT", "customer_payment", _below("customer_payment", 0), "a payment of 0 or more"),
-        Rule("PREMIUM_X_TERM", "receivable", _differs(lambda r: r["receivable"], lambda r: r["premium"] * r["term_months"].astype("Float64").astype(float)), "receivable = premium x term_months", "check whether the instalment was rounded", "warning"),
-        Rule("RECEIVABLE_SPLIT", "receivable", _differs(lambda r: r["receivable"], lambda r: r["merchant_payout"] + r["merchant_reserve"] + r["partner_margin"]), "receivable = merchant_payout + merchant_reserve + partner_margin", _BOOKS),
-        Rule("PURCHASE_PRICE", "purchase_price", _differs(lambda r: r["purchase_price"], lambda r: r["valuation_sum"] * r["purchase_rate"]), "purchase_price = valuation_sum x purchase_rate", _BOOKS),
-        Rule("PURCHASE_RATE_ABOVE_MAX", "purchase_rate", lambda r: _mask(r["purchase_rate"] > r["max_purchase_rate"] + 1e-12), "a purchase rate up to max_purchase_rate", _BOOKS),
-        Rule("RESERVE", "merchant_reserve", _differs(lambda r: r["merchant_reserve"], lambda r: r["purchase_price"] * r["reserve_rate"]), "merchant_reserve = purchase_price x reserve_rate", _BOOKS),
-        Rule("PAYOUT", "merchant_payout", _differs(lambda r: r["merchant_payout"], lambda r: r["purchase_price"] - r["merchant_reserve"]), "merchant_payout = purchase_price - merchant_reserve", _BOOKS),
-        Rule("MARGIN", "partner_margin", _differs(lambda r: r["partner_margin"], lambda r: r["receivable"] - r["purchase_price"]), "partner_margin = receivable - purchase_price", _BOOKS),
+        _identity("PREMIUM_X_TERM", "receivable", "premium x term_months", lambda r: r["premium"] * r["term_months"].astype("Float64").astype(float), "check whether the instalment was rounded", "warning"),
+        _identity("RECEIVABLE_SPLIT", "receivable", "merchant_payout + merchant_reserve + partner_margin", lambda r: r["merchant_payout"] + r["merchant_reserve"] + r["partner_margin"]),
+        _identity("PURCHASE_PRICE", "purchase_price", "valuation_sum x purchase_rate", lambda r: r["valuation_sum"] * r["purchase_rate"]),
+        Rule("PURCHASE_RATE_ABOVE_MAX", "purchase_rate", lambda r: _mask(r["purchase_rate"] > r["max_purchase_rate"] + 1e-12), "a purchase rate up to max_purchase_rate"),
+        _identity("RESERVE", "merchant_reserve", "purchase_price x reserve_rate", lambda r: r["purchase_price"] * r["reserve_rate"]),
+        _identity("PAYOUT", "merchant_payout", "purchase_price - merchant_reserve", lambda r: r["purchase_price"] - r["merchant_reserve"]),
+        _identity("MARGIN", "partner_margin", "receivable - purchase_price", lambda r: r["receivable"] - r["purchase_price"]),
         Rule("MIXED_CURRENCY", "currency", _mixed_currency, "one currency per merchant", "check the currency; the amounts are kept apart by currency", "warning"),
     ],
     "merchants": [

@@ -122,7 +122,10 @@ def _parse_sheet(table: str, sheet: NamedSheet, settings: IngestSettings, faults
         for rule, mask in p.faults.items():
             faults.add(name, rule, mask)
     rows = rows.assign(
-        source_file=sheet.file, source_sheet=sheet.sheet, source_row=sheet.frame.index.to_numpy(dtype=np.int64)
+        source_file=sheet.file,
+        source_sheet=sheet.sheet,
+        source_row=sheet.frame.index.to_numpy(dtype=np.int64),
+        _position=np.arange(len(rows)),
     )
     rows = _fill(table, sheet, rows, parsed, settings, faults)
     rows = normalise(table, rows)
@@ -151,7 +154,7 @@ def _fill(
     """Defaults for empty cells; an empty cell that has none is a fault."""
     rows = _fill_currency(rows, parsed, faults)
     for field in fields(table, settings.default_currency):
-        broken = np.logical_or.reduce(list(parsed[field.name].faults.values()))
+        broken = parsed[field.name].refused
         empty = rows[field.name].isna().to_numpy() & ~broken
         if field.is_required:
             faults.add(field.name, "EMPTY_CELL" if field.name in sheet.frame else "MISSING_COLUMN", empty)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.provenance import input_files
 from atlas_lib.ingest.cells import Uncalculated
 from atlas_lib.ingest.flatfiles import read_parquet, read_text
+from atlas_lib.ingest.formulas import cell_position, find_uncalculated
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements import read_camt
 
@@ -61,11 +61,9 @@ def _read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
             "The workbook cannot be read", where=name, expected="a complete .xlsx file",
             found=f"a damaged or cut-off file ({error})", remedy=_SAVE_AGAIN,
         ) from error  # fmt: skip
-    has_formulas = _has_formulas(path)
+    gaps = find_uncalculated(path)
     for sheet_name, rows, merged in grids:
-        frame = _grid(rows)
-        if has_formulas and frame.isna().any(axis=None):
-            frame = _mark_uncalculated(path, sheet_name, frame)
+        frame = _mark(_grid(rows), gaps.get(sheet_name, {}))
         yield RawSheet(name, sheet_name, frame, is_workbook=True, merged=tuple(merged))
 
 
@@ -77,27 +75,13 @@ def _grid(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return frame.mask(times, frame.astype(str)).mask(frame == "", None) if len(frame) else frame
 
 
-def _has_formulas(path: Path) -> bool:
-    """Whether any sheet holds a formula or an error value: only then openpyxl has to look again."""
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:
-        sheets = [n for n in archive.namelist() if n.startswith("xl/worksheets/") and n.endswith(".xml")]
-        contents = (archive.read(n) for n in sheets)
-        return any(b"<f>" in c or b"<f " in c or b't="e"' in c for c in contents)
-
-
-def _mark_uncalculated(path: Path, sheet: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _mark(frame: pd.DataFrame, gaps: Mapping[str, str]) -> pd.DataFrame:
     """Cells that are empty only because a formula has no stored result, or an error one, say so."""
-    import openpyxl
-
+    if not gaps or frame.empty:
+        return frame
     cells = frame.to_numpy(dtype=object, copy=True)
-    empty = frame.isna().to_numpy()
-    book = openpyxl.load_workbook(path, read_only=True, data_only=False)
-    for number, row in enumerate(book[sheet].iter_rows(max_row=len(frame), max_col=frame.shape[1])):
-        for position in np.flatnonzero(empty[number, : len(row)]):
-            value = row[position].value
-            if isinstance(value, str) and value.startswith(("=", "#")):
-                cells[number, position] = Uncalculated(value)
-    book.close()
+    for place, text in gaps.items():
+        row, position = cell_position(place)
+        if row < cells.shape[0] and position < cells.shape[1]:
+            cells[row, position] = Uncalculated(text)
     return pd.DataFrame(cells, index=frame.index, columns=frame.columns, dtype=object)

@@ -96,3 +96,10 @@ def test_signed_amounts_without_an_indicator_give_the_direction(tmp_path, clean)
         ["2", 1250, "DBIT"],
         ["3", 700, "CRDT"],
     ]
+
+
+def test_two_bad_entries_on_one_line_of_xml_are_told_apart(tmp_path, clean):
+    entries = (entry(ref=r, status=f"<Sts>{s}</Sts>") for r, s in (("1", "LATE"), ("2", "ODD")))
+    (tmp_path / "s.xml").write_text(statement(*entries).replace("\n", ""))
+    rejects = clean(tmp_path)["rejects"]
+    assert rejects[["rule", "value"]].to_numpy().tolist() == [["UNKNOWN_STATUS", "LATE"], ["UNKNOWN_STATUS", "ODD"]]
