@@ -3,8 +3,8 @@
 Items with the same payer, payee, counterparty and window range are one piece. Splitting such a piece
 between pool and wire never pays: with both open, moving all of it into the pool saves the wire, and net
 conversion is never dearer than conversion on its own. Splitting it over windows may pay (it balances
-currencies, it fits under a limit), so items with a choice of window, and items that a limit could bind,
-are pieces of their own as long as there are at most `MOST_SINGLE` of them.
+currencies, it fits under a limit), so items that a limit could bind, and in small books items with a choice
+of window, are pieces of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, tight_items
 from atlas_lib.core.money import Int64
 
-MOST_SINGLE = 4000
+MOST_TIGHT = 4000  # items under a limit decided one by one; beyond, several of like size together
+MOST_FLEXIBLE = 300  # items with a choice of window decided one by one; beyond, whole pieces
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def cut_pieces(book: Book, limits: Limits) -> Pieces:
     ranges = list(zip(first.tolist(), last.tolist(), strict=True))
     choices = {(a, b): [w for w in range(a, b + 1) if w in kept or a == b] for a, b in set(ranges)}
     has_choice = np.array([len(choices[r]) > 1 for r in ranges], dtype=bool)
-    part = _parts(book, tight | has_choice)
+    part = _parts(book, tight, has_choice & ~tight)
     keys = pd.DataFrame({"bundle": book.bundle, "first": first, "last": last, "gross": book.is_gross, "part": part})
     of_item = np.asarray(keys.groupby(list(keys.columns), sort=True).ngroup(), dtype=np.int64)
     first_item = np.unique(of_item, return_index=True)[1].astype(np.int64)
@@ -85,14 +86,15 @@ def useful_slots(first: Int64, last: Int64, is_gross: NDArray[np.bool_]) -> set[
     return kept
 
 
-def _parts(book: Book, single: NDArray[np.bool_]) -> Int64:
-    """0 for aggregated items; items to be decided singly are numbered, in order of time, a few together if many."""
+def _parts(book: Book, tight: NDArray[np.bool_], flexible: NDArray[np.bool_]) -> Int64:
+    """0 for aggregated items; those to be decided singly are numbered, a few of like size together if many."""
     part = np.zeros(len(book), dtype=np.int64)
-    rows = np.flatnonzero(single)
-    if len(rows) == 0:
-        return part
-    order = np.lexsort((rows, book.items["created_at"].to_numpy()[rows]))
-    part[rows[order]] = 1 + np.arange(len(rows)) * min(MOST_SINGLE, len(rows)) // len(rows)
+    rows = np.flatnonzero(tight)
+    order = np.lexsort((rows, book.column("value_minor")[rows]))
+    part[rows[order]] = 1 + np.arange(len(rows)) * min(MOST_TIGHT, len(rows)) // max(len(rows), 1)
+    loose = np.flatnonzero(flexible)
+    if len(loose) <= MOST_FLEXIBLE:
+        part[loose] = 1 + MOST_TIGHT + np.arange(len(loose))
     return part
 
 

@@ -309,7 +309,8 @@ def _engine(solver: str, seconds: int, whole: bool) -> Any:
             mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10, random_seed=0, **presolve
         )
     if solver == "CBC":
-        return pulp.PULP_CBC_CMD(mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10)
+        bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
+        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10)
     raise pulp.PulpSolverError(f"unknown solver {solver}")
 
 
