@@ -40,8 +40,7 @@ _SIDES = [
         SELECT statement_id, line_id, account, currency, booking_date, amount_posted_minor, fee_charged_minor,
                CASE WHEN credit_debit_indicator = 'CRDT' THEN 1 ELSE -1 END AS sign,
                amount_posted_minor + CASE WHEN credit_debit_indicator = 'CRDT' THEN fee_charged_minor ELSE 0 END
-                   AS gross_minor,
-               COALESCE(fold_text(remittance_text), '') AS words
+                   AS gross_minor, remittance_text
         FROM statement_lines WHERE status = 'BOOK'""",
     ),
     (
@@ -104,7 +103,7 @@ _SIDES = [
     (
         "open_lines",
         """
-        SELECT b.*, k.transaction_id, k.kind, k.same_currency, k.same_direction, k.difference_minor, t.type, t.status,
+        SELECT b.*, COALESCE(fold_text(b.remittance_text), '') AS words, k.transaction_id, k.kind, k.same_currency, k.same_direction, k.difference_minor, t.type, t.status,
                CASE WHEN s.line_id IS NULL THEN 0 ELSE 1 END AS is_suggested
         FROM booked b
         LEFT JOIN links k ON k.statement_id = b.statement_id AND k.line_id = b.line_id

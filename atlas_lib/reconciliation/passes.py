@@ -6,47 +6,58 @@ amount_minor, value_minor, is_first). Fillers of ISO 20022 and SWIFT (NOTPROVIDE
 """
 
 SIDES = [
+    ("merchant_names", "SELECT merchant_id, fold_text(merchant_name) AS merchant_key FROM merchants"),
+    ("counterparty_names", "SELECT counterparty_id, fold_text(name) AS counterparty_key FROM counterparties"),
+    (
+        "line_names",
+        """
+        SELECT counterparty_name, fold_text(counterparty_name) AS name_key
+        FROM (SELECT DISTINCT counterparty_name FROM statement_lines WHERE counterparty_name IS NOT NULL) n""",
+    ),
     (
         "folded_ours",
         """
-        SELECT t.*, fold_text(t.reference) AS reference_fold, fold_text(t.transaction_id) AS id_key,
-               COALESCE(fold_text(m.merchant_name), '') AS merchant_key, COALESCE(fold_text(c.name), '') AS counterparty_key
-        FROM transactions t
-        LEFT JOIN merchants m ON m.merchant_id = t.merchant_id
-        LEFT JOIN counterparties c ON c.counterparty_id = t.counterparty_id""",
+        SELECT transaction_id, type, merchant_id, counterparty_id, currency, destination_currency, amount_minor, created_at,
+               status, fold_text(reference) AS reference_fold, fold_text(transaction_id) AS id_key
+        FROM transactions""",
     ),
     (
         "ours",
         """
-        SELECT transaction_id, type, merchant_id, currency, destination_currency, amount_minor, id_key, merchant_key,
-               counterparty_key, CAST(created_at AS DATE) AS transaction_date,
-               CASE WHEN hour(created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS is_after_cut_off,
-               CASE WHEN type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS direction,
-               CASE WHEN reference_fold IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL
-                    ELSE reference_fold END AS reference_key,
-               CASE WHEN status = 'APPROVED' OR (status = 'REFUNDED' AND type = 'SALE') THEN 1 ELSE 0 END AS is_due
-        FROM folded_ours""",
+        SELECT t.transaction_id, t.type, t.merchant_id, t.currency, t.destination_currency, t.amount_minor, t.id_key,
+               COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
+               CAST(t.created_at AS DATE) AS transaction_date,
+               CASE WHEN hour(t.created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS is_after_cut_off,
+               CASE WHEN t.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS direction,
+               CASE WHEN t.reference_fold IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL
+                    ELSE t.reference_fold END AS reference_key,
+               CASE WHEN t.status = 'APPROVED' OR (t.status = 'REFUNDED' AND t.type = 'SALE') THEN 1 ELSE 0 END AS is_due
+        FROM folded_ours t
+        LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
+        LEFT JOIN counterparty_names c ON c.counterparty_id = t.counterparty_id""",
     ),
     ("due", "SELECT * FROM ours WHERE is_due = 1"),
     (
         "folded_lines",
         """
-        SELECT l.*, fold_text(transaction_id) AS quoted_fold, fold_text(end_to_end_id) AS reference_fold
-        FROM statement_lines l WHERE status = 'BOOK'""",
+        SELECT statement_id, line_id, currency, credit_debit_indicator, booking_date, amount_posted_minor,
+               fee_charged_minor, counterparty_name, remittance_text,
+               CASE WHEN transaction_id IS NULL THEN NULL ELSE fold_text(transaction_id) END AS quoted_fold,
+               fold_text(end_to_end_id) AS reference_fold
+        FROM statement_lines WHERE status = 'BOOK'""",
     ),
     (
         "booked",
         """
-        SELECT statement_id || chr(31) || line_id AS line_key, statement_id, line_id, currency,
-               credit_debit_indicator AS direction, booking_date, fee_charged_minor AS fee_minor,
-               amount_posted_minor + CASE WHEN credit_debit_indicator = 'CRDT' THEN fee_charged_minor ELSE 0 END
-                   AS gross_minor,
-               CASE WHEN quoted_fold = '' THEN NULL ELSE quoted_fold END AS quoted_key,
-               CASE WHEN reference_fold IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL
-                    ELSE reference_fold END AS reference_key,
-               COALESCE(fold_text(counterparty_name), '') AS name_key,
-               translate(remittance_text, ',;|+():', '       ') AS text
-        FROM folded_lines""",
+        SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.currency,
+               l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor,
+               l.amount_posted_minor
+                   + CASE WHEN l.credit_debit_indicator = 'CRDT' THEN l.fee_charged_minor ELSE 0 END AS gross_minor,
+               CASE WHEN l.quoted_fold = '' THEN NULL ELSE l.quoted_fold END AS quoted_key,
+               CASE WHEN l.reference_fold IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL
+                    ELSE l.reference_fold END AS reference_key,
+               COALESCE(n.name_key, '') AS name_key, l.remittance_text AS text
+        FROM folded_lines l LEFT JOIN line_names n ON n.counterparty_name = l.counterparty_name""",
     ),
 ]
 
@@ -77,8 +88,9 @@ NAMED = [
         "words",
         """
         SELECT DISTINCT b.line_key, fold_text(split_part(b.text, ' ', n.number)) AS key
-        FROM booked b JOIN counting n ON n.number <= length(b.text) - length(replace(b.text, ' ', '')) + 1
-        WHERE b.text IS NOT NULL AND NOT EXISTS (SELECT 1 FROM named_by_field f WHERE f.line_key = b.line_key)""",
+        FROM (SELECT x.line_key, translate(x.text, ',;|+():', '       ') AS text FROM booked x
+              WHERE x.text IS NOT NULL AND NOT EXISTS (SELECT 1 FROM named_by_field f WHERE f.line_key = x.line_key)) b
+        JOIN counting n ON n.number <= length(b.text) - length(replace(b.text, ' ', '')) + 1""",
     ),
     (
         "named",
