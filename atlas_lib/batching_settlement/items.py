@@ -182,3 +182,32 @@ def _minutes(text: str) -> int:
     except ValueError as error:
         raise SettingsError("Not a time of day", where="cut_off_time", expected="HH:MM", found=text) from error
     return moment.hour * 60 + moment.minute
+
+
+def leave_room(
+    liquidity: pd.DataFrame,
+    counterparties: pd.DataFrame,
+    settlement_items: pd.DataFrame,
+    settled_before: pd.DataFrame,
+    fx_rates: pd.DataFrame,
+    settings: BatchingSettlementSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cash and counterparty limits less what earlier runs have committed from the as-of day on.
+
+    Cash left = opening balance - cash out of those payments (cash in adds to it). Limit left = limit - their net
+    debit where it is positive, over all windows: an earlier run may leave less room than there is, never more.
+    """
+    ahead = settled_before[settled_before["settlement_date"] >= pd.Timestamp(settings.as_of)]
+    used = settlement_items[settlement_items["transaction_id"].isin(ahead["transaction_id"])]
+    cash = used.groupby("cash_currency")["cash_out_minor"].sum()
+    debit = used.groupby("counterparty_id")["net_debit_minor"].sum().clip(lower=0)
+    rate = counterparties["currency"].map(rates_on(fx_rates, settings.as_of)["rate"]).fillna(1.0)
+    factor = rate * scale_of(counterparties["currency"]) / int(scale_of(COST_CURRENCY))
+    taken = round_product(counterparties["counterparty_id"].map(debit).fillna(0), factor, settings.rounding)
+    return (
+        liquidity.assign(
+            opening_balance_minor=liquidity["opening_balance_minor"]
+            - liquidity["currency"].map(cash).fillna(0).astype("int64")
+        ),
+        counterparties.assign(limit_minor=(counterparties["limit_minor"] - taken).clip(lower=0)),
+    )

@@ -1,13 +1,14 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.batching_settlement.items import rates_on, select_items, settlement_dates
+from atlas_lib.batching_settlement.items import leave_room, rates_on, select_items, settlement_dates
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
     counterparties,
     fx_rates,
     items_of,
+    liquidity,
     settings,
     settled_before,
     streaming_index,
@@ -135,3 +136,24 @@ def test_the_euro_needs_no_rate() -> None:
 def test_a_cut_off_that_is_no_time_of_day_is_refused() -> None:
     with pytest.raises(SettingsError, match="cut_off_time"):
         items_of(transactions(SALE), settings(cut_off_time="5 pm"))
+
+
+def test_what_an_earlier_run_settles_today_is_no_longer_cash_or_limit_at_hand():
+    accepted = transactions(
+        {"payer": "A", "payee": "B", "amount_minor": 700, "type": "PAYOUT"},
+        {"payer": "CP", "payee": "B", "amount_minor": 300, "currency": "USD"},
+        {"payer": "CP", "payee": "B", "amount_minor": 50},
+    )
+    before = pd.DataFrame(
+        {
+            "transaction_id": ["T000", "T001", "T002"],
+            "batch_id": ["B1", "B2", "B0"],
+            "settlement_date": pd.to_datetime(["2026-10-30", "2026-11-02", "2026-10-29"]),
+        }
+    )
+    banks = counterparties({"counterparty_id": "CP1", "limit_minor": 1_000, "currency": "USD"})
+    chosen, rates = settings(), fx_rates(USD=1.25)
+    seen = select_items(accepted, streaming_index(accepted), banks, rates, before, chosen)["settlement_items"]
+    cash, limits = leave_room(liquidity(EUR=1_000, USD=100), banks, seen, before, rates, chosen)
+    assert dict(zip(cash["currency"], cash["opening_balance_minor"], strict=True)) == {"EUR": 300, "USD": 400}
+    assert limits["limit_minor"].tolist() == [700]
