@@ -26,10 +26,7 @@ MOST_FLEXIBLE = 300  # items with a choice of window decided one by one; beyond,
 
 @dataclass(frozen=True)
 class Pieces:
-    """`of_item` says in which piece an item is; `slots` which windows a piece may take.
-
-    `is_exact`: no piece of several items could gain by being split, so a bound over pieces is a bound over items.
-    """
+    """`of_item` says in which piece an item is; `slots` which windows a piece may take."""
 
     of_item: Int64
     first_item: Int64
@@ -39,7 +36,6 @@ class Pieces:
     net_debit_minor: Int64
     is_tight: NDArray[np.bool_]
     slots: list[list[int]]
-    is_exact: bool
 
 
 def cut_pieces(book: Book, limits: Limits) -> Pieces:
@@ -67,7 +63,6 @@ def cut_pieces(book: Book, limits: Limits) -> Pieces:
         net_debit_minor=total["net_debit_minor"],
         is_tight=tight[first_item],
         slots=[choices[ranges[i]] for i in first_item],
-        is_exact=bool((count[of_item[tight | has_choice]] == 1).all()),
     )
 
 

@@ -73,7 +73,6 @@ def test_many_transactions_of_one_pair_are_one_piece() -> None:
     book, limits, _ = planned(items_of(transactions(*FAN)), settings())
     pieces = cut_pieces(book, limits)
     assert pieces.count.tolist() == [2, 2]
-    assert pieces.is_exact
 
 
 @hypothesis_settings(max_examples=12)

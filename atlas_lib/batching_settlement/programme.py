@@ -1,0 +1,78 @@
+"""A linear programme in PuLP: HiGHS in the process, or the CBC that comes with PuLP.
+
+PuLP's pitfalls, met here: expressions are built from lists, never summed term by term; a variable listed twice
+counts once; after a time limit the status says Optimal too, only `sol_status` tells.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+GAP_WANTED = 1e-5
+
+
+class Programme:
+    """Variables, rows and costs; `values` are in the variables after `solve`."""
+
+    def __init__(self) -> None:
+        import pulp
+
+        self._problem = pulp.LpProblem("settlement", pulp.LpMinimize)
+        self.cost: dict[Any, float] = defaultdict(float)
+
+    @property
+    def size(self) -> int:
+        return len(self.cost)
+
+    def variable(self, name: str, *, cost: float, is_whole: bool = False, top: float | None = 1.0) -> Any:
+        """A variable from 0 to `top`; `is_whole` matters to a whole-number solve only."""
+        variable = self._problem.add_variable(name, 0, top, "Integer" if is_whole else "Continuous")
+        self.cost[variable] += float(cost)
+        return variable
+
+    def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> None:
+        import pulp
+
+        senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
+        self._problem += pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense=senses[sense], rhs=right)
+
+    def solve(self, solver: str, seconds: int, *, whole: bool) -> float | None:
+        """Minimise; returns a proven lower bound of the objective, None when the solver tells none.
+
+        Raises PulpSolverError when there is no solution, or no proven optimum of the linear programme.
+        """
+        import pulp
+
+        if not self.cost:
+            return 0.0
+        self._problem.setObjective(pulp.LpAffineExpression(list(self.cost.items())))
+        self._problem.solve(_engine(solver, seconds, whole))
+        is_proven = self._problem.sol_status == pulp.LpSolutionOptimal
+        if self._problem.status != pulp.LpStatusOptimal or not (is_proven or whole):
+            raise pulp.PulpSolverError(f"{solver}: {pulp.LpStatus[self._problem.status]}")
+        if not whole:
+            return float(pulp.value(self._problem.objective))
+        return float(self._problem.solverModel.getInfo().mip_dual_bound) if solver == "HiGHS" else None
+
+
+def _engine(solver: str, seconds: int, whole: bool) -> Any:
+    import pulp
+
+    if solver == "HiGHS":
+        presolve = {} if whole else {"presolve": "off"}
+        return pulp.HiGHS(
+            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10, random_seed=0, **presolve
+        )
+    if solver == "CBC":
+        bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
+        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10)
+    raise pulp.PulpSolverError(f"unknown solver {solver}")
+
+
+def solver_errors() -> tuple[type[Exception], ...]:
+    """What PuLP and its solvers raise when they fail or lack something; a KeyError is a status PuLP does not know."""
+    import pulp
+
+    return (pulp.PulpSolverError, pulp.PulpError, KeyError, OSError, RuntimeError)
