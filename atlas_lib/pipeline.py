@@ -169,7 +169,7 @@ class _Kernels:
         manager = KernelManager(kernel_name="python3", transport_encryption="auto")
         manager.start_kernel(cwd=str(provenance.find_root()), env=self._environment)
         client = manager.client()
-        client.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
+        client.start_channels(iopub=False, stdin=False, hb=False, control=False)
         client.execute(WARM_IMPORTS, silent=True, store_history=False)
         client.stop_channels()
         manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"
