@@ -112,7 +112,9 @@ class ReconciliationSettings(StageSettings):
     amount_tolerance_minor: int = Field(2, ge=0, description="minor units by which a matched amount may differ")
     fx_tolerance_bps: float = Field(50.0, ge=0, description="bps by which a converted amount may differ")
     agreed_fee_bps: float = Field(0.0, ge=0, description="bps of a sale the bank may keep; anything else is a variance")
-    part_payment_rate: float = Field(0.25, ge=0, le=1, description="share of a payment whose lack means a part is missing")
+    part_payment_rate: float = Field(
+        0.25, ge=0, le=1, description="share of a payment whose lack means a part is missing"
+    )
     cut_off_hour: int = Field(16, ge=0, le=24, description="hour (UTC) from which a payment counts for the next day")
     late_after_days: int = Field(3, ge=0, description="open banking days after which a posting counts as late")
     min_margin_rate: float = Field(0.05, ge=0, le=1, description="score margin over the rival; below it is suggested")
