@@ -194,12 +194,17 @@ def leave_room(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cash and counterparty limits less what earlier runs have committed from the as-of day on.
 
-    Cash left = opening balance - cash out of those payments (cash in adds to it). Limit left = limit - their net
-    debit where it is positive, over all windows: an earlier run may leave less room than there is, never more.
+    Cash left = opening balance - cash out of those payments + cash that comes in on the first settlement day (what
+    comes later pays nothing before). Limit left = limit - their net debit where it is positive, over all windows.
+    So an earlier run may leave less room than there is, never more.
     """
     ahead = settled_before[settled_before["settlement_date"] >= pd.Timestamp(settings.as_of)]
-    used = settlement_items[settlement_items["transaction_id"].isin(ahead["transaction_id"])]
-    cash = used.groupby("cash_currency")["cash_out_minor"].sum()
+    used = settlement_items.merge(
+        ahead[["transaction_id", "settlement_date"]], on="transaction_id", how="inner", validate="1:1"
+    )
+    first_day = pd.Timestamp(str(roll_to_business_day(settings.as_of)))
+    comes_later = (used["cash_out_minor"] < 0) & (used["settlement_date"] > first_day)
+    cash = used[~comes_later].groupby("cash_currency")["cash_out_minor"].sum()
     debit = used.groupby("counterparty_id")["net_debit_minor"].sum().clip(lower=0)
     rate = counterparties["currency"].map(rates_on(fx_rates, settings.as_of)["rate"]).fillna(1.0)
     factor = rate * scale_of(counterparties["currency"]) / int(scale_of(COST_CURRENCY))

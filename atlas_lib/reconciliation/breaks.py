@@ -293,7 +293,7 @@ _OUTCOME = [
                     WHEN k.is_foreign = 0 THEN k.value_minor - k.deducted_minor END AS amount_posted_minor,
                COALESCE(m.fee_minor, k.fee_minor, 0) AS fee_minor,
                COALESCE(w.discrepancy_minor, m.value_minor - m.amount_minor, 0) AS discrepancy_minor,
-               w.break_type, w.break_age_days
+               w.break_type, w.break_age_days, t.currency
         FROM ours t
         LEFT JOIN matched m ON m.transaction_id = t.transaction_id
         LEFT JOIN mismatched k ON k.transaction_id = t.transaction_id

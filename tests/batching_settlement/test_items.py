@@ -143,12 +143,13 @@ def test_what_an_earlier_run_settles_today_is_no_longer_cash_or_limit_at_hand():
         {"payer": "A", "payee": "B", "amount_minor": 700, "type": "PAYOUT"},
         {"payer": "CP", "payee": "B", "amount_minor": 300, "currency": "USD"},
         {"payer": "CP", "payee": "B", "amount_minor": 50},
+        {"payer": "CP", "payee": "B", "amount_minor": 40, "currency": "USD", "counterparty_id": "CP2"},
     )
     before = pd.DataFrame(
         {
-            "transaction_id": ["T000", "T001", "T002"],
-            "batch_id": ["B1", "B2", "B0"],
-            "settlement_date": pd.to_datetime(["2026-10-30", "2026-11-02", "2026-10-29"]),
+            "transaction_id": ["T000", "T001", "T002", "T003"],
+            "batch_id": ["B1", "B1", "B0", "B2"],
+            "settlement_date": pd.to_datetime(["2026-10-30", "2026-10-30", "2026-10-29", "2026-11-02"]),
         }
     )
     banks = counterparties({"counterparty_id": "CP1", "limit_minor": 1_000, "currency": "USD"})

@@ -122,6 +122,7 @@ fee_minor int minor fee the bank kept
 discrepancy_minor int minor booked with fee added back - expected
 break_type string? - type of its most severe break
 break_age_days int? days age of that break
+currency string - the transaction's currency
 """,
     ),
     table(
