@@ -202,7 +202,7 @@ def leave_room(
     used = settlement_items.merge(
         ahead[["transaction_id", "settlement_date"]], on="transaction_id", how="inner", validate="1:1"
     )
-    first_day = pd.Timestamp(str(roll_to_business_day(settings.as_of)))
+    first_day = pd.Timestamp(str(roll_to_business_day(np.datetime64(settings.as_of))))
     comes_later = (used["cash_out_minor"] < 0) & (used["settlement_date"] > first_day)
     cash = used[~comes_later].groupby("cash_currency")["cash_out_minor"].sum()
     debit = used.groupby("counterparty_id")["net_debit_minor"].sum().clip(lower=0)
