@@ -18,7 +18,10 @@ from atlas_lib.core.run import Run, create_run
 from atlas_lib.core.settings import STAGES, StageSettings
 from atlas_lib.present import report
 
-WARM_IMPORTS = "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, pyarrow.parquet, duckdb, pandera.pandas"
+WARM_IMPORTS = (
+    "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, atlas_lib.ledger.store, "
+    "pyarrow.parquet, duckdb, pandera.pandas, ipywidgets, xlsxwriter"
+)
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 
 
@@ -56,11 +59,11 @@ def render_reports(run: Run) -> Path:
 
 
 def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
-    kernels = _Kernels(run.directory.parent)
+    kernels = _Kernels(run.directory.parent, sum(not _is_done(run, stage) for stage in STAGES))
     durations = _read_durations(run)
     try:
         for stage in STAGES:
-            if run.is_complete(stage) and (run.directory / "html" / f"{stage}.html").exists():
+            if _is_done(run, stage):
                 progress.resumed(stage)
                 continue
             started = time.perf_counter()
@@ -77,6 +80,10 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
         kernels.close()
     report.write_index(run)
     return run
+
+
+def _is_done(run: Run, stage: str) -> bool:
+    return run.is_complete(stage) and (run.directory / "html" / f"{stage}.html").exists()
 
 
 def _execute(run: Run, stage: str, input_path: Path, kernels: _Kernels, progress: Progress) -> None:
@@ -145,25 +152,31 @@ def _report_cells(nb_man: Any, report_done: Callable[[int], None]) -> None:
 
 
 class _Kernels:
-    """Kernels started ahead of their use; at most one waits."""
+    """Kernels started ahead of their use; at most one waits, importing."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, count: int) -> None:
         self._environment = os.environ | {_RUNS_DIR: str(runs_dir.resolve())}
-        self._waiting: Any = None
-        self._left = len(STAGES)
+        self._left = count
+        self._waiting = self._start() if count else None
 
     def take(self) -> Any:
-        manager = self._waiting or self._start()
+        """The waiting kernel, while the next one starts."""
+        manager, client = self._waiting or self._start()
         self._left -= 1
         self._waiting = self._start() if self._left > 0 else None
+        client.stop_channels()
+        manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"
         return manager
 
     def close(self) -> None:
         if self._waiting is not None:
-            self._waiting.shutdown_kernel(now=True)
+            manager, client = self._waiting
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
             self._waiting = None
 
-    def _start(self) -> Any:
+    def _start(self) -> tuple[Any, Any]:
+        """The client stays open until the kernel is taken: closed at once, its request would be lost."""
         from jupyter_client.manager import KernelManager
 
         manager = KernelManager(kernel_name="python3", transport_encryption="auto")
@@ -171,9 +184,7 @@ class _Kernels:
         client = manager.client()
         client.start_channels(iopub=False, stdin=False, hb=False, control=False)
         client.execute(WARM_IMPORTS, silent=True, store_history=False)
-        client.stop_channels()
-        manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"
-        return manager
+        return manager, client
 
 
 def _rows_made(run: Run, stage: str) -> int:

@@ -206,7 +206,7 @@ def leave_room(
     comes_later = (used["cash_out_minor"] < 0) & (used["settlement_date"] > first_day)
     cash = used[~comes_later].groupby("cash_currency")["cash_out_minor"].sum()
     debit = used.groupby("counterparty_id")["net_debit_minor"].sum().clip(lower=0)
-    rate = counterparties["currency"].map(rates_on(fx_rates, settings.as_of)["rate"]).fillna(1.0)
+    rate = counterparties["currency"].map(rates_on(fx_rates, settings.as_of)["rate"]).astype(float).fillna(1.0)
     factor = rate * scale_of(counterparties["currency"]) / int(scale_of(COST_CURRENCY))
     taken = round_product(counterparties["counterparty_id"].map(debit).fillna(0), factor, settings.rounding)
     return (
