@@ -34,6 +34,10 @@ notebooks: ## run the notebooks in place and keep their outputs, without metadat
 	@$(SETUP) --test
 	$(BIN)/python tests/notebooks_as_committed.py --write
 
+images: ## the README's pictures
+	@$(SETUP) --test
+	$(BIN)/python docs/make_images.py
+
 lock: ## resolve the locked requirements again
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra setup --extra test --extra spark -o requirements-test.lock -q
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra setup -c requirements-test.lock -o requirements.lock -q

@@ -175,9 +175,10 @@ def summarise_stage(
         "At most above the optimum": f"{np.ceil(best['gap_rate'] * 10_000) / 100:.2f} %",
     }
     solver = f" NO SOLVER ANSWERED: {best['solver']}." if best["is_fallback"] else ""
+    earlier = f"{before:,} settled by an earlier run; " if before else ""
     proof = "nothing is lost" if not lost else "control totals do NOT tie out"
     verdict = (
-        f"{settled:,} of {len(due):,} due payments settle over {best['wires_count']:,} wires, "
+        f"{earlier}{settled:,} of {len(due):,} due payments settle over {best['wires_count']:,} wires, "
         f"{best['saved_rate'] * 100:.0f} % cheaper than each on its own; {_waiting(deferrals)}; {proof}.{solver}"
     )
     is_calm = not (len(deferrals) or lost or best["is_fallback"])

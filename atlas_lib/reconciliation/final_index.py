@@ -17,12 +17,11 @@ _STEPS = [
     (
         "settled",
         """
-        SELECT l.transaction_id, l.batch_id, COALESCE(s.due_date, b.settlement_date) AS due_date,
-               COALESCE(s.status, CASE b.status WHEN 'settled' THEN 'Completed' WHEN 'failed' THEN 'Delayed'
-                                                WHEN 'deferred' THEN 'Deferred' ELSE 'Pending' END) AS status
-        FROM batch_lines l
+        SELECT l.transaction_id, l.batch_id, COALESCE(s.due_date, l.settlement_date) AS due_date,
+               COALESCE(s.status, CASE l.status WHEN 'settled' THEN 'Completed' WHEN 'in_flight' THEN 'Pending'
+                                                WHEN 'failed' THEN 'Delayed' ELSE 'Deferred' END) AS status
+        FROM settlement_results l
         JOIN transactions t ON t.transaction_id = l.transaction_id
-        LEFT JOIN batches b ON b.batch_id = l.batch_id
         LEFT JOIN settlement_schedule s
                ON s.merchant_id = t.merchant_id AND s.batch_id = l.batch_id AND s.currency = l.currency""",
     ),
@@ -58,14 +57,14 @@ def build_final_index(
     merchants: pd.DataFrame,
     streaming_index: pd.DataFrame,
     batch_index: pd.DataFrame,
-    batches: pd.DataFrame,
-    batch_lines: pd.DataFrame,
+    settlement_results: pd.DataFrame,
     deferrals: pd.DataFrame,
     settlement_schedule: pd.DataFrame,
     settings: ReconciliationSettings,
 ) -> dict[str, pd.DataFrame]:
     """final_index: every transaction once, with screening, reconciliation, settlement and its source cell.
 
+    Settlement comes from settlement_results (transaction_id), which holds earlier runs' batches too.
     risk_label is HIGH from `risk_high_rate` on or with a sanctions or blacklist flag, MEDIUM from
     `risk_medium_rate` on, with any other flag, or for a merchant of risk level HIGH.
     """
@@ -76,8 +75,7 @@ def build_final_index(
         "merchants": merchants,
         "streaming_index": streaming_index,
         "batch_index": batch_index,
-        "batches": batches,
-        "batch_lines": batch_lines,
+        "settlement_results": settlement_results,
         "deferrals": deferrals,
         "settlement_schedule": settlement_schedule,
     }

@@ -64,7 +64,7 @@ def test_the_verdict_tells_what_settles_what_waits_and_what_it_costs(stage: Simp
     totals = totals_of(stage).reset_index()
     summary = summarise_stage(stage.items, stage.plan["cost_comparison"], stage.results, stage.deferrals, totals)
     assert summary.verdict == (
-        "3 of 4 due payments settle over 2 wires, 23 % cheaper than each on its own; "
+        "1 settled by an earlier run; 3 of 4 due payments settle over 2 wires, 23 % cheaper than each on its own; "
         "1 held by compliance, 1 short of cash; nothing is lost."
     )
     assert summary.status == "attention"

@@ -7,7 +7,7 @@ from atlas_lib.reconciliation import build_final_index, write_index
 from atlas_lib.reconciliation.final_index import stored_schema
 from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 
-PARTS = "merchants streaming_index batch_index batches batch_lines deferrals settlement_schedule".split()
+PARTS = "merchants streaming_index batch_index settlement_results deferrals settlement_schedule".split()
 
 
 def index_of(*ours, chosen=None, **rows):
@@ -44,14 +44,13 @@ def test_the_risk_label_comes_from_score_flags_and_merchant(score, flags, level,
     assert index.iloc[0][["risk_label", "merchant_name"]].tolist() == [label, "Händler"]
 
 
-def test_settlement_comes_from_the_schedule_then_from_the_batch_then_from_the_deferral():
+def test_settlement_comes_from_the_schedule_then_from_the_result_then_from_the_deferral():
     day, later = pd.Timestamp("2026-11-02"), pd.Timestamp("2026-11-03")
-    batch = {"settlement_date": day, "currency": "EUR", "status": "settled"}
+    result = {"settlement_date": day, "currency": "EUR", "status": "settled"}
     due = {"merchant_id": "M1", "batch_id": "B1", "currency": "EUR", "due_date": later, "status": "Delayed"}
     index = index_of(
         *(payment(f"T{i}", 100, "2026-10-30") for i in (1, 2, 3, 4)),
-        batches=[{"batch_id": b} | batch for b in ("B1", "B2")],
-        batch_lines=[{"transaction_id": f"T{i}", "batch_id": f"B{i}", "currency": "EUR"} for i in (1, 2)],
+        settlement_results=[{"transaction_id": f"T{i}", "batch_id": f"B{i}"} | result for i in (1, 2)],
         settlement_schedule=[due],
         deferrals=[{"transaction_id": "T3", "reason": "LIQUIDITY_SHORTFALL", "currency": "EUR"}],
     )
