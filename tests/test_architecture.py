@@ -73,5 +73,10 @@ def test_input_is_never_evaluated_or_unpickled(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_shared_statement_holds_a_doubled_quote(path):
+    assert not re.search(r"\w''\w", path.read_text())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_nothing_is_left_unfinished(path):
     assert not re.search(r"\b(TODO|FIXME|XXX|NotImplementedError)\b", path.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -142,6 +143,16 @@ def test_the_store_and_the_tables_verify(run):
         .pipe(lambda s: s["debit_minor"] - s["credit_minor"])
         == 0
     ).all()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyspark") is None or shutil.which("java") is None,
+    reason="needs pyspark and a Java 17 runtime (Debian: openjdk-17-jre-headless)",
+)
+def test_spark_gives_every_table_of_the_run_with_the_same_bytes(run, tmp_path):
+    on_spark = Run(run_dir_of(atlas("run", "--quiet", "--engine", "spark", "--runs-dir", tmp_path)))
+    hashes = [{n: t["sha256"] for n, t in r.manifest["tables"].items()} for r in (run, on_spark)]
+    assert hashes[0] == hashes[1]
 
 
 def test_a_workbook_with_contracts_only_still_completes(contracts_only, tmp_path):

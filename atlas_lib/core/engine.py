@@ -4,6 +4,7 @@ A step is one SELECT in the dialect that DuckDB and Spark SQL share; its result 
 later steps can name. Values travel as named parameters (`:as_of`), never as text in the statement.
 What the two engines call differently is a macro with the same name on both: `days_between(a, b)`
 (b - a in days), `fold_text(s)` (upper-case ASCII letters and digits only), `text_distance(a, b)`.
+A quote inside a text is doubled on DuckDB and lost on Spark: write texts without one.
 Division of whole numbers and NULL order differ: cast to DOUBLE, and end every ORDER BY with a key.
 """
 

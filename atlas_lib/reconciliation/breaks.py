@@ -147,7 +147,7 @@ _TYPED = [
                CASE break_type
                     WHEN 'CURRENCY_MISMATCH' THEN 'The bank booked it in a currency in which it was not due.'
                     WHEN 'WRONG_SIGN' THEN 'The bank booked it in the wrong direction.'
-                    WHEN 'FX_DIFFERENCE' THEN 'The booked amount, converted at the day''s rate, differs beyond tolerance.'
+                    WHEN 'FX_DIFFERENCE' THEN 'The booked amount, converted at the rate of the day, differs beyond tolerance.'
                     WHEN 'SPLIT_INCOMPLETE' THEN 'Only a part has been booked under this reference.'
                     ELSE CASE WHEN value_minor < amount_minor THEN 'The bank booked less than we expected.'
                               ELSE 'The bank booked more than we expected.' END END AS reason
