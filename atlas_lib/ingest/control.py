@@ -103,7 +103,8 @@ def summarise_stage(
     conflicts = int((intake.intake_results["status"] == "conflict").sum())
     high = int((screening.screening_findings["severity"] == "high").sum())
     warnings = int((clean.rejects["severity"] == "warning").sum())
-    parts = [f"{read:,} rows read from {clean.input_sheets['source_file'].nunique()} files"]
+    files = int(clean.input_sheets["source_file"].nunique())
+    parts = [f"{read:,} rows read from {files:,} {'file' if files == 1 else 'files'}"]
     parts.append(f"{refused:,} refused and {repeated:,} repeated" if refused or repeated else "none refused")
     verdict = (
         ", ".join(parts) + f"; {high:,} {'finding' if high == 1 else 'findings'} to look at."
