@@ -8,6 +8,21 @@ source_file string - input file the row was read from, relative to the input
 source_sheet string - sheet of the workbook; empty for other files
 source_row int count row in the sheet or line in the file, counted from 1 as Excel shows it
 """
+_PAYMENT = """
+merchant_id string - merchant
+user_id string - paying customer
+type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
+amount_minor int minor amount in the source currency, always positive
+currency string - source currency
+destination_currency string - currency the other side receives
+source_account string - debited account
+destination_account string - credited account
+counterparty_id string - bank or processor on the other side
+settlement_window string - latest window asked for: RTGS, T0, T1 or T2
+status string - PENDING, APPROVED, DECLINED or REFUNDED
+created_at instant - when it was made
+reference string? - free text, often the end-to-end id
+"""
 
 TABLES = [
     table(
@@ -68,20 +83,8 @@ counterparty_id string? - bank or processor its money moves through
         """
 transaction_id string - transaction
 idempotency_key string - key that makes a second submission a duplicate
-merchant_id string - merchant
-user_id string - paying customer
-type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
-amount_minor int minor amount in the source currency, always positive
-currency string - source currency
-destination_currency string - currency the other side receives
-source_account string - debited account
-destination_account string - credited account
-counterparty_id string - bank or processor on the other side
-settlement_window string - latest window asked for: RTGS, T0, T1 or T2
-status string - PENDING, APPROVED, DECLINED or REFUNDED
-created_at instant - when it was made
-reference string? - free text, often the end-to-end id
 """
+        + _PAYMENT
         + _SOURCE,
     ),
     table(
@@ -244,20 +247,8 @@ duplicate_count int count rows refused because their key was there already
 transaction_id string - transaction
 idempotency_key string - key as submitted; the transaction id where none was given
 fingerprint string - SHA-256 over the business columns: equal for the same body
-merchant_id string - merchant
-user_id string - paying customer
-type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT
-amount_minor int minor amount in the source currency, always positive
-currency string - source currency
-destination_currency string - currency the other side receives
-source_account string - debited account
-destination_account string - credited account
-counterparty_id string - bank or processor on the other side
-settlement_window string - latest window asked for: RTGS, T0, T1 or T2
-status string - PENDING, APPROVED, DECLINED or REFUNDED
-created_at instant - when it was made
-reference string? - free text, often the end-to-end id
 """
+        + _PAYMENT
         + _SOURCE,
     ),
     table(
