@@ -6,17 +6,27 @@ What the two engines call differently is a macro with the same name on both: `da
 (b - a in days), `fold_text(s)` (upper-case ASCII letters and digits only), `text_distance(a, b)`.
 A quote inside a text is doubled on DuckDB and lost on Spark: write texts without one.
 Division of whole numbers and NULL order differ: cast to DOUBLE, and end every ORDER BY with a key.
+
+A table may come in as a frame, as Arrow or as a Parquet file, and go out as a frame (`run`) or as a Parquet file in
+the engine's own folder, which goes with it (`write`): what is larger than memory never becomes a frame. The memory limit
+(ATLAS_MEMORY_LIMIT, as `2GB`) and the Spark address (ATLAS_SPARK_MASTER) belong to the machine and not to the run, so
+they come from the environment.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from atlas_lib.core.errors import AtlasError, SettingsError
 from atlas_lib.core.tables import arrow_to_frame
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["duckdb", "spark"]
 Input: TypeAlias = pd.DataFrame | pa.Table | Path
+Output: TypeAlias = pd.DataFrame | Path
 Steps: TypeAlias = Sequence[tuple[str, str]]
 
 _FOLD_FROM, _FOLD_TO = "ÄÖÜÁÀÂÃÅÉÈÊËÍÌÎÏÓÒÔÕÚÙÛÇÑŠŽŁØ", "AOUAAAAAEEEEIIIIOOOOUUUCNSZLO"
@@ -42,10 +53,12 @@ _SPARK_MACROS = (
     "CREATE TEMPORARY FUNCTION text_distance(a STRING, b STRING) RETURNS BIGINT RETURN CAST(levenshtein(a, b) AS BIGINT)",
 )
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
+_ROWS_PER_GROUP = 122_880  # of the Parquet files written; fixed, so that the same table has the same bytes
 
 
 class Engine(Protocol):
-    """Runs steps over named tables and returns the asked-for ones as frames."""
+    """Runs steps over named tables."""
 
     name: EngineName
 
@@ -55,18 +68,40 @@ class Engine(Protocol):
         inputs: Mapping[str, Input],
         outputs: Sequence[str],
         parameters: Mapping[str, Any] | None = None,
-    ) -> dict[str, pd.DataFrame]: ...
+    ) -> dict[str, pd.DataFrame]:
+        """The asked-for tables as frames."""
+        ...
+
+    def write(
+        self,
+        steps: Steps,
+        inputs: Mapping[str, Input],
+        files: Mapping[str, pa.Schema],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> dict[str, Path]:
+        """The asked-for tables as Parquet files of the given Arrow schema; no later step may name them."""
+        ...
 
 
-class DuckDBEngine:
+class _Scratch:
+    """A folder of the engine's own, made when first used and gone with the engine."""
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="atlas-", ignore_cleanup_errors=True)
+
+    def new_file(self, name: str) -> Path:
+        """A path for the table's file; an earlier one of the same name stays as it is."""
+        return Path(tempfile.mkdtemp(dir=self._folder.name)) / f"{_identifier(name)}.parquet"
+
+
+class DuckDBEngine(_Scratch):
     """The default: embedded, spills to disk past its memory limit."""
 
     name: EngineName = "duckdb"
 
-    def __init__(self, memory_limit: str = "", spill_dir: Path | None = None) -> None:
-        self._config: dict[str, str] = {"memory_limit": memory_limit} if memory_limit else {}
-        if spill_dir:
-            self._config["temp_directory"] = str(spill_dir)
+    def __init__(self, memory_limit: str = "") -> None:
+        self._memory_limit = memory_limit
 
     def run(
         self,
@@ -75,20 +110,51 @@ class DuckDBEngine:
         outputs: Sequence[str],
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, pd.DataFrame]:
-        import duckdb
+        with self._made(steps, inputs, parameters or {}) as connection:
+            return {name: arrow_to_frame(_narrow(_duckdb_arrow(connection, name))) for name in outputs}
 
-        connection = duckdb.connect(":memory:", config=dict(self._config))
+    def write(
+        self,
+        steps: Steps,
+        inputs: Mapping[str, Input],
+        files: Mapping[str, pa.Schema],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> dict[str, Path]:
+        made, before = {}, [step for step in steps if step[0] not in files]
+        with self._made(before, inputs, parameters or {}) as connection:
+            for name, schema in files.items():
+                with _named(name):
+                    found = self._select(connection, dict(steps)[name], parameters or {})
+                    made[name] = write_parquet(self.new_file(name), schema, found.to_arrow_reader(_ROWS_PER_GROUP))
+        return made
+
+    @contextmanager
+    def _made(
+        self, steps: Steps, inputs: Mapping[str, Input], parameters: Mapping[str, Any]
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database in which the inputs are there and the steps are made."""
+        connection = self._connect()
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            for macro in _DUCKDB_MACROS:
-                connection.execute(macro)
             for name, source in inputs.items():
                 self._register(connection, name, source)
             for name, sql in steps:
-                self._step(connection, name, sql, parameters or {})
-            return {name: arrow_to_frame(_narrow(_duckdb_arrow(connection, name))) for name in outputs}
+                with _named(name):
+                    self._select(connection, sql, parameters).create(_identifier(name))
+            yield connection
         finally:
             connection.close()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        config = {"temp_directory": str(Path(self._folder.name) / "spill")} if self._memory_limit else {}
+        if self._memory_limit:
+            config["memory_limit"] = self._memory_limit
+        connection = duckdb.connect(":memory:", config=dict(config))
+        connection.execute("SET TimeZone = 'UTC'")
+        for macro in _DUCKDB_MACROS:
+            connection.execute(macro)
+        return connection
 
     @staticmethod
     def _register(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
@@ -99,16 +165,23 @@ class DuckDBEngine:
             connection.register(_identifier(name), _arrow(source))
 
     @staticmethod
-    def _step(connection: duckdb.DuckDBPyConnection, name: str, sql: str, parameters: Mapping[str, Any]) -> None:
+    def _select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> Any:
         used = {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
-        statement = _PARAMETER.sub(r"$\1", sql)
-        try:
-            connection.execute(f"CREATE TEMP TABLE {_identifier(name)} AS {statement}", used)
-        except Exception as error:
-            raise AtlasError(f"Step {name} failed on DuckDB", found=str(error)) from error
+        return connection.sql(_PARAMETER.sub(r"$\1", sql), params=used)
 
 
-class SparkEngine:
+@contextmanager
+def _named(step: str) -> Iterator[None]:
+    """An error of the database says which step it came from."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise AtlasError(f"Step {step} failed on DuckDB", found=str(error)) from error
+
+
+class SparkEngine(_Scratch):
     """The same statements where one machine is outgrown; `master` is a cluster URL in production."""
 
     name: EngineName = "spark"
@@ -150,18 +223,34 @@ class SparkEngine:
         outputs: Sequence[str],
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, pd.DataFrame]:
-        created = [*inputs, *(name for name, _ in steps)]
+        with self._made(steps, inputs, parameters or {}):
+            return {name: arrow_to_frame(_narrow(self._spark.table(name).toArrow())) for name in outputs}
+
+    def write(
+        self,
+        steps: Steps,
+        inputs: Mapping[str, Input],
+        files: Mapping[str, pa.Schema],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> dict[str, Path]:
+        with self._made(steps, inputs, parameters or {}):
+            tables = {name: self._spark.table(name).toArrow().to_batches() for name in files}
+        return {name: write_parquet(self.new_file(name), files[name], tables[name]) for name in files}
+
+    @contextmanager
+    def _made(self, steps: Steps, inputs: Mapping[str, Input], parameters: Mapping[str, Any]) -> Iterator[None]:
+        """Views of the inputs and of each step's rows, as long as they are needed."""
         try:
             for name, source in inputs.items():
                 self._frame(source).createOrReplaceTempView(_identifier(name))
             for name, sql in steps:
-                used = {p: (parameters or {})[p] for p in set(_PARAMETER.findall(sql))}
+                used = {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
                 # A view holds its whole plan: without a checkpoint the plan of forty steps outgrows the driver.
                 self._spark.sql(sql, args=used).localCheckpoint().createOrReplaceTempView(_identifier(name))
-            return {name: arrow_to_frame(_narrow(self._spark.table(name).toArrow())) for name in outputs}
+            yield
         finally:
             self._spark.catalog.clearCache()
-            for name in created:
+            for name in [*inputs, *(name for name, _ in steps)]:
                 self._spark.catalog.dropTempView(name)
 
     def _frame(self, source: Input) -> Any:
@@ -170,12 +259,12 @@ class SparkEngine:
         return self._spark.createDataFrame(_arrow(source))
 
 
-def open_engine(name: str, memory_limit: str = "", spark_master: str = "local[2]") -> Engine:
-    """The engine a run asked for by name."""
+def open_engine(name: str, memory_limit: str = "", spark_master: str = "") -> Engine:
+    """The engine a run asked for by name; what is not given here comes from the environment."""
     if name == "duckdb":
-        return DuckDBEngine(memory_limit)
+        return DuckDBEngine(memory_limit or os.environ.get(_MEMORY_LIMIT, ""))
     if name == "spark":
-        return SparkEngine(spark_master)
+        return SparkEngine(spark_master or os.environ.get(_SPARK_MASTER, "local[2]"))
     raise SettingsError("Unknown engine", where="engine", expected="duckdb or spark", found=name)
 
 
@@ -204,6 +293,23 @@ def _narrow(table: pa.Table) -> pa.Table:
         elif pa.types.is_timestamp(field.type) and field.type.tz:
             table = table.set_column(i, field.name, table.column(i).cast(pa.timestamp("us", tz="UTC")))
     return table
+
+
+def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Path:
+    """Batches of any size into groups of a fixed number of rows: the same table has the same bytes."""
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        held, count = [schema.empty_table()], 0
+        for batch in batches:
+            held.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
+            count += batch.num_rows
+            if count >= _ROWS_PER_GROUP:
+                table = pa.concat_tables(held)
+                full = count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
+                writer.write_table(table.slice(0, full), row_group_size=_ROWS_PER_GROUP)
+                held, count = [table.slice(full)], count - full
+        if count:
+            writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_PER_GROUP)
+    return path
 
 
 def _identifier(name: str) -> str:

@@ -20,13 +20,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from atlas_lib.core import provenance
+from atlas_lib.core.bulk import StepTables, check_file
+from atlas_lib.core.engine import Output, write_parquet
 from atlas_lib.core.errors import CheckFailed, TableError
 from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_settings, stage_settings
 from atlas_lib.core.tables import Table, declared
@@ -88,7 +89,7 @@ class Run:
         """Where the table's Parquet file lies, for set-based work that need not load it."""
         return self._path(declared(name))
 
-    def step(self, function: Callable[..., Mapping[str, pd.DataFrame]], *args: Any, **kwargs: Any) -> SimpleNamespace:
+    def step(self, function: Callable[..., Mapping[str, Output]], *args: Any, **kwargs: Any) -> StepTables:
         """Run a stage function once: its tables are validated, written and recorded, later loaded."""
         record = self._stage_record()
         name = function.__name__
@@ -99,23 +100,26 @@ class Run:
                 self.write(table_name, frame)
             record["steps"][name] = sorted(tables)
             self.save()
-        return SimpleNamespace(**{t: self.read(t) for t in record["steps"][name]})
+        return StepTables(self, record["steps"][name])
 
-    def write(self, name: str, frame: pd.DataFrame) -> None:
-        """Validate against the declaration and write; half a file never stands under the final name."""
+    def write(self, name: str, content: Output) -> None:
+        """Validate against the declaration and write; half a file never stands under the final name.
+
+        `content` is a frame, or the Parquet file of a table that need not be loaded.
+        """
         table = declared(name)
-        checked = table.checked(frame)
         path = self._path(table)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        pq.write_table(table.to_arrow(checked), partial, compression="zstd")
+        if isinstance(content, Path):
+            facts = check_file(table, content)
+            shutil.move(content, partial)
+        else:
+            checked = table.checked(content)
+            facts = {"rows": len(checked), "control_totals": _control_totals(table, checked)}
+            write_parquet(partial, table.arrow_schema, table.to_arrow(checked).to_batches())
         partial.replace(path)
-        self.manifest["tables"][name] = {
-            "stage": table.stage,
-            "rows": len(checked),
-            "control_totals": _control_totals(table, checked),
-            "sha256": provenance.file_sha256(path),
-        }
+        self.manifest["tables"][name] = {"stage": table.stage, **facts, "sha256": provenance.file_sha256(path)}
 
     def check(self, checks: pd.DataFrame) -> pd.DataFrame:
         """Record checks (columns check, passed, is_blocking, detail); a failed blocking one stops the run."""

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from atlas_lib.core.bulk import sources
+from atlas_lib.core.engine import Engine
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.tables import declared
@@ -14,15 +16,17 @@ from atlas_lib.ingest.vocabulary import tables
 _AMOUNT = {"contracts": "receivable_minor", "transactions": "amount_minor", "statement_lines": "amount_posted_minor"}
 
 
-def total_controls(clean: SimpleNamespace, intake: SimpleNamespace) -> dict[str, pd.DataFrame]:
+def total_controls(clean: SimpleNamespace, intake: SimpleNamespace, engine: Engine) -> dict[str, pd.DataFrame]:
     """`control_totals`: rows in = clean + rejected + duplicate, the clean rows counted in the finished tables.
 
     `clean` holds the tables of `clean_inputs`, `intake` those of `accept_submissions`. A merchant that only a contract
     or transaction names comes from no merchants sheet and is not counted.
     """
-    finished = vars(clean) | {"transactions": intake.transactions}
-    kept = pd.concat([_kept(t, _read_as(t, finished[t], clean.input_sheets)) for t in tables()], ignore_index=True)
-    repeated = _repeated(intake.intake_results)
+    finished = sources(clean) | sources(intake)
+    inputs = {t: finished[t] for t in (*tables(), "intake_results")} | {"sheets": finished["input_sheets"]}
+    counted = engine.run([*map(_kept, tables()), _REPEATED], inputs, [*map(_kept_name, tables()), "repeated"])
+    kept = pd.concat([counted[_kept_name(t)].assign(table=t) for t in tables()], ignore_index=True)
+    repeated = counted["repeated"].assign(table="transactions")
     totals = clean.received_counts.merge(kept, how="outer", on=["table", "currency"], validate="one_to_one")
     totals = totals.merge(repeated, how="outer", on=["table", "currency"], validate="one_to_one")
     counts = totals.set_index(["table", "currency"]).fillna(0).astype("int64").reset_index()
@@ -35,26 +39,29 @@ def total_controls(clean: SimpleNamespace, intake: SimpleNamespace) -> dict[str,
     }
 
 
-def _read_as(name: str, frame: pd.DataFrame, input_sheets: pd.DataFrame) -> pd.DataFrame:
-    """The rows that came from a sheet of this table."""
-    sheets = input_sheets.loc[input_sheets["table"] == name, ["source_file", "source_sheet"]]
-    return frame.merge(sheets, on=["source_file", "source_sheet"], validate="many_to_one")
+_REPEATED = (
+    "repeated",
+    """
+    SELECT currency, COUNT(*) AS later_count, CAST(SUM(amount_minor) AS BIGINT) AS duplicate_minor
+    FROM intake_results WHERE status <> 'accepted' GROUP BY currency
+    """,
+)
 
 
-def _kept(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows and amount per currency of a finished table."""
-    currency = frame["currency"] if "currency" in frame else pd.Series("", index=frame.index, dtype="str")
-    amount = frame[_AMOUNT[name]] if name in _AMOUNT else pd.Series(0, index=frame.index, dtype="int64")
-    found = pd.DataFrame({"currency": currency, "clean_count": 1, "clean_minor": amount})
-    return found.groupby("currency", as_index=False)[["clean_count", "clean_minor"]].sum().assign(table=name)
+def _kept(name: str) -> tuple[str, str]:
+    """The step that counts a finished table's rows, and its amount, from sheets of that table per currency."""
+    currency = "t.currency" if "currency" in declared(name).column_names else "''"
+    amount = f"CAST(SUM(t.{_AMOUNT[name]}) AS BIGINT)" if name in _AMOUNT else "CAST(0 AS BIGINT)"
+    sql = f"""
+        SELECT {currency} AS currency, COUNT(*) AS clean_count, {amount} AS clean_minor
+        FROM {name} t JOIN sheets s ON s.source_file = t.source_file AND s.source_sheet = t.source_sheet
+        WHERE s.table = '{name}' GROUP BY {currency}
+        """  # noqa: S608 - the names inserted are those of the declaration
+    return _kept_name(name), sql
 
 
-def _repeated(intake_results: pd.DataFrame) -> pd.DataFrame:
-    rows = intake_results[intake_results["status"] != "accepted"]
-    found = rows.groupby("currency", as_index=False).agg(
-        later_count=("amount_minor", "size"), duplicate_minor=("amount_minor", "sum")
-    )
-    return found.assign(table="transactions")
+def _kept_name(name: str) -> str:
+    return f"kept_{name}"
 
 
 def check_ingest(control_totals: pd.DataFrame, rejects: pd.DataFrame, max_reject_rate: float) -> pd.DataFrame:

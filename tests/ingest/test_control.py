@@ -43,7 +43,10 @@ def stage(tmp_path, workbook, contract, clean, settings):
         intake = SimpleNamespace(**accept_submissions(tables.submissions, engine, ledger, 24))
     screening = SimpleNamespace(**screen_transactions(tables, intake, engine, settings))
     return SimpleNamespace(
-        clean=tables, intake=intake, screening=screening, totals=total_controls(tables, intake)["control_totals"]
+        clean=tables,
+        intake=intake,
+        screening=screening,
+        totals=total_controls(tables, intake, engine)["control_totals"],
     )
 
 
@@ -60,7 +63,7 @@ def test_rows_in_are_clean_rejected_or_duplicate_per_table_and_currency(stage):
 
 def test_a_row_that_went_missing_shows_as_a_difference_and_stops_the_run(stage):
     stage.intake.transactions = stage.intake.transactions.iloc[1:]
-    totals = total_controls(stage.clean, stage.intake)["control_totals"]
+    totals = total_controls(stage.clean, stage.intake, open_engine("duckdb"))["control_totals"]
     assert totals["difference_count"].sum() == 1
     assert check_ingest(totals, stage.clean.rejects, 1.0)["passed"].tolist()[0] is False
 
