@@ -19,6 +19,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,10 @@ class Engine(Protocol):
     """Runs steps over named tables."""
 
     name: EngineName
+
+    def new_file(self, name: str) -> Path:
+        """A path in the engine's own folder for the table's file."""
+        ...
 
     def run(
         self,
@@ -296,17 +301,24 @@ def _narrow(table: pa.Table) -> pa.Table:
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Path:
-    """Batches of any size into groups of a fixed number of rows: the same table has the same bytes."""
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    """Batches of any size into groups of a fixed number of rows: the same table has the same bytes.
+
+    One group is written while the next is being made.
+    """
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as pool:
         held, count = [schema.empty_table()], 0
+        written: Future[None] | None = None
         for batch in batches:
             held.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
             count += batch.num_rows
             if count >= _ROWS_PER_GROUP:
-                table = pa.concat_tables(held)
-                full = count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
-                writer.write_table(table.slice(0, full), row_group_size=_ROWS_PER_GROUP)
+                table, full = pa.concat_tables(held), count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
+                if written:
+                    written.result()
+                written = pool.submit(writer.write_table, table.slice(0, full), row_group_size=_ROWS_PER_GROUP)
                 held, count = [table.slice(full)], count - full
+        if written:
+            written.result()
         if count:
             writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_PER_GROUP)
     return path

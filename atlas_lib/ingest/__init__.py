@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from atlas_lib.core import provenance
+from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest.control import check_ingest, count_rejects, rows_by_file, summarise_stage, total_controls
 from atlas_lib.ingest.exports import write_findings_workbook
@@ -22,7 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def load_inputs(input_path: str, settings: IngestSettings) -> dict[str, pd.DataFrame]:
+def load_inputs(input_path: str, settings: IngestSettings, engine: Engine) -> dict[str, Output]:
     """Read and clean every file of the input; a relative path counts from the folder that holds `notebooks/`."""
     path = Path(input_path)
-    return clean_inputs(read_inputs(path if path.is_absolute() else provenance.find_root() / path), settings)
+    sheets = read_inputs(path if path.is_absolute() else provenance.find_root() / path)
+    return clean_inputs(sheets, settings, engine)

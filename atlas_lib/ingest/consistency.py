@@ -10,11 +10,14 @@ from atlas_lib.ingest.recognition import Note
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 
 
-def complete_merchants(clean: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[Note]]:
-    """Merchants named only in contracts or transactions are listed, without details; the latter are noted."""
-    listed, contracts, payments = clean["merchants"], clean["contracts"], clean["transactions"]
+def complete_merchants(clean: dict[str, pd.DataFrame], in_payments: pd.DataFrame) -> tuple[pd.DataFrame, list[Note]]:
+    """Merchants named only in contracts or transactions are listed, without details; the latter are noted.
+
+    `in_payments`: the first row of each merchant in the transactions (merchant_id, currency, source).
+    """
+    listed, contracts = clean["merchants"], clean["contracts"]
     columns = ["merchant_id", "merchant_name", "currency", *_SOURCE]
-    from_payments = payments.drop_duplicates("merchant_id").assign(merchant_name=lambda f: f["merchant_id"])
+    from_payments = in_payments.assign(merchant_name=lambda f: f["merchant_id"])
     known = pd.concat([listed["merchant_id"], contracts["merchant_id"]])
     unknown = from_payments[~from_payments["merchant_id"].isin(known)]
     found = pd.concat([contracts[columns], unknown[columns]]).drop_duplicates("merchant_id")

@@ -43,7 +43,7 @@ _REPEATED = (
     "repeated",
     """
     SELECT currency, COUNT(*) AS later_count, CAST(SUM(amount_minor) AS BIGINT) AS duplicate_minor
-    FROM intake_results WHERE status <> 'accepted' GROUP BY currency
+    FROM intake_results GROUP BY currency
     """,
 )
 

@@ -26,10 +26,9 @@ def write_findings_workbook(
     """
     import xlsxwriter
 
-    repeated = intake.intake_results[intake.intake_results["status"] != "accepted"]
     sheets = {
         "Cells": clean.rejects,
-        "Repeated": repeated,
+        "Repeated": intake.intake_results,
         "Findings": screening.screening_findings,
         "Control totals": control_totals,
     }

@@ -23,20 +23,24 @@ _SAMPLE_BYTES = 64 * 1024
 
 
 def read_parquet(path: Path, name: str) -> RawSheet:
+    """A file of transactions is only opened, and read in pieces later; any other is loaded."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        file = pq.ParquetFile(path)
+        fit = headers.find_header([file.schema_arrow.names], Path(name).stem, Path(name).parent.name)
+        in_pieces = fit is not None and fit.table == "transactions" and file.metadata.num_rows > 0
+        table = file.read() if not in_pieces else pa.Table.from_batches([next(file.iter_batches(1))])
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             "The Parquet file cannot be read", where=name, found=str(error), expected="a complete Parquet file"
         ) from error
     header = tuple(table.column_names)
-    frame = arrow_to_frame(_plain(table).rename_columns([str(i) for i in range(table.num_columns)]))
+    frame = arrow_to_frame(plain_types(table).rename_columns([str(i) for i in range(table.num_columns)]))
     frame.columns = pd.RangeIndex(frame.shape[1])
     frame.index = pd.RangeIndex(1, len(frame) + 1)
-    return RawSheet(name, "", frame, header=header)
+    return RawSheet(name, "", frame, header=header, path=path if in_pieces else None)
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain_types(table: pa.Table) -> pa.Table:
     """Decimals and dictionaries to what the parsers know; nested columns to their text."""
     for i, column in enumerate(table.schema):
         if pa.types.is_decimal(column.type):

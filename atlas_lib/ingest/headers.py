@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ class RawSheet:
 
     `frame`: columns 0..n-1, index = row as Excel (or an editor) counts it. `header`: the column names where they are
     known already, else empty and the header is a row of the frame. `notes`: (row, column, value, rule, message).
+    `path`: a Parquet file that is read in pieces; the frame then shows its first row.
     """
 
     file: str
@@ -30,6 +32,7 @@ class RawSheet:
     is_workbook: bool = False
     notes: tuple[tuple[int, str, str, str, str], ...] = ()
     merged: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = field(default=(), repr=False)
+    path: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,21 @@ two runs at once, by its unique keys. The same row of the same file read again s
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import Engine
-from atlas_lib.core.tables import declared
+from atlas_lib.core.engine import Engine, Input, Output
+from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ledger.store import Ledger
 
 _HOUR_US = 3_600_000_000
 _SOURCE = ["source_file", "source_sheet", "source_row"]
+_APPEND_ROWS = 100_000
 
 # One pass: rows that come first under both their id and their key hold them; rows that share a living key or the id
 # of such a holder are settled; the rest (a key past its time, a first row that itself followed another) waits.
@@ -45,6 +50,29 @@ _PASS = [
         ORDER BY r.row_number
         """,
     ),
+]
+# Most rows share neither id nor key with another: only the others need the passes.
+_CONTESTED = [
+    (
+        "contested",
+        """
+        SELECT * FROM submissions
+        WHERE transaction_id IN (SELECT transaction_id FROM submissions GROUP BY transaction_id HAVING COUNT(*) > 1)
+           OR idempotency_key IN (SELECT idempotency_key FROM submissions GROUP BY idempotency_key HAVING COUNT(*) > 1)
+        ORDER BY created_at, source_file, source_sheet, source_row
+        """,
+    )
+]
+_COLUMNS = ", ".join(f"s.{name}" for name in declared("transactions").column_names)
+_ACCEPTED = [
+    (
+        "transactions",
+        f"""
+        SELECT {_COLUMNS} FROM submissions s LEFT JOIN held h
+          ON h.source_row = s.source_row AND h.source_file = s.source_file AND h.source_sheet = s.source_sheet
+        WHERE h.source_row IS NULL ORDER BY s.transaction_id
+        """,  # noqa: S608 - the names inserted are those of the declaration
+    )
 ]
 # Among several that a row could follow, the key goes before the id, and the older first.
 _FOLLOWED = [
@@ -80,32 +108,66 @@ _FOLLOWED = [
 ]
 
 
-def accept_submissions(
-    submissions: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int
-) -> dict[str, pd.DataFrame]:
-    """`transactions` (the accepted rows) and `intake_results` (what became of every row).
+def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_hours: int) -> dict[str, Output]:
+    """`transactions` (the accepted rows) and `intake_results` (the others: duplicates and conflicts).
 
-    Registers the new ones in the ledger store with TRANSACTION_SUBMITTED, the others with TRANSACTION_DEDUPED.
+    Registers the new ones in the ledger store with TRANSACTION_SUBMITTED, the others with TRANSACTION_DEDUPED. From a
+    frame the transactions are a frame, from a file they are a file in the engine's folder.
     """
-    if submissions.empty:
-        return {name: declared(name).empty() for name in ("transactions", "intake_results")}
-    rows = submissions.sort_values(["created_at", *_SOURCE], kind="stable", ignore_index=True)
+    contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
+    held = [declared("intake_results").empty(), _settle(contested, engine, ledger, ttl_hours)]
+    for rows in _uncontested(submissions, contested["transaction_id"]):
+        said = rows.assign(**_register(rows, ledger, ttl_hours))
+        held.append(said[said["status"] != "accepted"])
+    results = declared("intake_results").shaped(pd.concat([part for part in held if len(part)] or held[:1]))
+    inputs, table = {"submissions": submissions, "held": results[_SOURCE]}, declared("transactions")
+    if isinstance(submissions, Path):
+        accepted: Output = engine.write(_ACCEPTED, inputs, {"transactions": table.arrow_schema})["transactions"]
+    else:
+        accepted = table.shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
+    return {"transactions": accepted, "intake_results": results}
+
+
+def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:
+    """The rows that share an id or a key within the run, in one append: those not accepted, and who holds them."""
+    if rows.empty:
+        return declared("intake_results").empty()
     holder = find_holders(rows, engine, ttl_hours)
     within = _outcome(rows, holder)
+    stored = _register(rows, ledger, ttl_hours)
+    accepted = (stored["status"] == "accepted").to_numpy()
+    held_here = (within["status"] == stored["status"]).to_numpy() & accepted[holder]
+    said = {str(c): within[c].where(held_here, stored[c]) for c in stored}
+    return rows.assign(**said)[~accepted]
+
+
+def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[pd.DataFrame]:
+    """The other rows, as many at a time as make a good append."""
+    wanted = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at", *_SOURCE]
+    for rows in _parts(submissions, wanted):
+        alone = rows[~rows["transaction_id"].isin(contested)].reset_index(drop=True)
+        if len(alone):
+            yield alone
+
+
+def _parts(submissions: Input, columns: list[str]) -> Iterator[pd.DataFrame]:
+    if isinstance(submissions, Path):
+        with pq.ParquetFile(submissions) as file:
+            for batch in file.iter_batches(_APPEND_ROWS, columns=columns):
+                yield arrow_to_frame(pa.Table.from_batches([batch]))
+        return
+    rows = submissions if isinstance(submissions, pd.DataFrame) else arrow_to_frame(submissions)
+    for start in range(0, len(rows), _APPEND_ROWS):
+        yield rows[columns].iloc[start : start + _APPEND_ROWS]
+
+
+def _register(rows: pd.DataFrame, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:
+    """What the ledger store says of each row: status, first_transaction_id, first_source."""
     stored = ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
-    status = stored["outcome"].replace({"new": "accepted", "again": "accepted"}).to_numpy(dtype=object)
-    accepted = status == "accepted"
-    held_here = (within["status"] == status).to_numpy() & accepted[holder]
+    status = stored["outcome"].replace({"new": "accepted", "again": "accepted"})
     earlier = "earlier run, " + stored["first_origin"].fillna("").astype("str")
-    results = rows.assign(
-        status=status,
-        first_transaction_id=np.where(held_here, within["first_transaction_id"], stored["first_transaction_id"]),
-        first_source=within["first_source"].where(held_here, earlier),
-    )
-    return {
-        "transactions": declared("transactions").shaped(rows[accepted]),
-        "intake_results": declared("intake_results").shaped(results),
-    }
+    made = {"status": status, "first_transaction_id": stored["first_transaction_id"], "first_source": earlier}
+    return pd.DataFrame(made).astype("str")
 
 
 def find_holders(rows: pd.DataFrame, engine: Engine, ttl_hours: int) -> pd.Series:

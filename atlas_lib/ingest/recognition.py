@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from atlas_lib.ingest.cells import split_cells
 from atlas_lib.ingest.headers import Fit, RawSheet, find_header, match_columns
@@ -31,6 +32,12 @@ class NamedSheet:
     headers: dict[str, str]
     extra: tuple[str, ...]
     notes: tuple[Note, ...]
+    path: Path | None = None
+
+    @property
+    def rows_in_count(self) -> int:
+        """Data rows, of a file in pieces those of the file."""
+        return len(self.frame) if self.path is None else int(pq.read_metadata(self.path).num_rows)
 
     def place(self, row: int, column: str) -> str:
         """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`."""
@@ -64,7 +71,7 @@ def name_sheet(raw: RawSheet) -> NamedSheet:
     letters = {c: column_letter(p) for c, p in fit.positions.items()} if raw.is_workbook else {}
     headers = {c: header[p] for c, p in fit.positions.items()}
     header_row = raw.header_row if raw.header else int(raw.frame.index.to_numpy()[fit.row])
-    return NamedSheet(raw.file, raw.sheet, fit.table, header_row, kept, letters, headers, extra, tuple(notes))
+    return NamedSheet(raw.file, raw.sheet, fit.table, header_row, kept, letters, headers, extra, tuple(notes), raw.path)
 
 
 def column_letter(position: int) -> str:

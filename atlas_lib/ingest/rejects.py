@@ -72,6 +72,12 @@ def join_rejects(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return declared("rejects").shaped(everything.sort_values(order, kind="stable"))
 
 
+def count_clean_rows(table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Counts of rows that are all kept."""
+    none = pd.DataFrame({"row": pd.Series([], dtype="int64"), "rule": pd.Series([], dtype="str")})
+    return count_rows(table, rows, np.zeros(len(rows), dtype=bool), none)
+
+
 def count_rows(table: str, rows: pd.DataFrame, refused: Mask, repeated: pd.DataFrame) -> pd.DataFrame:
     currency = rows["currency"] if "currency" in rows else pd.Series("", index=rows.index)
     known = currency.where(currency.isin(list(currency_codes())), "")
@@ -109,7 +115,7 @@ def describe_sheets(named: Sequence[NamedSheet]) -> pd.DataFrame:
     records = [
         {
             "source_file": s.file, "source_sheet": s.sheet, "table": s.table, "header_row": s.header_row,
-            "rows_in_count": len(s.frame) + sum(n["rule"] == "WRONG_FIELD_COUNT" for n in s.notes), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
+            "rows_in_count": s.rows_in_count + sum(n["rule"] == "WRONG_FIELD_COUNT" for n in s.notes), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
         }
         for s in named
     ]  # fmt: skip

@@ -80,18 +80,22 @@ class Rule:
 
 
 def normalise(table: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Codes in capitals and by their standard word; IBAN and BIC without spaces."""
-    changed = {}
+    """Words and codes in their canonical spelling, before the rules are checked."""
+    changed: dict[str, pd.Series] = {}
     for field in fields(table, ""):
-        name = field.name
-        if (table, name) in _ALLOWED:
-            words = rows[name].str.upper()
-            changed[name] = words.replace(_SYNONYMS.get((table, name), {}))
-        elif name.endswith("currency"):
-            changed[name] = rows[name].str.upper()
+        name, known = field.name, synonyms(table, field.name)
+        if known is not None:
+            changed[name] = rows[name].str.upper().replace(known)
         elif name in ("iban", "bic"):
             changed[name] = rows[name].str.upper().str.replace(" ", "", regex=False)
     return rows.assign(**changed)
+
+
+def synonyms(table: str, name: str) -> dict[str, str] | None:
+    """Other spellings of a column whose words are compared in upper case; None for free text."""
+    if (table, name) in _ALLOWED:
+        return _SYNONYMS.get((table, name), {})
+    return {} if name.endswith("currency") else None
 
 
 def rules(table: str, max_amount: float) -> list[Rule]:

@@ -5,13 +5,14 @@ Rows in = clean + refused + duplicate, per table and currency (`received_counts`
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import currency_codes, to_minor
 from atlas_lib.core.settings import IngestSettings
@@ -30,10 +31,10 @@ from atlas_lib.ingest.rejects import (
     reject_rows,
 )
 from atlas_lib.ingest.rules import normalise, rules
+from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
-_FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()
 _LARGEST = 1e12  # units; refused by the rules, kept out of the arithmetic here
 
 
@@ -53,10 +54,12 @@ class _Faults:
         return pd.concat([empty, *self.rows], ignore_index=True)
 
 
-def clean_inputs(sheets: Sequence[RawSheet], settings: IngestSettings) -> dict[str, pd.DataFrame]:
+def clean_inputs(
+    sheets: Sequence[RawSheet], settings: IngestSettings, engine: Engine | None = None
+) -> dict[str, Output]:
     """All clean tables of 01_ingest up to the submissions, with rejects, sheets and counts.
 
-    Raises InputError when no sheet fits any table.
+    With an engine the submissions of a Parquet file stay a file in the engine's folder. Raises InputError when no sheet fits any table.
     """
     named = [name_sheet(sheet) for sheet in sheets]
     if not any(sheet.table for sheet in named):
@@ -66,17 +69,20 @@ def clean_inputs(sheets: Sequence[RawSheet], settings: IngestSettings) -> dict[s
             remedy="name the sheets and files after the tables, with the column names in one row",
         )  # fmt: skip
     parts = {table: [s for s in named if s.table == table] for table in tables()}
+    payments = clean_submissions(
+        parts.pop("transactions"), settings, lambda sheet: _clean_table("transactions", [sheet], settings), engine
+    )
     cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
     clean = {table: result[0] for table, result in cleaned.items()}
-    clean["merchants"], unlisted = complete_merchants(clean)
-    notes = [note for sheet in named for note in sheet.notes] + unlisted
-    rejects = [result[1] for result in cleaned.values()]
-    submissions = clean.pop("transactions")
+    clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
+    notes = pd.DataFrame([note for sheet in named for note in sheet.notes] + unlisted)
+    rejects = [notes, *(result[1] for result in cleaned.values()), *payments.rejects, unbalanced_statements(clean)]
+    counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named)]
     return clean | {
-        "submissions": submissions,
-        "rejects": join_rejects([pd.DataFrame(notes), *rejects, unbalanced_statements(clean)]),
+        "submissions": payments.rows,
+        "rejects": join_rejects(rejects),
         "input_sheets": describe_sheets(named),
-        "received_counts": join_counts([*(result[2] for result in cleaned.values()), count_broken_lines(named)]),
+        "received_counts": join_counts(counts),
     }
 
 
@@ -97,9 +103,9 @@ def _clean_table(
     refused = np.zeros(len(rows), dtype=bool)
     refused[found.loc[found["severity"] == "error", "row"].to_numpy(dtype=np.int64)] = True
     repeated = _repeated_keys(table, rows, refused)
-    if table == "transactions":
-        rows = rows.assign(fingerprint=_fingerprints(rows))
     clean = rows[~(refused | np.isin(np.arange(len(rows)), repeated["row"]))]
+    if table == "transactions":
+        clean = clean.assign(fingerprint=fingerprints(pa.Table.from_pandas(clean)).to_pandas().to_numpy())
     rejects = reject_rows(table, pd.concat([found, repeated]), rows, sheets, own)
     return declared(name).shaped(clean), rejects, count_rows(table, rows, refused, repeated)
 
@@ -225,10 +231,3 @@ def _spread(mask: pd.Series, size: int) -> Mask:
     out = np.zeros(size, dtype=bool)
     out[mask.index[mask.to_numpy()]] = True
     return out
-
-
-def _fingerprints(rows: pd.DataFrame) -> pd.Series:
-    """SHA-256 over the business columns; id, key, status and time of the submission do not count."""
-    texts = rows[_FINGERPRINT].astype("str").fillna("")
-    joined = texts[_FINGERPRINT[0]].str.cat(texts[_FINGERPRINT[1:]], sep="\x1f")
-    return joined.map(lambda text: hashlib.sha256(text.encode()).hexdigest()).astype("str")

@@ -37,7 +37,8 @@ def submissions(*rows: tuple[str, str, str, float], file: str = "transactions.cs
 
 def outcome(tables: dict[str, pd.DataFrame]) -> dict[int, tuple[str, str]]:
     """Source row to (status, first transaction)."""
-    rows = tables["intake_results"]
+    accepted = tables["transactions"].assign(status="accepted", first_transaction_id=lambda f: f["transaction_id"])
+    rows = pd.concat([accepted, tables["intake_results"]]).sort_values("source_row")
     return {
         int(r): (s, f) for r, s, f in zip(rows["source_row"], rows["status"], rows["first_transaction_id"], strict=True)
     }

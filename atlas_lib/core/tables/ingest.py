@@ -255,11 +255,11 @@ fingerprint string - SHA-256 over the business columns: equal for the same body
         "intake_results",
         _STAGE,
         "source_file source_sheet source_row",
-        "What became of every valid transaction row.",
+        "Valid transaction rows that were not accepted, with the row that holds their id or key.",
         """
 transaction_id string - transaction as submitted
 idempotency_key string - key as submitted; the transaction id where none was given
-status string - accepted, duplicate or conflict
+status string - duplicate or conflict
 first_transaction_id string - the transaction that holds the key
 first_source string - where that one was read (file, sheet, row), or the earlier run
 amount_minor int minor amount in the source currency

@@ -1,0 +1,118 @@
+"""Rows in plain form are read to the same values, rejects and counts as cell by cell; files pass through in pieces."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.settings import IngestSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.ingest import clean_inputs, read_inputs, submissions
+
+HEADER = "transaction_id idempotency_key merchant_id user_id type amount currency destination_currency source_account destination_account settlement_window status created_at reference".split()
+ROW = dict(zip(HEADER, "T1 K1 M1 U1 SALE 12.50 EUR EUR A B T1 APPROVED 2026-10-30T09:15:00Z ref".split(), strict=True))
+TYPED = ["12.50", "7", "1,5", "1.234", "1,234", "1.234,56", "0", "-5", "(12.00)", "1e3", " 12.50", "12.505", "999999999", "99999999999", "€ 12", "12.5 EUR", "", None, "oops"]  # fmt: skip
+MOMENTS = ["2026-10-30T09:15:00Z", "2026-10-30 09:15", "2026-10-30T09:15:00.123456+02:00", "2026-10-30", "2026-02-29", "2024-02-29T10:00:00Z", "2026-02-30", "30.10.2026", "04/05/2026", "20261030", "2026-10-30T24:00:00Z", "2026-10-30T09:15:00-05:30", "soon", None]  # fmt: skip
+TEXTS = ["A", "B", "x y", " A", "A ", "A\u00a0", "", None, "Müller", "\u2003A", "n" * 51, "\tA"]
+CODES = ["EUR", "eur", "JPY", "BHD", "XXQ", " EUR", None, ""]
+CELLS = {
+    "amount": TYPED, "created_at": MOMENTS, "currency": CODES, "destination_currency": CODES,
+    "type": ["SALE", "sale", "GIFT", None], "status": ["APPROVED", "pending", ""], "settlement_window": ["T0", "t+1", "T9", None],
+}  # fmt: skip
+
+
+def rows_of_cells() -> st.SearchStrategy[dict[str, str | None]]:
+    """A good row of which some cells are replaced."""
+    changed = {name: st.sampled_from(CELLS.get(name, TEXTS)) for name in HEADER}
+    return st.fixed_dictionaries({}, optional=changed).map(lambda cells: ROW | cells)
+
+
+def outcome(path, chosen, monkeypatch, *, plain: bool, piece_rows: int = 500_000):
+    """Submissions, rejects and counts of a folder."""
+    with monkeypatch.context() as patch:
+        patch.setattr(submissions, "_PIECE_ROWS", piece_rows)
+        if not plain:
+            patch.setattr(submissions, "has_plain_form", lambda *_: False)
+        tables = clean_inputs(read_inputs(path), chosen)
+    return {name: tables[name] for name in ("submissions", "rejects", "received_counts", "merchants")}
+
+
+def check_same(one, other):
+    for name in one:
+        pd.testing.assert_frame_equal(one[name], other[name], obj=name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("plain")
+
+
+@given(
+    st.lists(rows_of_cells(), min_size=1, max_size=12),
+    st.sampled_from(["auto", ".", ","]),
+    st.sampled_from(["csv", "parquet"]),
+    st.integers(1, 12),
+)
+@examples(max_examples=30, deadline=None)
+def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows, mark, kind, piece_rows):
+    frame = pd.DataFrame(rows, columns=HEADER, dtype="str")
+    for old in folder.iterdir():
+        old.unlink()
+    if kind == "csv":
+        frame.to_csv(folder / "transactions.csv", index=False)
+    else:
+        frame.to_parquet(folder / "transactions.parquet", index=False)
+    chosen, patches = IngestSettings(decimal_mark=mark), pytest.MonkeyPatch()
+    by_cell = outcome(folder, chosen, patches, plain=False)
+    check_same(outcome(folder, chosen, patches, plain=True, piece_rows=piece_rows), by_cell)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("amount", pa.array([12.5, 0.1 + 0.2, 171.60500000000002, 1e12, None, float("nan")])),
+        ("amount", pa.array([12, -1, 0, 2_000_000_000, None, 7])),
+        ("amount", pa.array([Decimal("12.50"), Decimal("12.505"), None, Decimal("0.01"), Decimal("3.00"), Decimal("9.99")])),
+        ("merchant_id", pa.array([310100, 310443, 10**16, None, 5, -5])),
+        ("merchant_id", pa.array(["M1", "M2", "M1", None, "M3", "M3"]).dictionary_encode()),
+        ("created_at", pa.array([dt.datetime(2026, 10, 30, 9, 15, tzinfo=dt.UTC).replace(tzinfo=None)] * 5 + [None], pa.timestamp("ns"))),
+        ("created_at", pa.array([dt.datetime(2026, 10, 30, 9, 15, tzinfo=dt.UTC)] * 5 + [None], pa.timestamp("ms", tz="Europe/Berlin"))),
+        ("created_at", pa.array([dt.date(2026, 10, 30)] * 5 + [None])),
+        ("user_id", pa.array([True, False, None, True, True, False])),
+    ],
+    ids=["float", "whole", "decimal", "whole ids", "dictionary", "nanoseconds", "zoned", "days", "flags"],
+)  # fmt: skip
+def test_typed_columns_of_a_file_are_read_the_same_way(tmp_path, monkeypatch, column, values):
+    given_cells = {name: pa.array([ROW[name]] * 6) for name in HEADER} | {
+        "transaction_id": pa.array([f"T{n}" for n in range(6)]), column: values,
+    }  # fmt: skip
+    pq.write_table(pa.table(given_cells), tmp_path / "transactions.parquet")
+    by_cell = outcome(tmp_path, IngestSettings(), monkeypatch, plain=False)
+    check_same(outcome(tmp_path, IngestSettings(), monkeypatch, plain=True, piece_rows=4), by_cell)
+
+
+def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):
+    pd.DataFrame([ROW, ROW | {"transaction_id": "T2", "amount": "n/a"}]).to_parquet(tmp_path / "transactions.parquet")
+    engine = open_engine("duckdb")
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings(), engine)
+    made = pq.read_table(tables["submissions"])
+    assert made.schema.equals(declared("submissions").arrow_schema)
+    assert made["transaction_id"].to_pylist() == ["T1"]
+    assert tables["input_sheets"]["rows_in_count"].tolist() == [2]
+    refused = tables["rejects"][tables["rejects"]["severity"] == "error"]
+    assert refused["message"].str.contains("line 2, column amount: expected a number").tolist() == [True]
+
+
+def test_most_rows_of_a_clean_file_never_meet_the_slow_reading(tmp_path, monkeypatch):
+    pd.DataFrame([ROW] * 50).to_parquet(tmp_path / "transactions.parquet")
+    monkeypatch.setattr(submissions, "_sheet_of", lambda *_: pytest.fail("a plain row was read cell by cell"))
+    assert len(clean_inputs(read_inputs(tmp_path), IngestSettings())["submissions"]) == 50
