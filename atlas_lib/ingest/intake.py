@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Input, Output
@@ -144,8 +145,11 @@ def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) 
 def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[pd.DataFrame]:
     """The other rows, as many at a time as make a good append."""
     wanted = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at", *_SOURCE]
+    shared = pa.array(contested, pa.string())
     for rows in _parts(submissions, wanted):
-        alone = rows[~rows["transaction_id"].isin(contested)].reset_index(drop=True)
+        # Series.isin makes its table of the values anew, slowly, for every part.
+        is_shared = pc.is_in(pa.array(rows["transaction_id"], pa.string()), value_set=shared)
+        alone = rows[~is_shared.to_numpy(zero_copy_only=False)].reset_index(drop=True)
         if len(alone):
             yield alone
 
