@@ -40,6 +40,11 @@ class IngestSettings(StageSettings):
     decimal_mark: Literal["auto", ".", ","] = Field(
         "auto", description="decimal mark of amounts typed as text; auto refuses what can be read in two ways"
     )
+    max_file_mb: int = Field(
+        1024,
+        ge=1,
+        description="megabytes of one input file, packed or unpacked; a larger one is refused before reading",
+    )
     idempotency_ttl_hours: int = Field(24, ge=1, description="hours during which a repeated key is a duplicate")
     fraud_review_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which a transaction is reviewed")
 

@@ -10,10 +10,10 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest.control import check_ingest, count_rejects, rows_by_file, summarise_stage, total_controls
 from atlas_lib.ingest.exports import write_findings_workbook
 from atlas_lib.ingest.findings import count_scores, rank_scores
+from atlas_lib.ingest.inputs import read_inputs
 from atlas_lib.ingest.intake import accept_submissions
 from atlas_lib.ingest.screening import screen_transactions
 from atlas_lib.ingest.validation import clean_inputs
-from atlas_lib.ingest.workbook import read_inputs
 
 __all__ = [
     "accept_submissions", "check_ingest", "clean_inputs", "count_rejects", "count_scores", "load_inputs", "rank_scores",
@@ -24,5 +24,5 @@ __all__ = [
 def load_inputs(input_path: str, settings: IngestSettings, engine: Engine) -> dict[str, Output]:
     """Read and clean every file of the input; a relative path counts from the folder that holds `notebooks/`."""
     path = Path(input_path)
-    sheets = read_inputs(path if path.is_absolute() else provenance.find_root() / path)
+    sheets = read_inputs(path if path.is_absolute() else provenance.find_root() / path, settings.max_file_mb)
     return clean_inputs(sheets, settings, engine)

@@ -1,4 +1,4 @@
-"""Files to raw sheets: the list of inputs, and workbooks through calamine; nothing is interpreted yet."""
+"""Workbooks through calamine to raw sheets; nothing is interpreted yet."""
 
 from __future__ import annotations
 
@@ -10,40 +10,15 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import InputError
-from atlas_lib.core.provenance import input_files
 from atlas_lib.ingest.cells import Uncalculated
-from atlas_lib.ingest.flatfiles import read_parquet, read_text
 from atlas_lib.ingest.formulas import cell_position, find_uncalculated
 from atlas_lib.ingest.headers import RawSheet
-from atlas_lib.ingest.statements import read_camt
 
-_EXCEL, _TEXT = (".xlsx", ".xlsm"), (".csv", ".tsv", ".txt")
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
 _SAVE_AGAIN = "open it in Excel, save it again as .xlsx and send that file"
 
 
-def read_inputs(path: Path) -> list[RawSheet]:
-    """Every sheet and file of the input, in the order of their names; a file of another kind is noted, not refused."""
-    base = path if path.is_dir() else path.parent
-    return [sheet for file in input_files(path) for sheet in _read_file(file, file.relative_to(base).as_posix())]
-
-
-def _read_file(path: Path, name: str) -> Iterator[RawSheet]:
-    kind = path.suffix.lower()
-    if kind in _EXCEL:
-        yield from _read_workbook(path, name)
-    elif kind in _TEXT:
-        yield read_text(path, name)
-    elif kind == ".parquet":
-        yield read_parquet(path, name)
-    elif kind == ".xml":
-        yield from read_camt(path, name)
-    else:
-        message = f"{name}: this kind of file is not read. Expected .xlsx, .xlsm, .csv, .parquet or a camt.053 .xml."
-        yield RawSheet(name, "", pd.DataFrame(), notes=((0, "", kind, "UNKNOWN_FILE", message),))
-
-
-def _read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
+def read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
     import python_calamine as calamine
 
     with path.open("rb") as stream:

@@ -1,0 +1,46 @@
+"""XML read safely: no document type, no entities, no network, no inclusion; refused, never half read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from atlas_lib.core.errors import InputError
+
+_FETCH_AGAIN = "fetch the statement from the bank again"
+
+
+def parse_document(path: Path, name: str) -> Any:
+    """The root element. A document type is refused: statements have none, and it is where entities are declared."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False)
+    try:
+        tree: Any = etree.parse(str(path), parser)
+    except (etree.LxmlError, OSError, ValueError) as error:
+        raise InputError(
+            "The statement cannot be read", where=name, expected="a complete XML file", found=str(error), remedy=_FETCH_AGAIN
+        ) from error  # fmt: skip
+    if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
+        raise InputError(
+            "The statement declares a document type", where=name, expected="XML without DOCTYPE and entities",
+            found=tree.docinfo.doctype or "DOCTYPE", remedy=_FETCH_AGAIN + "; a file with entities is not read",
+        )  # fmt: skip
+    return tree.getroot()
+
+
+def child_text(parent: Any, path: str) -> str | None:
+    """Text of the first element at `A/B/C`, whatever its namespace; empty is none."""
+    if parent is None:
+        return None
+    found = parent.find("/".join("{*}" + step for step in path.split("/")))
+    return (found.text or "").strip() or None if found is not None else None
+
+
+def children(parent: Any, path: str) -> list[Any]:
+    """All elements at `A/B/C`, whatever their namespace."""
+    return list(parent.findall("/".join("{*}" + step for step in path.split("/"))))
+
+
+def local_name(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]

@@ -1,0 +1,174 @@
+"""OFX and QFX, versions 1 (SGML) and 2 (XML), of bank and credit card accounts, to raw sheets.
+
+`ofxtools` reads the tags; its typed models are left aside, because they refuse a whole file for one missing element
+that a person could still reconcile without. Source row: the line of the tag STMTTRN.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from atlas_lib.core.errors import InputError
+from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.statements.sheets import (
+    Note,
+    Record,
+    note,
+    own_id,
+    read_characters,
+    reference,
+    statement_sheets,
+)
+
+_STATEMENTS = ("STMTRS", "CCSTMTRS", "INVSTMTRS")
+_ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM", "INVACCTFROM")
+_DAY = re.compile(r"\d{8}")
+_CHECKED = ("TRNAMT", "DTPOSTED")
+
+
+def read_ofx(path: Path, name: str) -> list[RawSheet]:
+    """Lines and ledger balances of every statement response; a response that reports an error is noted."""
+    text = read_characters(path)
+    root = _parse(text, name)
+    rows = [text.count("\n", 0, m.start()) + 1 for m in re.finditer("<STMTTRN>", text, re.IGNORECASE)]
+    found = list(root.iter("STMTTRN"))
+    if len(found) != len(rows):
+        raise _unreadable(name, f"{len(rows)} transactions (STMTTRN)", f"{len(found)} of them can be told apart")
+    row_of = {id(element): row for element, row in zip(found, rows, strict=True)}
+    lines: list[Record] = []
+    balances: list[Record] = []
+    notes = _status_notes(root, name)
+    used: set[str] = set()
+    for statement in (s for tag in _STATEMENTS for s in root.iter(tag)):
+        owner = _owner(statement, used)
+        lines += [
+            owner | _line(e, row_of[id(e)], n, statement) for n, e in enumerate(statement.iter("STMTTRN"), start=1)
+        ]
+        balances += _balances(statement, owner, text)
+        notes += _investment_notes(statement, name)
+    return statement_sheets(name, lines, balances, notes)
+
+
+def _parse(text: str, name: str) -> Any:
+    from ofxtools.Parser import TreeBuilder
+
+    start = re.search("<OFX>", text, re.IGNORECASE)
+    if start is None:
+        raise _unreadable(name, "an OFX document", "no <OFX> tag")
+    builder = TreeBuilder()
+    try:
+        builder.feed(_plain_sections(text[start.start() :]))
+        return builder.close()
+    except (SyntaxError, AssertionError, ValueError, IndexError) as error:
+        raise _unreadable(
+            name, "tags that open and close as OFX has them", str(error.args[0] if error.args else error)[-200:]
+        ) from error
+
+
+def _plain_sections(text: str) -> str:
+    """CDATA sections as escaped text: the library takes several on one line for a single one."""
+    first, *others = text.split("<![CDATA[")
+    opened = (part.partition("]]>") for part in others)
+    return first + "".join(html.escape(inner, quote=False) + after for inner, _, after in opened)
+
+
+def _unreadable(name: str, expected: str, found: str) -> InputError:
+    return InputError(
+        "The OFX file cannot be read", where=name, expected=expected, found=found,
+        remedy="download it from the bank again",
+    )  # fmt: skip
+
+
+def _owner(statement: Any, used: set[str]) -> Record:
+    """Named after account and period, else the day of the balance: OFX numbers no statements."""
+    accounts = [a for tag in _ACCOUNTS for a in statement.iter(tag)]
+    account = (_text(accounts[0], "ACCTID") or _text(accounts[0], "ACCTKEY")) if accounts else None
+    period = next((e for tag in ("BANKTRANLIST", "INVTRANLIST") for e in statement.iter(tag)), None)
+    days = [_day(_text(period, tag)) for tag in ("DTSTART", "DTEND")] if period is not None else []
+    days = days if any(days) else [_day(_text(ledger, "DTASOF")) for ledger in statement.iter("LEDGERBAL")][:1]
+    return {"statement_id": own_id(used, account, *days) or None, "account": account}
+
+
+def _line(element: Any, row: int, number: int, statement: Any) -> Record:
+    texts = {_text(element, tag): None for tag in ("NAME", "MEMO")}
+    amount = _text(element, "TRNAMT") or ""
+    return {
+        "line_id": str(number),
+        "transaction_id": None,
+        "end_to_end_id": reference(_text(element, "REFNUM")),
+        "booking_date": _day(_text(element, "DTPOSTED")),
+        "value_date": _day(_text(element, "DTAVAIL")) or _day(_text(element, "VALUEDATE")),
+        "amount_posted": _decimal(amount).lstrip("+-") if _is_number(amount) else amount,
+        "currency": _text(statement, "CURDEF") or _text(element, "CURRENCY/CURSYM"),
+        "credit_debit_indicator": "DBIT" if amount.startswith("-") else "CRDT",
+        "bank_reference": reference(_text(element, "FITID")),
+        "remittance_text": " ".join(t for t in texts if t) or None,
+        "counterparty_name": _text(element, "PAYEE/NAME") or _text(element, "NAME"),
+        "source_row": row,
+    }  # fmt: skip
+
+
+def _is_number(amount: str) -> bool:
+    return re.fullmatch(r"[-+]?\d*[.,]?\d+|[-+]?\d+[.,]", amount) is not None
+
+
+def _decimal(amount: str) -> str:
+    """The decimal mark may be a comma (OFX 2.2, 3.2.9.1); thousands are never marked."""
+    return amount.replace(",", ".")
+
+
+def _balances(statement: Any, owner: Record, text: str) -> list[Record]:
+    """The ledger balance closes the statement; OFX has no opening one. The available balance is left out."""
+    found = []
+    for ledger in statement.iter("LEDGERBAL"):
+        amount, day = _text(ledger, "BALAMT"), _day(_text(ledger, "DTASOF"))
+        if amount and day:
+            row = _row_after(text, owner["account"])
+            found.append(
+                owner | {
+                    "balance_type": "CLBD", "balance_date": day, "balance": _decimal(amount) if _is_number(amount) else amount,
+                    "currency": _text(statement, "CURDEF"), "source_row": row,
+                }
+            )  # fmt: skip
+    return found[:1]
+
+
+def _row_after(text: str, account: str | None) -> int:
+    """The line of the first LEDGERBAL after the account's number."""
+    place = max(text.find(account or ""), 0)
+    return text.count("\n", 0, max(text.upper().find("<LEDGERBAL>", place), 0)) + 1
+
+
+def _status_notes(root: Any, name: str) -> list[Note]:
+    notes = []
+    for status in root.iter("STATUS"):
+        code, severity = _text(status, "CODE") or "", (_text(status, "SEVERITY") or "").upper()
+        if severity == "ERROR":
+            text = f"the bank answered with error {code}: {_text(status, 'MESSAGE') or 'no message'}; this response holds no lines."
+            notes.append(note(name, 0, code, "BANK_ERROR", text))
+    return notes
+
+
+def _investment_notes(statement: Any, name: str) -> list[Note]:
+    """Trades and positions of a securities account are no money on a bank account: counted and left out."""
+    listed = next(statement.iter("INVTRANLIST"), None)
+    trades = [e.tag for e in listed if len(e) and e.tag != "INVBANKTRAN"] if listed is not None else []
+    if not trades:
+        return []
+    text = f"{len(trades)} securities transactions ({', '.join(sorted(set(trades)))}) are left out; only cash lines are read."
+    return [note(name, 0, str(len(trades)), "SECURITIES_LEFT_OUT", text)]
+
+
+def _day(moment: str | None) -> str | None:
+    """`20260403120000[-5:EST]` is 2026-04-03, the day on the bank's own clock; another text stays for the check."""
+    if moment and _DAY.match(moment):
+        return f"{moment[:4]}-{moment[4:6]}-{moment[6:8]}"
+    return moment
+
+
+def _text(parent: Any, path: str) -> str | None:
+    found = parent.find(path) if parent is not None else None
+    return html.unescape(found.text or "").strip() or None if found is not None else None

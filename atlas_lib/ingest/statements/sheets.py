@@ -1,0 +1,97 @@
+"""What every statement reader gives: raw sheets of lines and balances under known column names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.vocabulary import fields
+
+Record = dict[str, Any]
+Note = tuple[int, str, str, str, str]
+
+_AMOUNTS = ("amount_posted", "fee_charged", "balance")
+_DECIMAL = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d*)?|\.\d+)")
+_LONGEST_ID = 50
+_NO_REFERENCE = ("", "NONREF", "NOTPROVIDED", "NOT PROVIDED")
+
+
+def statement_sheets(
+    name: str, lines: Sequence[Record], balances: Sequence[Record], notes: Iterable[Note] = ()
+) -> list[RawSheet]:
+    """Records (column name to text, `source_row` = line of the file) as one sheet of lines and one of balances."""
+    return [_sheet(name, "statement_lines", lines, tuple(notes)), _sheet(name, "statement_balances", balances, ())]
+
+
+def note(name: str, row: int, value: str, rule: str, text: str, column: str = "") -> Note:
+    """A finding about the file, said with file and line."""
+    where = f"{name}, line {row}" if row else name
+    return (row, column, value[:200], rule, f"{where}: {text}")
+
+
+def left_out(name: str, found: str, expected: str) -> RawSheet:
+    """A file that is no statement we read: noted, never refused."""
+    text = f"{name}: {expected}, found {found}; the file is left out."
+    return RawSheet(name, "", pd.DataFrame(), notes=((0, "", found[:200], "UNKNOWN_FILE", text),))
+
+
+def join_id(*parts: str | None) -> str:
+    """Parts joined by spaces, at most 50 characters: a longer id keeps its start and ends with its own SHA-256."""
+    text = " ".join(p for p in parts if p)
+    if len(text) <= _LONGEST_ID:
+        return text
+    return text[: _LONGEST_ID - 13] + "~" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def own_id(used: set[str], *parts: str | None) -> str:
+    """`join_id`, with `#2`, `#3` for a second statement of the file that would have the same name."""
+    found, turn = join_id(*parts), 1
+    while found in used:
+        turn += 1
+        found = join_id(*parts, f"#{turn}")
+    used.add(found)
+    return found
+
+
+def reference(text: str | None) -> str | None:
+    """A reference that says there is none is none."""
+    stripped = (text or "").strip()
+    return None if stripped.upper() in _NO_REFERENCE else stripped
+
+
+def read_characters(path: Path) -> str:
+    """The text of the file: UTF-8 or UTF-16 with or without mark, else Windows-1252, else Latin-1; never refused."""
+    content = path.read_bytes()
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
+
+
+def _sheet(name: str, table: str, records: Sequence[Record], notes: tuple[Note, ...]) -> RawSheet:
+    header = [f.name for f in fields(table, "")]
+    columns = {i: _cells([r.get(h) for r in records], h) for i, h in enumerate(header)}
+    frame = pd.DataFrame(columns, index=range(len(records)))
+    frame.index = pd.Index([r["source_row"] for r in records], dtype="int64")
+    return RawSheet(name, "", frame, header=tuple(header), table=table, notes=notes)
+
+
+def _cells(values: list[str | None], column: str) -> pd.Series:
+    """A decimal of a statement is a number, even with three decimals; anything else stays the text it is."""
+    if column not in _AMOUNTS:
+        return pd.Series(values, dtype="str")
+    return pd.Series([_number(v) for v in values], dtype=object)
+
+
+def _number(text: str | None) -> float | str | None:
+    stripped = (text or "").strip()
+    return float(stripped) if _DECIMAL.fullmatch(stripped) else stripped or None
