@@ -43,7 +43,7 @@ def unpack(path: Path, name: str, folder: Path) -> Iterator[tuple[Path, str]]:
                 with archive.open(member) as packed, place.open("wb") as out:
                     while chunk := packed.read(_CHUNK):
                         out.write(chunk)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
                 raise _damaged(f"{name}/{member.filename}", error) from error
             yield place, f"{name}/{member.filename}"
 
@@ -93,7 +93,7 @@ def _inflated(stream: IO[bytes], member: zipfile.ZipInfo, name: str, limit: int)
 def _open(path: Path, name: str) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise _damaged(name, error) from error
 
 

@@ -1,4 +1,4 @@
-"""What one table says about another: merchants that no list names, statements that do not add up."""
+"""What one table says about another: merchants that no list names."""
 
 from __future__ import annotations
 
@@ -35,33 +35,3 @@ def complete_merchants(clean: dict[str, pd.DataFrame], in_payments: pd.DataFrame
     shaped = declared("merchants").shaped(filled) if len(filled) else listed.iloc[:0]
     both = pd.concat([listed, shaped], ignore_index=True) if len(listed) else shaped
     return declared("merchants").shaped(both), notes
-
-
-def unbalanced_statements(clean: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Warnings for statements whose opening balance + booked lines is not the closing balance."""
-    lines, balances = clean["statement_lines"], clean["statement_balances"]
-    booked = lines[lines["status"] == "BOOK"]
-    signed = booked["amount_posted_minor"].where(
-        booked["credit_debit_indicator"] == "CRDT", -booked["amount_posted_minor"]
-    )
-    moved = signed.groupby(booked["statement_id"]).sum()
-    wide = balances.set_index("statement_id")
-    opening = wide.loc[wide["balance_type"] == "OPBD", "balance_minor"]
-    closing = wide[wide["balance_type"] == "CLBD"]
-    expected = opening.reindex(closing.index).astype("Int64") + moved.reindex(closing.index).fillna(0).astype("Int64")
-    wrong = closing.assign(expected=expected.to_numpy())
-    wrong = wrong[(wrong["expected"] != wrong["balance_minor"]).fillna(False).to_numpy()].reset_index()
-    text = (
-        "statement "
-        + wrong["statement_id"]
-        + ": opening balance and lines give "
-        + wrong["expected"].astype("str")
-        + ", the closing balance is "
-        + wrong["balance_minor"].astype("str")
-        + " (minor units). What to do: ask the bank for the missing lines."
-    )
-    where = {c: wrong[c] for c in _SOURCE}
-    return pd.DataFrame(where).assign(
-        table="statement_balances", column="balance", value=wrong["balance_minor"].astype("str"),
-        rule="STATEMENT_BALANCE", severity="warning", message=wrong["source_file"] + ", " + text,
-    )  # fmt: skip

@@ -19,7 +19,7 @@ from atlas_lib.ingest.statements.exports import find_layout, read_export
 from atlas_lib.ingest.statements.layouts import LAYOUTS_FILE, Layout, read_layouts
 from atlas_lib.ingest.statements.mt940 import read_mt940
 from atlas_lib.ingest.statements.ofx import read_ofx
-from atlas_lib.ingest.statements.sheets import left_out
+from atlas_lib.ingest.statements.sheets import distinguish_accounts, left_out
 from atlas_lib.ingest.workbook import read_workbook
 
 _MAX_FILE_MB: int = IngestSettings.model_fields["max_file_mb"].default
@@ -55,7 +55,8 @@ def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
     own = base / LAYOUTS_FILE
     reading = _Reading(read_layouts(own if path.is_dir() and own.is_file() else None), max_file_mb)
     files = [file for file in input_files(path) if file != own]
-    return [sheet for file in files for sheet in _read_file(file, file.relative_to(base).as_posix(), reading)]
+    sheets = [sheet for file in files for sheet in _read_file(file, file.relative_to(base).as_posix(), reading)]
+    return distinguish_accounts(sheets)
 
 
 def _read_file(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:

@@ -17,6 +17,7 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _KEY_TEXTS = {
     "DUPLICATE_CONTRACT": ("a contract number that is there once", "the first row is kept; remove the repetition"),
     "DUPLICATE_KEY": ("a key that is there once", "the first row is kept; remove the repetition"),
+    "CONFLICTING_STATEMENT": ("one content per statement", "another file has this statement with other lines, and those are taken; keep the right file and send it again"),
     "CONFLICTING_CONTRACT": ("one set of figures per contract number", "none of its rows is taken; keep the right one and send the file again"),
 }  # fmt: skip
 
@@ -81,8 +82,9 @@ def count_clean_rows(table: str, rows: pd.DataFrame) -> pd.DataFrame:
 def count_rows(table: str, rows: pd.DataFrame, refused: Mask, repeated: pd.DataFrame) -> pd.DataFrame:
     currency = rows["currency"] if "currency" in rows else pd.Series("", index=rows.index)
     known = currency.where(currency.isin(list(currency_codes())), "")
-    conflict = repeated.loc[repeated["rule"] == "CONFLICTING_CONTRACT", "row"]
-    duplicate = np.isin(np.arange(len(rows)), repeated.loc[repeated["rule"] != "CONFLICTING_CONTRACT", "row"])
+    is_conflict = repeated["rule"].str.startswith("CONFLICTING_")
+    conflict = repeated.loc[is_conflict, "row"]
+    duplicate = np.isin(np.arange(len(rows)), repeated.loc[~is_conflict, "row"])
     rejected = refused | np.isin(np.arange(len(rows)), conflict)
     flags = pd.DataFrame(
         {

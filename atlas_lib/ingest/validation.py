@@ -17,8 +17,9 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import currency_codes, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.balances import differing_deliveries, set_aside_reported, statement_findings
 from atlas_lib.ingest.cells import Mask, Parsed
-from atlas_lib.ingest.consistency import complete_merchants, unbalanced_statements
+from atlas_lib.ingest.consistency import complete_merchants
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.parsing import PARSERS
 from atlas_lib.ingest.recognition import NamedSheet, name_sheet
@@ -75,9 +76,10 @@ def clean_inputs(
     cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
     clean = {table: result[0] for table, result in cleaned.items()}
     clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
+    clean["statement_lines"], reported, reported_counts = set_aside_reported(clean)
     notes = pd.DataFrame([note for sheet in named for note in sheet.notes] + unlisted)
-    rejects = [notes, *(result[1] for result in cleaned.values()), *payments.rejects, unbalanced_statements(clean)]
-    counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named)]
+    rejects = [notes, *(result[1] for result in cleaned.values()), *payments.rejects, reported, statement_findings(clean)]
+    counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named), reported_counts]
     return clean | {
         "submissions": payments.rows,
         "rejects": join_rejects(rejects),
@@ -222,6 +224,10 @@ def _repeated_keys(table: str, rows: pd.DataFrame, refused: Mask) -> pd.DataFram
         differs = kept.duplicated(key, keep=False) & ~kept.duplicated(business, keep=False)
         conflicting = kept[key[0]].isin(kept.loc[differs, key[0]])
         faults.add(key[0], "CONFLICTING_CONTRACT", _spread(conflicting, len(rows)))
+        again &= ~conflicting
+    if table == "statement_lines":
+        conflicting = differing_deliveries(kept)
+        faults.add("statement_id", "CONFLICTING_STATEMENT", _spread(conflicting, len(rows)))
         again &= ~conflicting
     faults.add(key[-1], "DUPLICATE_" + ("CONTRACT" if table == "contracts" else "KEY"), _spread(again, len(rows)))
     return faults.frame()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from atlas_lib.ingest.vocabulary import fields
 Record = dict[str, Any]
 Note = tuple[int, str, str, str, str]
 
+_TABLES = ("statement_lines", "statement_balances")
 _AMOUNTS = ("amount_posted", "fee_charged", "balance")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d*)?|\.\d+)")
 _LONGEST_ID = 50
@@ -27,6 +29,24 @@ def statement_sheets(
 ) -> list[RawSheet]:
     """Records (column name to text, `source_row` = line of the file) as one sheet of lines and one of balances."""
     return [_sheet(name, "statement_lines", lines, tuple(notes)), _sheet(name, "statement_balances", balances, ())]
+
+
+def distinguish_accounts(sheets: Sequence[RawSheet]) -> list[RawSheet]:
+    """Two banks may give the same number to their statements: where they do, the account goes before it."""
+    own = [s for s in sheets if s.table in _TABLES and s.header]
+    pairs = [s.frame[[s.header.index("statement_id"), s.header.index("account")]].set_axis(["id", "account"], axis=1) for s in own]
+    known = pd.concat([*pairs, pd.DataFrame({"id": [], "account": []})]).dropna().drop_duplicates()
+    shared = set(known.loc[known.duplicated("id"), "id"])
+    return [_with_accounts(s, shared) if s.table in _TABLES and s.header and shared else s for s in sheets]
+
+
+def _with_accounts(sheet: RawSheet, shared: set[str]) -> RawSheet:
+    at, account = sheet.header.index("statement_id"), sheet.header.index("account")
+    ids, accounts = sheet.frame[at], sheet.frame[account].fillna("")
+    names = [join_id(a, i) if i in shared else i for i, a in zip(ids, accounts, strict=True)]
+    frame = sheet.frame.copy()
+    frame[at] = pd.Series(names, index=frame.index, dtype="str").to_numpy()
+    return replace(sheet, frame=frame)
 
 
 def note(name: str, row: int, value: str, rule: str, text: str, column: str = "") -> Note:
