@@ -71,10 +71,9 @@ def _unbalanced(ends: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gaps(ends: pd.DataFrame) -> pd.DataFrame:
-    """Openings that are not the closing before; among statements that close on one day any of them may come before."""
+    """Openings that no statement of the day before, or of the same day, closed with."""
     chain = _chain(ends)
-    differs = (chain["opening_minor"] != chain["before_closing_minor"]).fillna(False)
-    wrong = chain[differs & ~_follows_same_day(chain)]
+    wrong = chain[chain["opening_minor"].notna() & chain["before_closing_minor"].notna() & ~_follows(chain)]
     overlap = (wrong["opening_date"] < wrong["before_closing_date"]).astype(bool)
     why = pd.Series("a statement between them is missing", index=wrong.index, dtype="str")
     why = why.mask(overlap, "the two overlap: lines of the same days may be there twice")
@@ -86,17 +85,22 @@ def _gaps(ends: pd.DataFrame) -> pd.DataFrame:
     return _findings(wrong, "STATEMENT_GAP", wrong["opening_minor"].astype("str"), text)
 
 
-def _follows_same_day(chain: pd.DataFrame) -> pd.Series:
-    """Another statement of the account that closes on the same day closed with this one's opening balance."""
-    day = [*_OWNER, "closing_date"]
-    closings = chain.groupby([*day, "closing_minor"]).size().rename("closed_count").reset_index()
-    wanted = chain.reset_index()[["index", *day, "opening_minor", "closing_minor"]].merge(
-        closings.rename(columns={"closing_minor": "level"}),
-        how="left", left_on=[*day, "opening_minor"], right_on=[*day, "level"], validate="many_to_one",
-    )  # fmt: skip
-    own = (wanted["closing_minor"] == wanted["opening_minor"]).fillna(False).astype("int64")
-    others = wanted["closed_count"].fillna(0).astype("int64") - own
-    return pd.Series((others > 0).to_numpy(), index=wanted["index"].to_numpy())
+def _follows(chain: pd.DataFrame) -> pd.Series:
+    """Whether another statement of the account, closing on the same or the last day before, closed with the opening.
+
+    Several statements of one day have no order but this one. The first of an account follows none: where none of the
+    first day does, the one that another follows is it.
+    """
+    day = chain.groupby(_OWNER)["closing_date"].rank("dense").astype("int64")
+    opened = chain[[*_OWNER, "statement_id"]].assign(day=day, level=chain["opening_minor"])
+    closed = chain[[*_OWNER]].assign(day=day, level=chain["closing_minor"], before_id=chain["statement_id"])
+    either = pd.concat([closed, closed.assign(day=closed["day"] + 1)])
+    pairs = opened.merge(either, on=[*_OWNER, "day", "level"])
+    others = pairs[pairs["statement_id"] != pairs["before_id"]]
+    follows = chain["statement_id"].isin(others["statement_id"])
+    loose = chain[(day == 1) & ~follows].assign(is_followed=lambda f: f["statement_id"].isin(others["before_id"]))
+    first = loose.sort_values("is_followed", ascending=False, kind="stable").drop_duplicates(_OWNER)
+    return follows | chain.index.isin(first.index)
 
 
 def _mixed(lines: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:

@@ -31,10 +31,7 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    statements = children(message, tag)
-    if not statements:
-        notes.append(note(name, message.sourceline, "", "EMPTY_STATEMENT", "the message holds no statement."))
-    for statement in statements:
+    for statement in children(message, tag):
         owner = _owner(statement, message)
         lines += _lines(statement, owner, name, notes)
         balances += _balances(statement, owner)

@@ -91,7 +91,8 @@ def _is_ours(line: str, has_started: bool) -> bool:
 def _parse(message: _Message, name: str) -> Any:
     import mt940
 
-    transactions = mt940.models.Transactions(options=mt940.Options.all())
+    cleanup = mt940.processors.date_cleanup_post_processor
+    transactions = mt940.models.Transactions({"post_statement": [cleanup, _with_type]}, options=mt940.Options.all())
     transactions.tags[mt940.tags.StatementASNB.id] = _line_tag(message)
     try:
         transactions.parse(message.text)
@@ -109,6 +110,11 @@ def _parse(message: _Message, name: str) -> Any:
             remedy="fetch the statement from the bank again",
         )  # fmt: skip
     return transactions
+
+
+def _with_type(_transactions: Any, _tag: Any, _found: Record, line: Record) -> Record:
+    """The library lets the next line take the place of one without a transaction type; here every line has one."""
+    return line | {"id": line.get("id") or "NMSC"}
 
 
 def _line_tag(message: _Message) -> Any:

@@ -55,12 +55,18 @@ def read_ofx(path: Path, name: str) -> list[RawSheet]:
 def _parse(text: str, name: str) -> Any:
     from ofxtools.Parser import TreeBuilder
 
-    start = re.search("<OFX>", text, re.IGNORECASE)
-    if start is None:
+    start = text.find("<OFX>")
+    if start < 0:
         raise _unreadable(name, "an OFX document", "no <OFX> tag")
+    for tag in ("OFX", *_STATEMENTS, "BANKTRANLIST", "STMTTRN"):
+        opened, closed = text.count(f"<{tag}>"), text.count(f"</{tag}>")
+        if opened != closed:
+            raise _unreadable(
+                name, f"as many </{tag}> as <{tag}>", f"{closed} and {opened}: the file is cut off or damaged"
+            )
     builder = TreeBuilder()
     try:
-        builder.feed(_plain_sections(text[start.start() :]))
+        builder.feed(_plain_sections(text[start:]))
         return builder.close()
     except (SyntaxError, AssertionError, ValueError, IndexError) as error:
         raise _unreadable(

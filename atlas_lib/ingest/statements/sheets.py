@@ -28,13 +28,19 @@ def statement_sheets(
     name: str, lines: Sequence[Record], balances: Sequence[Record], notes: Iterable[Note] = ()
 ) -> list[RawSheet]:
     """Records (column name to text, `source_row` = line of the file) as one sheet of lines and one of balances."""
-    return [_sheet(name, "statement_lines", lines, tuple(notes)), _sheet(name, "statement_balances", balances, ())]
+    every = tuple(notes)
+    if not (lines or balances or every):
+        every = (note(name, 0, "", "EMPTY_STATEMENT", "the file holds no statement lines and no balances."),)
+    return [_sheet(name, "statement_lines", lines, every), _sheet(name, "statement_balances", balances, ())]
 
 
 def distinguish_accounts(sheets: Sequence[RawSheet]) -> list[RawSheet]:
     """Two banks may give the same number to their statements: where they do, the account goes before it."""
     own = [s for s in sheets if s.table in _TABLES and s.header]
-    pairs = [s.frame[[s.header.index("statement_id"), s.header.index("account")]].set_axis(["id", "account"], axis=1) for s in own]
+    pairs = [
+        s.frame[[s.header.index("statement_id"), s.header.index("account")]].set_axis(["id", "account"], axis=1)
+        for s in own
+    ]
     known = pd.concat([*pairs, pd.DataFrame({"id": [], "account": []})]).dropna().drop_duplicates()
     shared = set(known.loc[known.duplicated("id"), "id"])
     return [_with_accounts(s, shared) if s.table in _TABLES and s.header and shared else s for s in sheets]
