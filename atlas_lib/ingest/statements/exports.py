@@ -29,7 +29,7 @@ from atlas_lib.ingest.statements.columns import (
 )
 from atlas_lib.ingest.statements.layouts import Layout, Preamble
 from atlas_lib.ingest.statements.running import balances_of
-from atlas_lib.ingest.statements.sheets import Note, join_id, note, read_characters
+from atlas_lib.ingest.statements.sheets import NO_CURRENCY, Note, join_id, note, read_characters
 from atlas_lib.ingest.vocabulary import fields
 
 _HEADER_SEARCH_ROWS = 40
@@ -149,7 +149,7 @@ def _sort_rows(
     if layout.rows is not None:
         data = [r for r in body if r[1][0] in layout.rows.data]
         return data, [r for r in body if r[1][0] not in layout.rows.data]
-    labels = tuple(p.label for p in (layout.opening_balance, layout.closing_balance) if p)
+    labels = (*layout.aside, *(p.label for p in (layout.opening_balance, layout.closing_balance) if p))
     around = [r for r in body if labels and r[1][0].startswith(labels)]
     repeated = [r for r in body if r[1] == header]
     return [r for r in body if r not in around and r not in repeated] if around or repeated else body, around
@@ -225,7 +225,7 @@ def _lines(frame: pd.DataFrame, layout: Layout, table: _Table, name: str) -> pd.
         "value_date": days(first_filled(frame, layout.value_date), layout),
         "amount_posted": amount,
         "fee_charged": fee,
-        "currency": currency,
+        "currency": currency.fillna(NO_CURRENCY),
         "status": _status(frame, layout),
         "bank_reference": first_filled(frame, layout.bank_reference),
         "remittance_text": joined(frame, layout.remittance_text),

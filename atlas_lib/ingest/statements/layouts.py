@@ -69,6 +69,7 @@ class Layout(_Part):
     file_name: str = Field("", description="pattern of the file's name (* and ?), needed where there is no header")
     columns: Columns = Field((), description="names of the columns in their order, where the file has no header")
     rows: Rows | None = None
+    aside: Columns = Field((), description="how a row below the header begins that is no line: a sum, a footer")
     delimiter: Literal[",", ";", "\t", "|"] = ","
     date_format: str = Field("%Y-%m-%d", description="as strptime has it")
     other_date_formats: Columns = Field((), description="tried in turn where the first does not fit")

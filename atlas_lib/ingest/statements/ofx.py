@@ -31,7 +31,7 @@ _CHECKED = ("TRNAMT", "DTPOSTED")
 
 def read_ofx(path: Path, name: str) -> list[RawSheet]:
     """Lines and ledger balances of every statement response; a response that reports an error is noted."""
-    text = read_characters(path)
+    text = _without_comments(read_characters(path))
     root = _parse(text, name)
     rows = [text.count("\n", 0, m.start()) + 1 for m in re.finditer("<STMTTRN>", text, re.IGNORECASE)]
     found = list(root.iter("STMTTRN"))
@@ -72,6 +72,13 @@ def _parse(text: str, name: str) -> Any:
         raise _unreadable(
             name, "tags that open and close as OFX has them", str(error.args[0] if error.args else error)[-200:]
         ) from error
+
+
+def _without_comments(text: str) -> str:
+    """Comments out, their line ends kept, so that the lines keep their numbers."""
+    first, *others = text.split("<!--")
+    opened = (part.partition("-->") for part in others)
+    return first + "".join("\n" * inner.count("\n") + after for inner, _, after in opened)
 
 
 def _plain_sections(text: str) -> str:

@@ -17,6 +17,7 @@ from atlas_lib.ingest.vocabulary import fields
 Record = dict[str, Any]
 Note = tuple[int, str, str, str, str]
 
+NO_CURRENCY = "(none)"  # a statement without a currency is refused: the default is for the user's own tables
 _TABLES = ("statement_lines", "statement_balances")
 _AMOUNTS = ("amount_posted", "fee_charged", "balance")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d*)?|\.\d+)")
@@ -113,6 +114,8 @@ def _sheet(name: str, table: str, records: Sequence[Record], notes: tuple[Note, 
 
 def _cells(values: list[str | None], column: str) -> pd.Series:
     """A decimal of a statement is a number, even with three decimals; anything else stays the text it is."""
+    if column == "currency":
+        return pd.Series([v or NO_CURRENCY for v in values], dtype="str")
     if column not in _AMOUNTS:
         return pd.Series(values, dtype="str")
     return pd.Series([_number(v) for v in values], dtype=object)
