@@ -18,6 +18,7 @@ import json
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -80,9 +81,16 @@ def _try_file(
             return folder, name, 0, "refused", str(error)
     lines, balances = _lines(sheets), _balances(sheets)
     if not any(s.table for s in sheets):
-        return folder, name, 0, "unread", "; ".join(n[4] for s in sheets for n in s.notes) or "fits no layout and no table"
+        return (
+            folder,
+            name,
+            0,
+            "unread",
+            "; ".join(n[4] for s in sheets for n in s.notes) or "fits no layout and no table",
+        )
     expected = find(file)
-    differences = _differences(expected, lines, balances) if expected else ["no expectation beside it"]
+    refused = sum(n[3] == "WRONG_FIELD_COUNT" for s in sheets for n in s.notes)
+    differences = _differences(expected, lines, balances, refused) if expected else ["no expectation beside it"]
     result = "untested" if not expected else "differs" if differences else "agrees"
     said = "; ".join(differences) or f"with {expected.source if expected else ''}"
     return folder, name, len(lines), result, said + _findings(sheets)
@@ -105,7 +113,8 @@ def _balances(sheets: list[RawSheet]) -> list[Balance]:
 def _records(sheets: list[RawSheet], table: str) -> Iterator[dict[str, Any]]:
     for sheet in sheets:
         if sheet.table == table:
-            yield from sheet.frame.set_axis(list(sheet.header), axis=1).to_dict("records")
+            for row in sheet.frame.set_axis(list(sheet.header), axis=1).to_dict("records"):
+                yield {str(name): value for name, value in row.items()}
 
 
 def _signed(value: object, side: object) -> Decimal:
@@ -120,14 +129,14 @@ def _text(value: object) -> str:
     return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
-def _differences(expected: Expected, lines: list[Line], balances: list[Balance]) -> list[str]:
+def _differences(expected: Expected, lines: list[Line], balances: list[Balance], refused: int) -> list[str]:
     found = []
     if expected.lines is not None:
         found += _listed("line", sorted(expected.lines), sorted(lines))
     if expected.balances is not None:
         found += _listed("balance", sorted(expected.balances), sorted(balances))
-    if expected.count is not None and expected.count != len(lines):
-        found.append(f"{expected.count} lines expected by {expected.source}, {len(lines)} read")
+    if expected.count is not None and expected.count != len(lines) + refused:
+        found.append(f"{expected.count} lines expected by {expected.source}, {len(lines)} read and {refused} refused")
     total = sum((amount for _, amount in lines), Decimal(0))
     if expected.total is not None and expected.total != total:
         found.append(f"sum {expected.total} expected by {expected.source}, {total} read")
@@ -166,7 +175,9 @@ def _genkgo(file: Path) -> Expected | None:
     return Expected(
         beside.name,
         tuple((_day(e["getBookingDate"] or e["getValueDate"]), _money(e["getAmount"])) for e in entries),
-        tuple((kinds[b["getType"]], _day(b["getDate"]), _money(b["getAmount"])) for b in balances if b["getType"] in kinds),
+        tuple(
+            (kinds[b["getType"]], _day(b["getDate"]), _money(b["getAmount"])) for b in balances if b["getType"] in kinds
+        ),
     )
 
 
@@ -193,7 +204,7 @@ def _wolph(file: Path) -> Expected | None:
     """The parse that the MT940 library stores beside its own files, read as plain data: nothing in it is built or run."""
     beside = file.with_suffix(".yml")
     if not beside.is_file():
-        return None
+        return Expected("the tags :61:", count=len(re.findall("^:61:", file.read_text(), re.MULTILINE)))
     import yaml
 
     stored = yaml.compose(beside.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -219,7 +230,7 @@ def _bank2ynab(file: Path) -> Expected | None:
     settings.read(file.parent / "bank2ynab.conf", encoding="utf-8")
     section = next((s for s in settings.sections() if _is_named(file.stem, settings[s])), None)
     if section is None:
-        return None
+        return Expected("the rows of the file", count=len(_rows(file, "\t" if "tab" in file.name else ";")))
     conf = settings[section]
     rows = _rows(file, conf.get("Source CSV Delimiter", ",") or ",")
     body = rows[int(conf["Header Rows"]) : len(rows) - int(conf["Footer Rows"])]
@@ -238,7 +249,9 @@ def _is_named(stem: str, conf: configparser.SectionProxy) -> bool:
 def _ynab_line(row: list[str], columns: list[str], form: str) -> Line:
     cells = {c: v for c, v in zip(columns, row, strict=False) if v.strip()}
     day = datetime.strptime(cells["Date"].strip(), form or "%d/%m/%Y").date()  # noqa: DTZ007
-    return day.isoformat(), (_plain_number(cells.get("Inflow", "0")) - _plain_number(cells.get("Outflow", "0"))).normalize()
+    return day.isoformat(), (
+        _plain_number(cells.get("Inflow", "0")) - _plain_number(cells.get("Outflow", "0"))
+    ).normalize()
 
 
 def _plain_number(text: str) -> Decimal:
@@ -266,13 +279,23 @@ def _processor(file: Path) -> Expected | None:
         fun = [r for r in marked if r[0] == "I"]
         total = sum((Decimal(r[15]) + Decimal(r[22] or 0) for r in fun), Decimal(0))
         return Expected("the rows marked I or T", count=len(marked), total=total.normalize() if fun else None)
+    if "Record Type" in rows[0]:
+        booked = [
+            d
+            for r in rows[1:]
+            if (d := dict(zip(rows[0], r, strict=False)))["Record Type"] in ("Settled", "Chargeback")
+        ]
+        total = sum((Decimal(d["Payable (SC)"]) for d in booked), Decimal(0))
+        return Expected("Payable (SC) of Settled and Chargeback", count=len(booked), total=total)
     for mark, (plus, minus) in _REPORTS.items():
         at = next((i for i, r in enumerate(rows) if mark in r), None)
         if at is not None:
             body = [dict(zip(rows[at], r, strict=False)) for r in rows[at + 1 :]]
             total = sum((_column(r, plus) - _column(r, minus) for r in body), Decimal(0))
             is_refund = file.stem in ("refund", "chargebacks")
-            return Expected("the sum of " + ", ".join((*plus, *minus)), count=len(body), total=-total if is_refund else total)
+            return Expected(
+                "the sum of " + ", ".join((*plus, *minus)), count=len(body), total=-total if is_refund else total
+            )
     return None
 
 
@@ -284,11 +307,21 @@ def _counted(file: Path) -> Expected | None:
     """Lines counted in the raw text: transactions in OFX, detail records in BAI2, rows below the header in CSV."""
     text = file.read_bytes().decode("latin-1")
     if "<OFX>" in text:
-        return Expected("the tags STMTTRN", count=len(re.findall("<STMTTRN>", re.sub("<!--.*?-->", "", text, flags=re.DOTALL))))
+        return Expected(
+            "the tags STMTTRN", count=len(re.findall("<STMTTRN>", re.sub("<!--.*?-->", "", text, flags=re.DOTALL)))
+        )
     if text.startswith("01,"):
         return Expected("the records 16", count=len(re.findall(r"(?:^|/\s+)16,", text, re.MULTILINE)))
-    if file.suffix == ".csv" and "Balance at" not in text:
-        return Expected("the rows below the header", count=len(_rows(file, ",")) - ("no_header" not in file.name))
+    if file.suffix == ".csv":
+        return Expected(
+            "the rows that begin with a day",
+            count=sum(re.match(r"\d\d/\d\d/", r[0]) is not None for r in _rows(file, ",")),
+        )
+    if zipfile.is_zipfile(file) and file.suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            return Expected(
+                "the elements Ntry", count=sum(archive.read(n).count(b"<Ntry>") for n in archive.namelist())
+            )
     return None
 
 

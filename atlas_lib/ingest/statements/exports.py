@@ -29,11 +29,19 @@ from atlas_lib.ingest.statements.columns import (
 )
 from atlas_lib.ingest.statements.layouts import Layout, Preamble
 from atlas_lib.ingest.statements.running import balances_of
-from atlas_lib.ingest.statements.sheets import NO_CURRENCY, Note, join_id, note, read_characters
+from atlas_lib.ingest.statements.sheets import (
+    IDS,
+    NO_CURRENCY,
+    Note,
+    join_id,
+    note,
+    read_characters,
+    rounding_notes,
+    short_ids,
+)
 from atlas_lib.ingest.vocabulary import fields
 
 _HEADER_SEARCH_ROWS = 40
-_FINER = 1e-7
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,11 @@ def read_export(path: Path, name: str, layout: Layout) -> list[RawSheet]:
     table = _table(read_characters(path), name, layout)
     frame, notes = _skip_lines(table.frame, layout, name)
     lines = _lines(frame, layout, table, name)
+    lines = lines.assign(**{c: short_ids(lines[c]) for c in IDS})
     balances, found = balances_of(lines, frame, layout, _beside_labels(layout, table), name)
     header = tuple(f.name for f in fields("statement_lines", ""))
     shaped = lines.reindex(columns=list(header)).set_axis(range(len(header)), axis=1)
-    every = (*table.notes, *notes, *found, *_rounding(lines, name))
+    every = (*table.notes, *notes, *found, *rounding_notes(name, lines["amount_posted"], lines["currency"]))
     return [RawSheet(name, "", shaped, header=header, table="statement_lines", notes=every), balances]
 
 
@@ -231,20 +240,6 @@ def _lines(frame: pd.DataFrame, layout: Layout, table: _Table, name: str) -> pd.
         "remittance_text": joined(frame, layout.remittance_text),
         "counterparty_name": first_filled(frame, layout.counterparty_name),
     }, index=frame.index)  # fmt: skip
-
-
-def _rounding(lines: pd.DataFrame, name: str) -> list[Note]:
-    """Figures finer than the currency: each is rounded when it is stored; said once, with what that amounts to."""
-    amounts = pd.to_numeric(lines["amount_posted"], errors="coerce").fillna(0.0)
-    scale = scale_of(lines["currency"].fillna("EUR"))
-    rest = amounts - np.round(amounts * scale) / scale
-    finer = lines.index[rest.abs() > _FINER]
-    if not len(finer):
-        return []
-    text = (
-        f"{len(finer)} amounts have more decimals than their currency; each is rounded, together by {rest.sum():.6f}."
-    )
-    return [note(name, int(finer[0]), str(len(finer)), "ROUNDED_AMOUNT", text, "amount_posted")]
 
 
 def _statement_id(frame: pd.DataFrame, layout: Layout, account: pd.Series, currency: pd.Series, name: str) -> pd.Series:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from atlas_lib.core.money import scale_of
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.vocabulary import fields
 
@@ -19,6 +21,8 @@ Note = tuple[int, str, str, str, str]
 
 NO_CURRENCY = "(none)"  # a statement without a currency is refused: the default is for the user's own tables
 _TABLES = ("statement_lines", "statement_balances")
+IDS = ("line_id", "transaction_id", "end_to_end_id")
+_FINER = 1e-7
 _AMOUNTS = ("amount_posted", "fee_charged", "balance")
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,15}(?:\.\d*)?|\.\d+)")
 _LONGEST_ID = 50
@@ -29,10 +33,12 @@ def statement_sheets(
     name: str, lines: Sequence[Record], balances: Sequence[Record], notes: Iterable[Note] = ()
 ) -> list[RawSheet]:
     """Records (column name to text, `source_row` = line of the file) as one sheet of lines and one of balances."""
-    every = tuple(notes)
+    sheet = _sheet(name, "statement_lines", lines)
+    amount, currency = (sheet.frame[sheet.header.index(c)] for c in ("amount_posted", "currency"))
+    every = (*notes, *rounding_notes(name, amount, currency))
     if not (lines or balances or every):
         every = (note(name, 0, "", "EMPTY_STATEMENT", "the file holds no statement lines and no balances."),)
-    return [_sheet(name, "statement_lines", lines, every), _sheet(name, "statement_balances", balances, ())]
+    return [replace(sheet, notes=every), _sheet(name, "statement_balances", balances)]
 
 
 def distinguish_accounts(sheets: Sequence[RawSheet]) -> list[RawSheet]:
@@ -54,6 +60,26 @@ def _with_accounts(sheet: RawSheet, shared: set[str]) -> RawSheet:
     frame = sheet.frame.copy()
     frame[at] = pd.Series(names, index=frame.index, dtype="str").to_numpy()
     return replace(sheet, frame=frame)
+
+
+def short_ids(texts: pd.Series) -> pd.Series:
+    """Ids of more than 50 characters shortened as in `join_id`: none of ours is that long, and the line is kept."""
+    is_long = texts.str.len() > _LONGEST_ID
+    return texts.where(~is_long.fillna(False), texts[is_long.fillna(False)].map(join_id)) if is_long.any() else texts
+
+
+def rounding_notes(name: str, amounts: pd.Series, currency: pd.Series) -> list[Note]:
+    """Figures finer than their currency: each is rounded when it is stored; said once, with what that comes to."""
+    figures = pd.to_numeric(amounts.where(~amounts.map(lambda v: isinstance(v, str))), errors="coerce").fillna(0.0)
+    scale = scale_of(currency.fillna(NO_CURRENCY))
+    rest = figures - np.round(figures * scale) / scale
+    finer = amounts.index[rest.abs() > _FINER]
+    if not len(finer):
+        return []
+    text = (
+        f"{len(finer)} amounts have more decimals than their currency; each is rounded, together by {rest.sum():.6f}."
+    )
+    return [note(name, int(finer[0]), str(len(finer)), "ROUNDED_AMOUNT", text, "amount_posted")]
 
 
 def note(name: str, row: int, value: str, rule: str, text: str, column: str = "") -> Note:
@@ -104,12 +130,12 @@ def read_characters(path: Path) -> str:
     return content.decode("latin-1")
 
 
-def _sheet(name: str, table: str, records: Sequence[Record], notes: tuple[Note, ...]) -> RawSheet:
+def _sheet(name: str, table: str, records: Sequence[Record]) -> RawSheet:
     header = [f.name for f in fields(table, "")]
     columns = {i: _cells([r.get(h) for r in records], h) for i, h in enumerate(header)}
     frame = pd.DataFrame(columns, index=range(len(records)))
     frame.index = pd.Index([r["source_row"] for r in records], dtype="int64")
-    return RawSheet(name, "", frame, header=tuple(header), table=table, notes=notes)
+    return RawSheet(name, "", frame, header=tuple(header), table=table)
 
 
 def _cells(values: list[str | None], column: str) -> pd.Series:
@@ -117,7 +143,8 @@ def _cells(values: list[str | None], column: str) -> pd.Series:
     if column == "currency":
         return pd.Series([v or NO_CURRENCY for v in values], dtype="str")
     if column not in _AMOUNTS:
-        return pd.Series(values, dtype="str")
+        texts = pd.Series(values, dtype="str")
+        return short_ids(texts) if column in IDS else texts
     return pd.Series([_number(v) for v in values], dtype=object)
 
 
