@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlas_lib.core.errors import InputError
 from atlas_lib.core.provenance import input_files
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest.archives import ZIP_START, check_size, unpack
@@ -111,10 +113,16 @@ def _holds_workbook(start: bytes) -> bool:
 
 def _read_text(path: Path, name: str, start: bytes, layouts: tuple[Layout, ...]) -> Iterator[RawSheet]:
     layout = find_layout(layouts, name, start)
-    if layout is None:
-        yield read_text(path, name)
-    else:
+    if layout is not None:
         yield from read_export(path, name, layout)
+        return
+    try:
+        yield read_text(path, name)
+    except csv.Error as error:
+        raise InputError(
+            "The CSV file cannot be read", where=name, expected="a text table with a header row", found=str(error),
+            remedy="save it again as CSV",
+        ) from error  # fmt: skip
 
 
 def _read_archive(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:

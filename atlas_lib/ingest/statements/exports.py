@@ -91,7 +91,9 @@ def _sample(start: bytes) -> str:
 
 def _split(text: str, delimiter: str) -> list[list[str]]:
     try:
-        return [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
+        return [
+            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+        ]
     except csv.Error:
         return []
 
@@ -123,7 +125,7 @@ def _header_at(layout: Layout, rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def _table(text: str, name: str, layout: Layout) -> _Table:
-    reader = csv.reader(io.StringIO(text), delimiter=layout.delimiter)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=layout.delimiter)
     numbered: list[tuple[int, tuple[str, ...]]] = []
     row = 1
     try:

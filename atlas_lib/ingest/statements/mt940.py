@@ -6,6 +6,7 @@ and closing, so that each page is checked and follows from the one before. Sourc
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ def _is_ours(line: str, has_started: bool) -> bool:
 def _parse(message: _Message, name: str) -> Any:
     import mt940
 
+    logging.getLogger("mt940").setLevel(logging.CRITICAL)  # what it cannot read is said by our error, once
     cleanup = mt940.processors.date_cleanup_post_processor
     transactions = mt940.models.Transactions({"post_statement": [cleanup, _with_type]}, options=mt940.Options.all())
     transactions.tags[mt940.tags.StatementASNB.id] = _line_tag(message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def read_ofx(path: Path, name: str) -> list[RawSheet]:
     """Lines and ledger balances of every statement response; a response that reports an error is noted."""
     text = _without_comments(read_characters(path))
     root = _parse(text, name)
-    rows = [text.count("\n", 0, m.start()) + 1 for m in re.finditer("<STMTTRN>", text, re.IGNORECASE)]
+    rows = _rows_of(text, "<STMTTRN>")
     found = list(root.iter("STMTTRN"))
     if len(found) != len(rows):
         raise _unreadable(name, f"{len(rows)} transactions (STMTTRN)", f"{len(found)} of them can be told apart")
     row_of = {id(element): row for element, row in zip(found, rows, strict=True)}
+    ledgers = {id(e): row for e, row in zip(root.iter("LEDGERBAL"), _rows_of(text, "<LEDGERBAL>"), strict=False)}
     lines: list[Record] = []
     balances: list[Record] = []
     notes = _status_notes(root, name)
@@ -47,7 +49,7 @@ def read_ofx(path: Path, name: str) -> list[RawSheet]:
         lines += [
             owner | _line(e, row_of[id(e)], n, statement) for n, e in enumerate(statement.iter("STMTTRN"), start=1)
         ]
-        balances += _balances(statement, owner, text)
+        balances += _balances(statement, owner, ledgers)
         notes += _investment_notes(statement, name)
     return statement_sheets(name, lines, balances, notes)
 
@@ -133,26 +135,25 @@ def _decimal(amount: str) -> str:
     return amount.replace(",", ".")
 
 
-def _balances(statement: Any, owner: Record, text: str) -> list[Record]:
+def _balances(statement: Any, owner: Record, rows: dict[int, int]) -> list[Record]:
     """The ledger balance closes the statement; OFX has no opening one. The available balance is left out."""
     found = []
     for ledger in statement.iter("LEDGERBAL"):
         amount, day = _text(ledger, "BALAMT"), _day(_text(ledger, "DTASOF"))
         if amount and day:
-            row = _row_after(text, owner["account"])
             found.append(
                 owner | {
                     "balance_type": "CLBD", "balance_date": day, "balance": _decimal(amount) if _is_number(amount) else amount,
-                    "currency": _text(statement, "CURDEF"), "source_row": row,
+                    "currency": _text(statement, "CURDEF"), "source_row": rows.get(id(ledger), 0),
                 }
             )  # fmt: skip
     return found[:1]
 
 
-def _row_after(text: str, account: str | None) -> int:
-    """The line of the first LEDGERBAL after the account's number."""
-    place = max(text.find(account or ""), 0)
-    return text.count("\n", 0, max(text.upper().find("<LEDGERBAL>", place), 0)) + 1
+def _rows_of(text: str, tag: str) -> list[int]:
+    """The line of every such tag."""
+    ends = [m.start() for m in re.finditer("\n", text)]
+    return [bisect(ends, m.start()) + 1 for m in re.finditer(tag, text)]
 
 
 def _status_notes(root: Any, name: str) -> list[Note]:
