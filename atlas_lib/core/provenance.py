@@ -68,9 +68,10 @@ def describe_inputs(path: Path) -> list[dict[str, Any]]:
 
 
 def code_sha256(root: Path) -> str:
-    """One hash over the library's sources and the notebooks' code, outputs left aside."""
+    """One hash over the library's sources, its layouts, and the notebooks' code, outputs left aside."""
     digest = hashlib.sha256()
-    for source in sorted((root / "atlas_lib").rglob("*.py")):
+    sources = [*(root / "atlas_lib").rglob("*.py"), *(root / "atlas_lib").rglob("*.yaml")]
+    for source in sorted(sources):
         digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes())
     for notebook in sorted((root / "notebooks").glob("*.ipynb")):
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
