@@ -126,13 +126,15 @@ def _read_text(path: Path, name: str, start: bytes, layouts: tuple[Layout, ...])
 
 
 def _read_archive(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:
-    """The files inside, named `archive.zip/member`; an archive within an archive is not opened."""
+    """The files inside, named `archive.zip/member`; an archive within is not opened, and Parquet, read later, not kept."""
     with tempfile.TemporaryDirectory(prefix="atlas-") as folder:
         for member, inner in unpack(path, name, Path(folder)):
             with member.open("rb") as stream:
-                is_archive = file_kind(stream.read(_SAMPLE_BYTES), member.suffix) == "zip"
-            if is_archive:
-                yield left_out(inner, "an archive within an archive", "expected files")
+                kind = file_kind(stream.read(_SAMPLE_BYTES), member.suffix)
+            if kind in ("zip", "parquet"):
+                yield left_out(
+                    inner, f"a {kind} file within an archive", "expected statements, tables of text or workbooks"
+                )
             elif not Path(inner).name.startswith((".", "~$", "_")) and "__MACOSX/" not in inner:
                 yield from _read_file(member, inner, reading)
 

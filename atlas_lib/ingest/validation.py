@@ -78,7 +78,13 @@ def clean_inputs(
     clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
     clean["statement_lines"], reported, reported_counts = set_aside_reported(clean)
     notes = pd.DataFrame([note for sheet in named for note in sheet.notes] + unlisted)
-    rejects = [notes, *(result[1] for result in cleaned.values()), *payments.rejects, reported, statement_findings(clean)]
+    rejects = [
+        notes,
+        *(result[1] for result in cleaned.values()),
+        *payments.rejects,
+        reported,
+        statement_findings(clean),
+    ]
     counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named), reported_counts]
     return clean | {
         "submissions": payments.rows,

@@ -14,7 +14,6 @@ from atlas_lib.ingest import read_inputs
 from atlas_lib.ingest.inputs import file_kind
 
 MT940 = ":20:R\n:25:A1\n:28C:1\n:60F:C261001EUR0,\n:61:2610021002C1,00NTRFA\n:62F:C261002EUR1,00\n-\n"
-ACCOUNTS = "account;booking_date;amount;currency\nA;2026-10-01;1,00;EUR\n"
 
 
 @pytest.mark.parametrize(
@@ -55,12 +54,12 @@ def test_a_zip_of_statements_is_read_under_the_names_inside(tmp_path):
     assert sum(len(s.frame) for s in sheets if s.table == "statement_lines") == 2
 
 
-def test_an_archive_within_an_archive_is_noted_and_not_opened(tmp_path):
+def test_an_archive_or_parquet_file_within_an_archive_is_noted_and_not_opened(tmp_path):
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as archive:
         archive.writestr("a.sta", MT940)
-    zipped(tmp_path / "outer.zip", inner__zip=inner.getvalue())
-    assert [s.notes[0][3] for s in read_inputs(tmp_path)] == ["UNKNOWN_FILE"]
+    zipped(tmp_path / "outer.zip", inner__zip=inner.getvalue(), t__parquet=b"PAR1")
+    assert [s.notes[0][3] for s in read_inputs(tmp_path)] == ["UNKNOWN_FILE"] * 2
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path):
