@@ -128,8 +128,8 @@ def _listed(what: str, expected: list[Any], found: list[Any]) -> list[str]:
 def _findings(sheets: list[RawSheet]) -> str:
     """What a run would report: findings per rule."""
     try:
-        rejects = clean_inputs(sheets, IngestSettings.model_validate({}))["rejects"]
+        rejects: Any = clean_inputs(sheets, IngestSettings.model_validate({}))["rejects"]
     except AtlasError as error:
         return f"; the run: {error.what}"
-    rules = pd.DataFrame(rejects)["rule"].value_counts()
+    rules = rejects["rule"].value_counts()
     return "; reported: " + ", ".join(f"{n} {rule}" for rule, n in rules.items()) if len(rules) else ""
