@@ -71,8 +71,13 @@ def _check_zip(path: Path, name: str, max_file_mb: int) -> None:
 
 def _inflated(stream: IO[bytes], member: zipfile.ZipInfo, name: str, limit: int) -> int:
     """Bytes that really come out, counted without keeping them; the declared size must be theirs."""
+    if member.compress_type == zipfile.ZIP_STORED:
+        return member.compress_size
     if member.compress_type != zipfile.ZIP_DEFLATED:
-        return member.file_size
+        raise InputError(
+            "The archive is packed in an unusual way", where=f"{name}/{member.filename}", expected="stored or deflated files",
+            found=f"method {member.compress_type}", remedy="pack it again as an ordinary zip",
+        )  # fmt: skip
     stream.seek(member.header_offset)
     header = stream.read(_HEADER_SIZE)
     stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)

@@ -232,3 +232,35 @@ def test_an_inclusion_is_not_followed(tmp_path, clean):
     include = f'<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="{(tmp_path / "_secret.txt").as_uri()}" parse="text"/>'
     (tmp_path / "s.xml").write_text(statement(entry(name=f"<Nm>{include}</Nm>")))
     assert clean(tmp_path)["statement_lines"]["counterparty_name"].isna().all()
+
+
+def counted(tables):
+    counts = tables["received_counts"]
+    return (
+        counts.loc[counts["table"] == "statement_lines", ["rows_in_count", "rejected_count", "duplicate_count"]]
+        .to_numpy()
+        .tolist()
+    )
+
+
+def test_the_same_statement_with_other_lines_is_refused_and_the_first_one_stands(tmp_path, clean):
+    (tmp_path / "a.xml").write_text(statement(entry("1"), entry("2")))
+    (tmp_path / "b.xml").write_text(statement(entry("1"), entry("2", amount="99")))
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["amount_posted_minor"].tolist() == [1050, 1050]
+    assert tables["rejects"]["rule"].tolist() == ["CONFLICTING_STATEMENT"] * 2
+    assert "another file has this statement with other lines" in tables["rejects"]["message"].iloc[0]
+    assert counted(tables) == [[4, 2, 0]]
+
+
+def test_an_intraday_report_and_the_statement_that_books_it_count_once(tmp_path, clean):
+    report = statement(entry("1"), entry("2", amount="7")).replace("BkToCstmrStmt", "BkToCstmrAcctRpt")
+    (tmp_path / "052.xml").write_text(report.replace("Stmt>", "Rpt>").replace("<Id>S1", "<Id>R1"))
+    (tmp_path / "053.xml").write_text(statement(balance("OPBD", "0"), entry("9"), balance("CLBD", "10.50")))
+    tables = clean(tmp_path)
+    assert tables["statement_lines"][["statement_id", "amount_posted_minor"]].to_numpy().tolist() == [
+        ["R1", 700],
+        ["S1", 1050],
+    ]
+    assert tables["rejects"]["rule"].tolist() == ["REPORTED_AND_BOOKED"]
+    assert counted(tables) == [[3, 0, 1]]

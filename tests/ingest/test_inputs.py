@@ -93,6 +93,13 @@ def test_an_archive_that_declares_less_than_it_holds_is_refused(tmp_path):
         read_inputs(tmp_path)
 
 
+def test_an_archive_packed_in_an_unusual_way_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.sta", MT940)
+    with pytest.raises(InputError, match=r"packed in an unusual way.*a\.zip/a\.sta.*method 12"):
+        read_inputs(tmp_path)
+
+
 def test_a_damaged_archive_is_refused(tmp_path):
     path = zipped(tmp_path / "cut.zip", a__sta=MT940 * 40)
     content = bytearray(path.read_bytes())

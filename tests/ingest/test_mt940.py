@@ -54,6 +54,14 @@ def test_a_reversed_credit_takes_money_out(tmp_path, clean):
     assert lines["credit_debit_indicator"].tolist() == ["CRDT", "DBIT"]
 
 
+def test_an_expected_credit_of_an_interim_report_is_pending(tmp_path, clean):
+    lines = clean(write(tmp_path, FIRST.replace("C10,50", "EC10,50")))["statement_lines"]
+    assert lines[["status", "amount_posted_minor", "credit_debit_indicator"]].to_numpy().tolist() == [
+        ["PDNG", 1050, "CRDT"],
+        ["BOOK", 50, "DBIT"],
+    ]
+
+
 def test_every_message_of_a_file_is_a_statement_and_a_page_follows_from_the_one_before(tmp_path, clean):
     second = FIRST.replace("28C:7/1", "28C:7/2").replace(":60F:C261001EUR100,00", ":60M:C261003EUR110,00")
     second = second.replace(":62F:C261003EUR110,00", ":62F:C261003EUR120,00")

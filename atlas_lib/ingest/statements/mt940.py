@@ -28,6 +28,7 @@ from atlas_lib.ingest.statements.sheets import (
 _TAG = re.compile(r":(\d{2}[A-Z]?|NS):")
 _OPENING = ("final_opening_balance", "opening_balance", "intermediate_opening_balance")
 _CLOSING = ("final_closing_balance", "closing_balance", "intermediate_closing_balance")
+_EXPECTED = re.compile(r"^(:61:\d{6}(?:\d{4}|\s{4})?)E(?=[CD])")  # MT942: expected, not booked yet
 _EREF = re.compile(r"/EREF/([^/\n]{1,35})")
 
 
@@ -42,7 +43,8 @@ class _Message:
 
     @property
     def text(self) -> str:
-        return "\n".join(text for _, text in self.lines)
+        """As the library reads it: it knows no expected lines."""
+        return "\n".join(_EXPECTED.sub(r"\1", text) for _, text in self.lines)
 
 
 def read_mt940(path: Path, name: str) -> list[RawSheet]:
@@ -164,6 +166,7 @@ def _line(data: Record, row: int, raw: str, number: int) -> Record:
         "value_date": str(data["date"]),
         "amount_posted": _amount(data, raw),
         "currency": data["amount"].currency,
+        "status": "PDNG" if _EXPECTED.match(raw) else "BOOK",
         "credit_debit_indicator": "DBIT" if mark in ("D", "RC") else "CRDT",
         "bank_reference": reference(data.get("bank_reference")),
         "remittance_text": _remittance(data, details),
