@@ -25,6 +25,7 @@ from atlas_lib.ingest.recognition import NamedSheet, name_sheet
 from atlas_lib.ingest.rejects import (
     count_broken_lines,
     count_rows,
+    describe_areas,
     describe_sheets,
     join_counts,
     join_rejects,
@@ -82,6 +83,7 @@ def clean_inputs(
         "submissions": payments.rows,
         "rejects": join_rejects(rejects),
         "input_sheets": describe_sheets(named),
+        "sheet_areas": describe_areas(named),
         "received_counts": join_counts(counts),
     }
 
