@@ -60,8 +60,12 @@ def _one_each(grid: Grid, areas: list[Area]) -> tuple[list[Area], list[Left]]:
         if rival is None:
             found.append(area)
         else:
-            reason = f"a second table of {area.fit.table} beside the first. Put it below the first, or on a sheet of its own"
-            beside.append(_left(grid, area.top, int(area.rows.max(initial=area.fit.row)), area.columns, "second table", reason))
+            reason = (
+                f"a second table of {area.fit.table} beside the first. Put it below the first, or on a sheet of its own"
+            )
+            beside.append(
+                _left(grid, area.top, int(area.rows.max(initial=area.fit.row)), area.columns, "second table", reason)
+            )
     return found, beside
 
 
@@ -72,9 +76,25 @@ def _areas_in(grid: Grid, columns: Rows, expected: str, merged: Merged) -> tuple
     places = tuple(columns.tolist())
     if not starts:
         reason = "no row names the columns of a known table"
-        return [], [_left(grid, int(filled[0]), int(filled[-1]), places, "unknown", reason, len(filled))] if len(filled) else []
+        return [], [_left(grid, int(filled[0]), int(filled[-1]), places, "unknown", reason, len(filled))] if len(
+            filled
+        ) else []
     above = filled[filled < starts[0][1]]
-    left = [_left(grid, int(above[0]), int(above[-1]), places, "above the header", "stands above the column names", len(above))] if len(above) else []
+    left = (
+        [
+            _left(
+                grid,
+                int(above[0]),
+                int(above[-1]),
+                places,
+                "above the header",
+                "stands above the column names",
+                len(above),
+            )
+        ]
+        if len(above)
+        else []
+    )
     areas = []
     ends = [top for _, top, _ in starts[1:]] + [len(grid.rows)]
     for (fit, top, header), end in zip(starts, ends, strict=True):
@@ -84,7 +104,9 @@ def _areas_in(grid: Grid, columns: Rows, expected: str, merged: Merged) -> tuple
     return areas, left
 
 
-def _area(grid: Grid, fit: Fit, top: int, header: tuple[str, ...], columns: tuple[int, ...], end: int) -> tuple[Area, list[Left]]:
+def _area(
+    grid: Grid, fit: Fit, top: int, header: tuple[str, ...], columns: tuple[int, ...], end: int
+) -> tuple[Area, list[Left]]:
     units, first, left = dict(_header_units(fit, header)), fit.row + 1, []
     below = grid.row(first) if first < end else []
     if _is_units_row(below, columns):
@@ -95,7 +117,9 @@ def _area(grid: Grid, fit: Fit, top: int, header: tuple[str, ...], columns: tupl
     scaled = [name for name, c in fit.positions.items() if is_scale(units.get(c, ""))]
     kept = replace(fit, positions={n: c for n, c in fit.positions.items() if n not in scaled})
     if scaled:
-        reason = f"{', '.join(scaled)} in thousands or millions is not multiplied out and is kept out. Send the full figures"
+        reason = (
+            f"{', '.join(scaled)} in thousands or millions is not multiplied out and is kept out. Send the full figures"
+        )
         left.append(_left(grid, fit.row, fit.row, columns, "scaled units", reason))
     rows, aside = set_aside(grid, kept, np.arange(first, end), columns)
     named = tuple((c, unit) for c, unit in units.items() if unit_currency(unit) or unit == "%")
@@ -155,11 +179,13 @@ def _candidates(grid: Grid, columns: Rows) -> Rows:
     return np.concatenate([np.flatnonzero(top & (texts >= 2)), below[:_MOST_HEADERS]])
 
 
-def _read_header(grid: Grid, row: int, columns: Rows, expected: str, merged: Merged) -> tuple[Fit, int, tuple[str, ...]] | None:
+def _read_header(
+    grid: Grid, row: int, columns: Rows, expected: str, merged: Merged
+) -> tuple[Fit, int, tuple[str, ...]] | None:
     """The row as a header, alone or joined with the texts above it, whichever names more columns."""
     best: tuple[Fit, int, tuple[str, ...]] | None = None
     last = _texts(grid.row(row), columns)
-    joined = {"merged": last, "onwards": last}
+    joined = dict.fromkeys(("merged", "onwards") if merged else ("onwards", "merged"), last)
     for top in range(row, max(row - _DEEPEST, -1), -1):
         if top < row:
             cells = grid.row(top)

@@ -35,7 +35,11 @@ class Dialect:
         """Records of fields. Raises csv.Error for a field beyond measure."""
         csv.field_size_limit(_FIELD_LIMIT)
         reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=self.delimiter, quotechar=self.quote, escapechar=self.escape, doublequote=True
+            io.StringIO(text, newline=""),
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            escapechar=self.escape,
+            doublequote=True,
         )
         return list(reader)
 
@@ -49,7 +53,11 @@ def decode(content: bytes) -> tuple[str, str, str]:
         text = content.decode(encoding)
     except UnicodeDecodeError:
         encoding = mark or _code_page(content)
-        text = content.decode(encoding, errors="replace" if mark else "strict") if encoding != "latin-1" else content.decode("latin-1")
+        text = (
+            content.decode(encoding, errors="replace" if mark else "strict")
+            if encoding != "latin-1"
+            else content.decode("latin-1")
+        )
         remark = f"the text is no UTF-8 and is read as {encoding}; save it as UTF-8 if letters such as ä or é are wrong"
     if "\0" in text:
         remark = f"{text.count(chr(0)):,} NUL characters are left out" + (f"; {remark}" if remark else "")

@@ -206,4 +206,6 @@ def _with_ragged(sheet: RawSheet, records: Ragged, dialect: Dialect, first: int,
         (n, "", dialect.delimiter.join(f)[:200], "WRONG_FIELD_COUNT", f"{sheet.file}, line {n}: the line has another number of fields. {expected}")
         for n, f in wrong.items()
     ]  # fmt: skip
-    return replace(sheet, frame=sheet.frame.drop(index=[n for n in wrong if n in index]), notes=(*sheet.notes, *notes))
+    kept = sheet.frame.drop(index=[n for n in wrong if n in index])
+    broken = tuple((n, tuple(f)) for n, f in wrong.items())
+    return replace(sheet, frame=kept, notes=(*sheet.notes, *notes), broken=broken)

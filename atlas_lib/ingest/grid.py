@@ -42,15 +42,23 @@ class Grid:
     @classmethod
     def of_rows(cls, rows: Sequence[Sequence[Any]]) -> Grid:
         """Rows of cells, short ones filled up with empty cells; a time of day or a duration is its text."""
-        width = max(map(len, rows), default=0)
-        even = rows if all(len(row) == width for row in rows) else [[*r, *[None] * (width - len(r))] for r in rows]
-        kinds = np.zeros((len(rows), width), dtype=np.uint8, order="F")
+        widths = set(map(len, rows))
+        width = max(widths, default=0)
+        even = rows if len(widths) == 1 else [[*r, *[None] * (width - len(r))] for r in rows]
+        cells = np.empty((len(rows), width), dtype=object)
+        cells[:] = even
+        return cls._of_cells(cells.T.copy())
+
+    @classmethod
+    def _of_cells(cls, by_column: NDArray[np.object_]) -> Grid:
+        width, size = by_column.shape
+        kinds = np.zeros((size, width), dtype=np.uint8, order="F")
         columns, texts = [], []
-        for position, column in enumerate(zip(*even, strict=True)):
+        for position, column in enumerate(by_column):
             cells, kinds[:, position] = _told_apart(column)
             columns.append(cells)
             texts.append(_texts(cells, kinds[:, position]))
-        return cls(tuple(columns), tuple(texts), kinds, np.arange(1, len(rows) + 1))
+        return cls(tuple(columns), tuple(texts), kinds, np.arange(1, size + 1))
 
     @classmethod
     def of_texts(cls, table: pa.Table, rows: Rows) -> Grid:
@@ -73,18 +81,20 @@ class Grid:
 
     def series(self, column: int, rows: Rows) -> pd.Series:
         """The cells of a column in the given rows, typed where they are of one kind; index: the row's number."""
-        kinds, index = self.kinds[rows, column], pd.Index(self.rows[rows])
-        found, empty = set(np.flatnonzero(np.bincount(kinds, minlength=6)).tolist()) - {EMPTY}, kinds == EMPTY
+        kinds, index = np.asarray(self.kinds[rows, column]), pd.Index(self.rows[rows])
+        found = set(np.flatnonzero(np.bincount(kinds, minlength=6)).tolist()) - {EMPTY}
+        empty = kinds == EMPTY
         texts = self.texts[column]
         if found <= {TEXT}:
             taken = pa.nulls(len(rows), _STRING) if texts is None or not found else texts.take(pa.array(rows))
             return pd.Series(taken, index=index, dtype="str").mask(empty)
-        cells = self.columns[column][rows]
+        cells = np.array(self.columns[column][rows], dtype=object)
         if found == {NUMBER}:
             return pd.Series(np.where(empty, np.nan, cells).astype(np.float64), index=index)
+        cells[empty] = None
         if found == {DATE}:
-            return pd.Series(np.where(empty, None, cells).astype("datetime64[us]"), index=index)
-        return pd.Series(np.where(empty, None, cells), index=index, dtype=object)
+            return pd.Series(cells.astype("datetime64[us]"), index=index)
+        return pd.Series(cells, index=index, dtype=object)
 
     def frame(self, rows: Rows, columns: Sequence[int]) -> pd.DataFrame:
         """The given rows and columns; columns named by their position in the sheet."""
@@ -105,16 +115,16 @@ def with_cells(rows: Sequence[list[Any]], cells: dict[tuple[int, int], Any]) -> 
             rows[row][column] = value
 
 
-def _told_apart(column: Sequence[Any]) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
-    types = set(map(type, column))
+def _told_apart(cells: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
+    values = cells.tolist()
+    types = set(map(type, values))
     if types - _KINDS.keys():
-        column = [v if type(v) in _KINDS else str(v) for v in column]
-        types = set(map(type, column))
-    cells = np.empty(len(column), dtype=object)
-    cells[:] = column
+        values = [v if type(v) in _KINDS else str(v) for v in values]
+        cells = np.array(values, dtype=object)
+        types = set(map(type, values))
     if len(types) == 1:
-        return cells, np.full(len(column), _KINDS[types.pop()], dtype=np.uint8)
-    return cells, np.fromiter(map(_KINDS.__getitem__, map(type, column)), dtype=np.uint8, count=len(column))
+        return cells, np.full(len(values), _KINDS[types.pop()], dtype=np.uint8)
+    return cells, np.fromiter(map(_KINDS.__getitem__, map(type, values)), dtype=np.uint8, count=len(values))
 
 
 def _texts(cells: NDArray[np.object_], kinds: NDArray[np.uint8]) -> pa.Array | None:

@@ -13,11 +13,14 @@ from atlas_lib.core.money import currency_codes
 from atlas_lib.ingest.parsing import CURRENCY_SIGNS
 from atlas_lib.ingest.vocabulary import fields, fold, tables, vocabulary
 
+EXPLAINING = ("What to correct", "Read from")  # columns of the workbook that came back corrected
 _NAME_WEIGHT = 3  # a fitting sheet or file name counts as much as three columns
 _UNIT = re.compile(r"^(.*?)\s*(?:[\[(]\s*([^\[\]()]{1,12})\s*[\])]|\sin\s+(\S{1,6})|\s([€$£¥%]))\s*$")
 _PLAIN_UNITS = ("%", "percent", "prozent", "days", "tage", "months", "monate", "text", "number", "date", "datum", "yes/no", "ja/nein", "iso 4217", "iso", "utc", "decimal", "id")  # fmt: skip
 _DATE_UNIT = re.compile(r"[tdmyj]{1,4}([./-][tdmyj]{1,4}){2}( hh:mm(:ss)?)?", re.IGNORECASE)
-_SCALES = frozenset("t k m mn bn tsd mio mrd thousand thousands million millions billion billions tausend millionen 1000 1,000 1.000 000".split())
+_SCALES = frozenset(
+    "t k m mn bn tsd mio mrd thousand thousands million millions billion billions tausend millionen 1000 1,000 1.000 000".split()
+)
 _CURRENCY_WORD = re.compile(r"\b(?:in|euro?|usd|gbp|chf|jpy)\b|(?<=\bt|\bk|\bm)(?:eur|usd|gbp|chf|jpy)|[€$£¥()\[\].]")
 
 
@@ -41,9 +44,9 @@ class RawSheet:
 
     `frame`: the data rows; columns named by their position in the sheet, index = row as Excel (or an editor) counts it.
     `header`: the column names by position. `notes`: (row, column, value, rule, message). `area`: the cells taken, as
-    `B7:P1205`. `left`: the other rows of the sheet. `path`: a
-    Parquet file that is read in pieces; the frame then shows its first row. `units`: what the header or the row below it says of a column.
-    `positions`: table column and its position, where the reader has settled it.
+    `B7:P1205`. `left`: the other rows of the sheet. `path`: a Parquet file that is read in pieces; the frame then shows
+    its first row. `units`: what the header or the row below it says of a column. `positions`: table column and its
+    position, where the reader has settled it. `broken`: lines with another number of fields, and these.
     """
 
     file: str
@@ -60,6 +63,7 @@ class RawSheet:
     left: tuple[Left, ...] = ()
     units: tuple[tuple[int, str], ...] = ()
     positions: tuple[tuple[str, int], ...] = ()
+    broken: tuple[tuple[int, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -70,34 +70,46 @@ def _repeated(below: _Below, open_rows: Mask) -> Mask:
         if texts is not None and isinstance(head, str):
             found = pd.Series(texts.take(below.rows[places])).str.strip().eq(head.strip()).fillna(False)
             same[places] += found.to_numpy(dtype=np.int64)
-    return (same >= 2) & (same >= below.mapped.sum(axis=1))
+    return np.asarray((same >= 2) & (same >= below.mapped.sum(axis=1)))
 
 
 def _notes(below: _Below, open_rows: Mask) -> Mask:
     """A single text in a row of a table of three columns or more, when it reads as prose or stands by itself."""
-    stray = below.filled.any(axis=1) & ~below.mapped.any(axis=1)
-    single = open_rows & (below.filled.sum(axis=1) == 1)
+    stray: Mask = np.asarray(below.filled.any(axis=1) & ~below.mapped.any(axis=1))
+    single: Mask = np.asarray(open_rows & (below.filled.sum(axis=1) == 1))
     if len(below.fit.positions) < 3 or not single.any():
         return stray
-    is_text = (below.grid.kinds[np.ix_(below.rows, np.asarray(below.columns))] == TEXT).any(axis=1)
+    is_text = np.asarray(below.grid.kinds[np.ix_(below.rows, np.asarray(below.columns))] == TEXT).any(axis=1)
     places = np.flatnonzero(single & is_text)
     prose = np.zeros(len(below.rows), dtype=bool)
     for column in below.columns:
         prose[places] |= below.grid.matches(column, below.rows[places], _PROSE)
-    alone = np.concatenate([[False], ~below.filled.any(axis=1)[:-1]])
+    alone = np.concatenate([[False], below.is_empty[:-1]])
     return np.asarray(stray | (single & is_text & (prose | alone)))
 
 
 def _other_blocks(below: _Below, open_rows: Mask) -> Mask:
-    """Rows after an empty one, down to the next, when every one of them lacks most of the required columns."""
+    """Rows after an empty one, down to the next, when each lacks most required columns, or any figure where one belongs."""
     required = [f.name for f in fields(below.fit.table, "") if f.is_required and f.name in below.fit.positions]
     places = [list(below.fit.positions).index(name) for name in required]
     if not places:
         return np.zeros(len(below.rows), dtype=bool)
-    thin = below.mapped[:, places].mean(axis=1) < 0.5
+    thin = (below.mapped[:, places].mean(axis=1) < 0.5) | ~_has_figure(below)
     block = np.cumsum(~below.filled.any(axis=1))
     solid = np.unique(block[open_rows & ~thin])
     return np.asarray((block > 0) & ~np.isin(block, solid))
+
+
+def _has_figure(below: _Below) -> Mask:
+    """A number, a date or a text with a digit in a column that takes nothing else."""
+    kinds = {f.name: f.kind for f in fields(below.fit.table, "")}
+    columns = [c for name, c in below.fit.positions.items() if kinds[name] not in ("text", "bool")]
+    found = np.full(len(below.rows), not columns)
+    for column in columns:
+        found |= np.asarray(below.grid.kinds[below.rows, column] > TEXT) | below.grid.matches(
+            column, below.rows, "[0-9]"
+        )
+    return found
 
 
 def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
@@ -111,7 +123,9 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
     candidates = np.flatnonzero(worded | keyless)
     if not len(candidates):
         return found, []
-    amounts = np.column_stack([parse_amount(below.grid.series(below.fit.positions[n], below.rows)).result.to_numpy() for n in names])
+    amounts = np.column_stack(
+        [parse_amount(below.grid.series(below.fit.positions[n], below.rows)).result.to_numpy() for n in names]
+    )
     sums = _Sums(np.where(data[:, None], amounts, np.nan))
     for place in candidates.tolist():
         agrees = sums.agrees(place)
@@ -155,10 +169,12 @@ class _Sums:
         """Every amount of the row is the sum of at least two rows above it."""
         stated = self.given[place]
         given = ~np.isnan(stated)
-        if not given.any() or place - self.last <= 2:
-            return False
+        whole, part = self.above(place)
+        enough = ((whole, place >= 2), (part, place - self.last > 2))
         limit = _TOLERANCE * (place + 1)
-        return any(bool((np.abs(total - stated)[given] <= limit).all()) for total in self.above(place))
+        return bool(given.any()) and any(
+            counts and bool((np.abs(total - stated)[given] <= limit).all()) for total, counts in enough
+        )
 
     def close(self, place: int) -> None:
         """The row is a totals row: it is not counted again."""
@@ -182,9 +198,7 @@ def _runs(grid: Grid, rows: Rows, mask: Mask, columns: Sequence[int], use: str, 
     """One entry per run of rows."""
     places = np.flatnonzero(mask)
     runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else []
-    return [
-        _row(grid, rows[run[0]], columns, use, reason, int(grid.rows[rows[run[-1]]]), len(run)) for run in runs
-    ]
+    return [_row(grid, rows[run[0]], columns, use, reason, int(grid.rows[rows[run[-1]]]), len(run)) for run in runs]
 
 
 def _inner_gaps(grid: Grid, rows: Rows, is_empty: Mask, kept: Mask, columns: Sequence[int]) -> list[Left]:
@@ -194,8 +208,12 @@ def _inner_gaps(grid: Grid, rows: Rows, is_empty: Mask, kept: Mask, columns: Seq
     if not len(gaps):
         return []
     numbers = [str(n) for n in grid.rows[gaps[:10]]]
-    text = f"{len(gaps)} empty rows between the data are left out: {', '.join(numbers)}{', ...' if len(gaps) > 10 else ''}"
-    return [Left(int(grid.rows[gaps[0]]), int(grid.rows[gaps[-1]]), "empty", text, "", columns[0], columns[-1], len(gaps))]
+    text = (
+        f"{len(gaps)} empty rows between the data are left out: {', '.join(numbers)}{', ...' if len(gaps) > 10 else ''}"
+    )
+    return [
+        Left(int(grid.rows[gaps[0]]), int(grid.rows[gaps[-1]]), "empty", text, "", columns[0], columns[-1], len(gaps))
+    ]
 
 
 def _row(grid: Grid, row: int, columns: Sequence[int], use: str, reason: str, last: int = 0, count: int = 1) -> Left:

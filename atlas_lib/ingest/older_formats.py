@@ -67,7 +67,9 @@ def _ods_gap(cell: Any) -> str:
     shown = "".join(cell.itertext()).strip()
     if _ERROR_TEXT.fullmatch(shown):
         return shown
-    is_given = any(cell.get(_OFFICE + name) is not None for name in _VALUES) or cell.get(_OFFICE + "value-type") == "string"
+    is_given = (
+        any(cell.get(_OFFICE + name) is not None for name in _VALUES) or cell.get(_OFFICE + "value-type") == "string"
+    )
     return "" if is_given or shown else "=" + formula.partition("=")[2]
 
 
@@ -80,7 +82,7 @@ def look_behind_xls(path: Path) -> dict[str, Unseen]:
 
 
 def _xls_sheet(sheet: Any, xlrd: Any) -> Unseen:
-    gaps = {}
+    gaps: dict[str, str] = {}
     for row in range(sheet.nrows):
         kinds = sheet.row_types(row)
         if xlrd.XL_CELL_ERROR in kinds:

@@ -6,13 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from atlas_lib.ingest.areas import Merged, find_areas
 from atlas_lib.ingest.formulas import column_letter
 from atlas_lib.ingest.grid import Grid
-from atlas_lib.ingest.headers import Fit, Left, RawSheet, find_header, match_columns, named_table, unit_currency
+from atlas_lib.ingest.headers import (
+    EXPLAINING,
+    Fit,
+    Left,
+    RawSheet,
+    find_header,
+    match_columns,
+    named_table,
+    unit_currency,
+)
 from atlas_lib.ingest.vocabulary import fields
 
 Note = dict[str, object]
@@ -98,10 +108,11 @@ def _fill_merged(
     notes = []
     for top, left, bottom in tall:
         if top in frame.index:
-            frame.loc[(frame.index > top) & (frame.index <= bottom), left] = frame.loc[top, left]
+            value = frame.loc[top, left]
+            frame[left] = frame[left].mask(np.asarray((frame.index > top) & (frame.index <= bottom)), value)
             cells = f"{column_letter(left)}{top}:{column_letter(left)}{bottom}"
             text = f"{file}, sheet {sheet}, {cells}: merged cells; the value is taken for each of their rows. Unmerge them if it holds for the first only."
-            notes.append((top, "", str(frame.loc[top, left]), "MERGED_CELLS", text))
+            notes.append((top, "", str(value), "MERGED_CELLS", text))
     return frame, notes
 
 
@@ -150,7 +161,11 @@ def _left_notes(raw: RawSheet, fit: Fit) -> list[Note]:
     notes = []
     for item in raw.left:
         if item.use in _LEFT_RULES:
-            told = item.reason if item.use in ("totals", "empty") else f"{left_range(item, raw)} is left out: {item.reason}"
+            told = (
+                item.reason
+                if item.use in ("totals", "empty")
+                else f"{left_range(item, raw)} is left out: {item.reason}"
+            )
             text = _at(raw, "", told + ".")
             notes.append(_note(raw, fit.table, item.first_row, "", item.shown, _LEFT_RULES[item.use], text))
     return notes
@@ -166,7 +181,9 @@ def _unit_currency(raw: RawSheet, fit: Fit, named: pd.DataFrame) -> tuple[pd.Dat
     if len(codes) == 1:
         text = f"the amounts are taken as {codes[0]}, as the header says; no column names a currency."
     else:
-        text = f"the header says {' and '.join(codes)}, and no column says the currency of a row. Add a currency column."
+        text = (
+            f"the header says {' and '.join(codes)}, and no column says the currency of a row. Add a currency column."
+        )
     note = _note(raw, fit.table, raw.header_row, "currency", " ".join(codes), "UNIT_CURRENCY", _at(raw, "", text))
     return named.assign(currency=pd.Series(" ".join(codes), index=named.index, dtype="str")), [note]
 
@@ -174,9 +191,9 @@ def _unit_currency(raw: RawSheet, fit: Fit, named: pd.DataFrame) -> tuple[pd.Dat
 def _extra_columns(raw: RawSheet, fit: Fit) -> tuple[tuple[str, ...], list[Note]]:
     """Columns that no name fits, or that have none, stay out of the table and are reported."""
     extra, notes = [], []
-    for position in raw.frame.columns:
+    for position in map(int, raw.frame.columns):
         name = raw.header[position]
-        if position in fit.positions.values() or not (name or raw.frame[position].notna().any()):
+        if position in fit.positions.values() or name in EXPLAINING or not (name or raw.frame[position].notna().any()):
             continue
         spot = f"column {column_letter(position)}" if raw.is_workbook else f"column {position + 1}"
         shown = f"{name} ({spot})" if name else f"without a name ({spot})"

@@ -31,7 +31,9 @@ from atlas_lib.ingest.rejects import (
     join_rejects,
     reject_rows,
 )
+from atlas_lib.ingest.resend import list_refused_cells
 from atlas_lib.ingest.rules import normalise, rules
+from atlas_lib.ingest.statistics import describe_columns
 from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
@@ -79,9 +81,12 @@ def clean_inputs(
     notes = pd.DataFrame([note for sheet in named for note in sheet.notes] + unlisted)
     rejects = [notes, *(result[1] for result in cleaned.values()), *payments.rejects, unbalanced_statements(clean)]
     counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named)]
+    told = join_rejects(rejects)
     return clean | {
         "submissions": payments.rows,
-        "rejects": join_rejects(rejects),
+        "rejects": told,
+        "refused_cells": list_refused_cells(named, told),
+        "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told),
         "input_sheets": describe_sheets(named),
         "sheet_areas": describe_areas(named),
         "received_counts": join_counts(counts),
@@ -129,6 +134,8 @@ def _parse_sheet(table: str, sheet: NamedSheet, settings: IngestSettings, faults
     for name, p in parsed.items():
         for rule, mask in p.faults.items():
             faults.add(name, rule, mask)
+        for rule, mask in p.inferred.items():
+            faults.add(name, rule, mask, "warning")
     rows = rows.assign(
         source_file=sheet.file,
         source_sheet=sheet.sheet,

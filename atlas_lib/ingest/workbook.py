@@ -62,7 +62,14 @@ def read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
         grid = Grid.of_rows(rows)
         del rows
         is_hidden = meta.visible != calamine.SheetVisibleEnum.Visible
-        yield from raw_sheets(grid, name, meta.name, merged or behind.merged, _hidden_notes(name, meta.name, behind, is_hidden), is_workbook=True)
+        yield from raw_sheets(
+            grid,
+            name,
+            meta.name,
+            merged or behind.merged,
+            _hidden_notes(name, meta.name, behind, is_hidden),
+            is_workbook=True,
+        )
 
 
 def _cells(book: Any, sheet_name: str) -> tuple[list[list[Any]], Merged]:

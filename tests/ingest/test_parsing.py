@@ -128,7 +128,7 @@ def test_a_date_is_read(cell):
     [
         ("03/04/2026", "AMBIGUOUS_DATE"),
         ("31.02.2023", "NOT_A_DATE"),
-        ("15.11.23", "NOT_A_DATE"),
+        ("15.11.23", "AMBIGUOUS_DATE"),
         ("soon", "NOT_A_DATE"),
         (45245, "DATE_AS_NUMBER"),
     ],

@@ -261,6 +261,24 @@ example string? - the commonest value
 """,
     ),
     table(
+        "refused_cells",
+        _STAGE,
+        "source_file source_sheet table entry position",
+        "The cells of refused rows as they came, for the workbook that is corrected and sent back.",
+        """
+source_file string - input file
+source_sheet string - sheet; empty for other files
+source_row int count row or line, as Excel or an editor shows it
+table string - table the row was meant for
+entry int count refused row of the sheet, counted from 0
+position int count column of the sheet, counted from 0; columns that are added come last
+column string - column of the table; the header where it is none
+header string - column name as the sheet has it
+kind string - text, number or moment
+value string? - the cell as text
+""",
+    ),
+    table(
         "received_counts",
         _STAGE,
         "table currency",
