@@ -26,6 +26,7 @@ CASH = ["currency", "opening_balance", "minimum_balance"]
 def write_book(path, **options):
     """Cash with an error value and a hidden row; rates with a date merged over two rows on a hidden sheet."""
     with xlsxwriter.Workbook(str(path), {"default_date_format": "dd.mm.yyyy", **options}) as book:
+        book.set_properties({"created": dt.datetime(2026, 10, 30)})  # noqa: DTZ001
         page = book.add_worksheet("liquidity")
         for number, row in enumerate([CASH, ["EUR", 100.5, 10], ["USD", 50], ["GBP", 25, 5]], start=1):
             page.write_row(number, 1, row)
