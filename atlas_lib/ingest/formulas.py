@@ -41,11 +41,6 @@ def look_behind(path: Path) -> dict[str, Unseen]:
         return {name: _unseen(archive.read(part)) for name, part in _sheet_parts(archive).items()}
 
 
-def find_uncalculated(path: Path) -> dict[str, dict[str, str]]:
-    """Per sheet name with any: cell (`P2`) to its formula (`=L2*N2`) or error value."""
-    return {name: sheet.gaps for name, sheet in look_behind(path).items() if sheet.gaps}
-
-
 def cell_position(place: str) -> tuple[int, int]:
     """`cell_position("P2") == (1, 15)`: row and column counted from 0."""
     letters = place.rstrip("0123456789")

@@ -93,8 +93,7 @@ def _open(path: Path, name: str) -> tuple[Any, dict[str, Unseen]]:
         if isinstance(error.__cause__, calamine.PasswordError):
             raise _protected(name) from error
         raise
-    look = look_behind_xls if is_old else look_behind_ods if _is_opendocument(path) else look_behind
-    return book, _guarded(name, partial(look, path))
+    return book, _guarded(name, partial(look_behind_xls if is_old else _look_into_archive, path))
 
 
 def _guarded(name: str, read: Callable[[], Any]) -> Any:
@@ -117,9 +116,10 @@ def _is_encrypted(path: Path) -> bool:
     return streams["EncryptedPackage"] or not (streams["Workbook"] or streams["Book"])
 
 
-def _is_opendocument(path: Path) -> bool:
+def _look_into_archive(path: Path) -> dict[str, Unseen]:
     with zipfile.ZipFile(path) as archive:
-        return "content.xml" in archive.namelist()
+        is_opendocument = "content.xml" in archive.namelist()
+    return look_behind_ods(path) if is_opendocument else look_behind(path)
 
 
 def _protected(name: str) -> InputError:
