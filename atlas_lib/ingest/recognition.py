@@ -131,7 +131,9 @@ def name_sheet(raw: RawSheet) -> NamedSheet:
     notes += [*found, *_merged_notes(raw, fit), *_left_notes(raw, fit), *units, *_missing_columns(raw, fit, named)]
     letters = {c: column_letter(p) for c, p in fit.positions.items()} if raw.is_workbook else {}
     headers = {c: raw.header[p] for c, p in fit.positions.items()}
-    return NamedSheet(raw.file, raw.sheet, table, raw.header_row, named, letters, headers, extra, tuple(notes), raw, raw.path)
+    return NamedSheet(
+        raw.file, raw.sheet, table, raw.header_row, named, letters, headers, extra, tuple(notes), raw, raw.path
+    )
 
 
 def _fit(raw: RawSheet) -> Fit | None:

@@ -199,10 +199,10 @@ def _page_name(file: str, sheet: str, table: str, taken: set[str]) -> str:
 
 def _write_page(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataFrame, title: str) -> None:
     count = int(cells["entry"].max()) + 1
-    cells = cells[cells["entry"] < _MOST_ROWS].assign(line=lambda c: c["entry"] + _HEADER_ROW + 1)
+    cells = cells.assign(line=cells["entry"] + _HEADER_ROW + 1)
     heads = cells.drop_duplicates("position").sort_values("position")
     places = dict(zip(heads["position"], range(len(EXPLAINING), len(EXPLAINING) + len(heads)), strict=True))
-    more = f" Only the first {_MOST_ROWS:,} are shown." if count > _MOST_ROWS else ""
+    more = " More rows of this sheet are refused; they follow when these are corrected." if count >= _MOST_ROWS else ""
     big = book.add_format({"bold": True, "font_size": 13})
     page.write(0, 0, f"{title}: {count:,} {'row' if count == 1 else 'rows'} refused.{more}", big)
     page.write(1, 0, _WHAT_TO_DO)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +16,7 @@ from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.vocabulary import Field, fields
 
 
-def describe_columns(
-    named: Sequence[NamedSheet], clean: Mapping[str, Output], rejects: pd.DataFrame
-) -> pd.DataFrame:
+def describe_columns(named: Sequence[NamedSheet], clean: Mapping[str, Output], rejects: pd.DataFrame) -> pd.DataFrame:
     """`column_statistics`, for the columns that the input has; values are those of the clean rows.
 
     rows and filled count what was read, refused the cells in error; a text's lowest and highest are its shortest and

@@ -6,6 +6,8 @@ from datetime import date
 from types import SimpleNamespace
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from atlas_lib.ingest import write_rejects_workbook
@@ -135,6 +137,17 @@ def test_what_the_rest_of_the_column_decided_does_not_become_open_again(tmp_path
     _, path = sent_back(tmp_path / "transactions.csv")
     correct(path, {"status": "APPROVED"})
     assert clean(path)["submissions"]["created_at"].dt.strftime("%d.%m.%Y").tolist() == ["03.04.2026"]
+
+
+def test_refused_rows_of_a_parquet_file_that_is_read_in_pieces_go_back_too(tmp_path, clean, sent_back):
+    rows = [line(1).split(","), line(2, amount="12.3x").split(","), line(3).split(",")]
+    columns = dict(zip(HEADER.split(","), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns), tmp_path / "transactions.parquet")
+    before, path = sent_back(tmp_path / "transactions.parquet")
+    correct(path, {"amount": 12.3})
+    after = clean(path)
+    assert before["submissions"]["transaction_id"].tolist() == ["T1", "T3"]
+    assert after["submissions"][["transaction_id", "amount_minor"]].to_numpy().tolist() == [["T2", 1230]]
 
 
 def test_a_repeated_row_is_not_sent_back_there_is_nothing_to_correct(workbook, contract, sent_back):
