@@ -70,6 +70,7 @@ def read_text(path: Path, name: str) -> Iterator[RawSheet]:
     text = text.replace("\r", "\n") if "\n" not in text else text
     notes: list[RawNote] = [(0, "", encoding, "TEXT_REPAIRED", f"{name}: {remark}.")] if remark else []
     if not text.strip():
+        yield RawSheet(name, "", pd.DataFrame(), notes=tuple(notes))
         return
     names = (PurePosixPath(name).stem, PurePosixPath(name).parent.name)
     sample = text if len(text) <= SAMPLE_SIZE else text[:SAMPLE_SIZE].rpartition("\n")[0] or text[:SAMPLE_SIZE]
