@@ -22,6 +22,7 @@ from atlas_lib.ingest.consistency import complete_merchants, unbalanced_statemen
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.parsing import PARSERS
 from atlas_lib.ingest.recognition import NamedSheet, name_sheet
+from atlas_lib.ingest.refused import list_refused_cells
 from atlas_lib.ingest.rejects import (
     count_broken_lines,
     count_rows,
@@ -31,7 +32,6 @@ from atlas_lib.ingest.rejects import (
     join_rejects,
     reject_rows,
 )
-from atlas_lib.ingest.resend import list_refused_cells
 from atlas_lib.ingest.rules import normalise, rules
 from atlas_lib.ingest.statistics import describe_columns
 from atlas_lib.ingest.submissions import clean_submissions, fingerprints
