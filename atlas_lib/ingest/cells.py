@@ -29,6 +29,7 @@ class Parsed:
     result: pd.Series
     faults: dict[str, Mask] = field(default_factory=dict)
     currency: pd.Series | None = None
+    inferred: dict[str, Mask] = field(default_factory=dict)  # read, but in a way that the rest of the column decided
 
     @property
     def refused(self) -> Mask:
@@ -74,20 +75,36 @@ def split_cells(cells: pd.Series) -> Cells:
 
 def _split_mixed(cells: pd.Series) -> Cells:
     """A workbook column holds Python objects: told apart by their type."""
-    kinds = cells.map(type)
-    number = kinds.isin([int, float]).to_numpy()
-    moment = kinds.isin([dt.date, dt.datetime, pd.Timestamp]).to_numpy()
-    broken = (kinds == Uncalculated).to_numpy()
-    numbers = np.full(len(cells), np.nan)
-    numbers[number] = cells[number].to_numpy(dtype=np.float64)
+    values = cells.to_numpy(dtype=object)
+    codes = np.fromiter((_TYPES.get(type(v), 0) for v in values), dtype=np.uint8, count=len(values))
+    numbers = np.full(len(values), np.nan)
+    numbers[codes == _NUMBER] = values[codes == _NUMBER].astype(np.float64)
     moments = pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]")
+    moment = codes == _MOMENT
     if moment.any():
         moments[moment] = pd.to_datetime(cells[moment], utc=True, errors="coerce").astype("datetime64[us, UTC]")
-    is_text = ~(number | moment | broken) & cells.notna().to_numpy()
-    flag = kinds.isin([bool]).to_numpy()
-    texts = cells.where(is_text & ~flag).astype("str")
-    texts[flag] = cells[flag].map({True: "true", False: "false"}).astype("str")
-    return Cells(numbers, _stripped(texts), moments, broken)
+    texts = np.full(len(values), None, dtype=object)
+    is_text = (codes == 0) & cells.notna().to_numpy()
+    texts[is_text] = values[is_text].astype(str)
+    texts[codes == _FLAG] = np.where(values[codes == _FLAG].astype(bool), "true", "false")
+    series = pd.Series(texts, index=cells.index, dtype="str")
+    return Cells(numbers, _stripped(series), moments, codes == _BROKEN)
+
+
+_NUMBER, _MOMENT, _BROKEN, _FLAG = 1, 2, 3, 4
+_TYPES: dict[type, int] = {
+    int: _NUMBER, float: _NUMBER, dt.date: _MOMENT, dt.datetime: _MOMENT, pd.Timestamp: _MOMENT, Uncalculated: _BROKEN, bool: _FLAG,
+}  # fmt: skip
+
+
+def plain(texts: pd.Series) -> pd.Series:
+    """Full-width digits, all kinds of spaces and of minus signs as the keyboard has them."""
+    if not texts.str.contains("[^ -~]", regex=True, na=False).any():
+        return texts
+    folded = texts.str.normalize("NFKC").str.replace(
+        r"[\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff\t]", " ", regex=True
+    )
+    return folded.str.replace("[\u2010-\u2015\u2212\u207b\ufe63\uff0d]", "-", regex=True)
 
 
 def _stripped(texts: pd.Series) -> pd.Series:

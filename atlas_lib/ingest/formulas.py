@@ -1,7 +1,8 @@
-"""Formulas of a workbook that hold no result: what a reader of values shows as an empty cell.
+"""What a reader of cell values does not see in a workbook: formulas without a result, error values, hidden rows, merges.
 
 Read from the sheet's XML (ECMA-376, part 1, section 18.3.1.4): a cell `c` with a formula `f` and no value `v`, or of
-type `e` (an error such as #N/A). A formula whose stored result is an empty text (type `str`) is really empty.
+type `e` (an error such as #N/A). A formula whose stored result is an empty text (type `str`) is really empty. The same
+for .ods and .xls stands in older_formats.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _WITHOUT_VALUE = re.compile(
     rb"<(?:\w+:)?c\b([^>]*[^/])>\s*<(?:\w+:)?f\b[^>]*?(?:/>|>([^<]*)</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v></(?:\w+:)?v>\s*)?</(?:\w+:)?c>"
@@ -18,13 +21,24 @@ _ERROR = re.compile(
     rb'<(?:\w+:)?c\b([^>]*\bt="e"[^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]*)</(?:\w+:)?v>', re.DOTALL
 )
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
+_HIDDEN_ROW = re.compile(rb'<(?:\w+:)?row\b[^>]*\bhidden="(?:1|true)"')
+_HIDDEN_COLUMN = re.compile(rb'<(?:\w+:)?col\b[^>]*\bhidden="(?:1|true)"')
 
 
-def find_uncalculated(path: Path) -> dict[str, dict[str, str]]:
-    """Per sheet name: cell (`P2`) to its formula (`=L2*N2`) or error value."""
+@dataclass(frozen=True)
+class Unseen:
+    """Of one sheet: cell (`P2`) to its formula (`=L2*N2`) or error value; how many rows and columns are hidden."""
+
+    gaps: dict[str, str] = field(default_factory=dict)
+    hidden_rows: int = 0
+    hidden_columns: int = 0
+    merged: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
+
+
+def look_behind(path: Path) -> dict[str, Unseen]:
+    """Per sheet name, for .xlsx and .xlsm."""
     with zipfile.ZipFile(path) as archive:
-        parts = _sheet_parts(archive)
-        return {name: found for name, part in parts.items() if (found := _gaps(archive.read(part)))}
+        return {name: _unseen(archive.read(part)) for name, part in _sheet_parts(archive).items()}
 
 
 def cell_position(place: str) -> tuple[int, int]:
@@ -34,6 +48,29 @@ def cell_position(place: str) -> tuple[int, int]:
     for letter in letters:
         column = column * 26 + ord(letter) - 64
     return int(place[len(letters) :]) - 1, column - 1
+
+
+def column_letter(position: int) -> str:
+    """0 is A, 25 is Z, 26 is AA."""
+    letters = ""
+    number = position + 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+def xml_parser(**options: Any) -> dict[str, Any]:
+    """Options of an lxml parser that expands no entity and fetches nothing."""
+    return {"resolve_entities": False, "no_network": True, "load_dtd": False, **options}
+
+
+def _unseen(xml: bytes) -> Unseen:
+    """A plain search first: most large sheets hold neither formulas nor anything hidden."""
+    has_gaps = b"<f" in xml or b":f" in xml or b't="e"' in xml
+    hidden = b"hidden=" in xml
+    rows = len(_HIDDEN_ROW.findall(xml)) if hidden else 0
+    return Unseen(_gaps(xml) if has_gaps else {}, rows, len(_HIDDEN_COLUMN.findall(xml)) if hidden else 0)
 
 
 def _gaps(xml: bytes) -> dict[str, str]:
@@ -52,7 +89,7 @@ def _sheet_parts(archive: zipfile.ZipFile) -> dict[str, str]:
     """Sheet name to the part of the archive that holds it."""
     from lxml import etree
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    parser = etree.XMLParser(**xml_parser())
     names = set(archive.namelist())
     if not {"xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names:
         return {}

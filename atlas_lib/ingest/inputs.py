@@ -117,7 +117,7 @@ def _read_text(path: Path, name: str, start: bytes, layouts: tuple[Layout, ...])
         yield from read_export(path, name, layout)
         return
     try:
-        yield read_text(path, name)
+        yield from read_text(path, name)
     except csv.Error as error:
         raise InputError(
             "The CSV file cannot be read", where=name, expected="a text table with a header row", found=str(error),

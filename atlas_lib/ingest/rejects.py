@@ -10,7 +10,7 @@ import pandas as pd
 from atlas_lib.core.money import currency_codes
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.cells import Mask
-from atlas_lib.ingest.recognition import NamedSheet, Note
+from atlas_lib.ingest.recognition import NamedSheet, Note, left_range
 from atlas_lib.ingest.rules import TEXTS, Rule
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
@@ -114,11 +114,34 @@ def join_counts(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def describe_sheets(named: Sequence[NamedSheet]) -> pd.DataFrame:
+    """`input_sheets`: tables of one kind on one sheet, one below the other, are one line."""
     records = [
         {
-            "source_file": s.file, "source_sheet": s.sheet, "table": s.table, "header_row": s.header_row,
+            "source_file": s.file, "source_sheet": s.sheet, "table": s.table, "header_row": s.header_row, "area": s.raw.area,
             "rows_in_count": s.rows_in_count + sum(n["rule"] == "WRONG_FIELD_COUNT" for n in s.notes), "columns": ", ".join(s.headers), "extra_columns": ", ".join(s.extra),
         }
         for s in named
     ]  # fmt: skip
-    return declared("input_sheets").shaped(pd.DataFrame(records))
+    sheets = pd.DataFrame(records).groupby(["source_file", "source_sheet", "table"], as_index=False, sort=False)
+    joined = sheets.agg(
+        header_row=("header_row", "first"), area=("area", _joined), rows_in_count=("rows_in_count", "sum"),
+        columns=("columns", "first"), extra_columns=("extra_columns", _joined),
+    )  # fmt: skip
+    return declared("input_sheets").shaped(joined)
+
+
+def _joined(texts: pd.Series) -> str:
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def describe_areas(named: Sequence[NamedSheet]) -> pd.DataFrame:
+    """`sheet_areas`: per sheet what was taken as a table, and what was left and why."""
+    taken = [
+        (s.file, s.sheet, s.raw.area, "table", s.table, s.rows_in_count, "", "; ".join(filter(None, s.raw.header))[:120])
+        for s in named if s.table
+    ]  # fmt: skip
+    left = [
+        (s.file, s.sheet, left_range(item, s.raw), item.use, "", item.rows_count, item.reason, item.shown)
+        for s in named for item in s.raw.left
+    ]  # fmt: skip
+    return declared("sheet_areas").shaped(pd.DataFrame([*taken, *left], columns=declared("sheet_areas").column_names))

@@ -36,6 +36,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "NOT_A_FLAG": ("yes or no", "correct the cell"),
     "NOT_A_DATE": ("a date such as 2026-10-30 or 30.10.2026", "correct the cell"),
     "AMBIGUOUS_DATE": ("a date whose day and month cannot be mixed up", "type it as 2026-04-03 or as a date cell"),
+    "DATE_ORDER_INFERRED": ("a date whose day and month cannot be mixed up; this and the like are read in the order that the other cells of the column leave no doubt of", "check them, or type them as 2026-04-03"),
+    "DECIMAL_MARK_INFERRED": ("a number that can be read in one way only; this and the like are read with the decimal mark that the other cells of the column leave no doubt of", "check them, or set decimal_mark"),
     "DATE_AS_NUMBER": ("a date", "format the cell as a date, or type it as 2026-04-03"),
     "DIGITS_LOST": ("an id typed as text", "Excel keeps 15 digits of a number: enter the id as text"),
     "CURRENCY_MISMATCH": ("an amount in the currency of its row", "keep one currency per row"),

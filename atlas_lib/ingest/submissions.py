@@ -33,6 +33,7 @@ Cleaned = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 CleanRows = Callable[[NamedSheet], Cleaned]
 _TABLE = "transactions"
 _PIECE_ROWS = 500_000
+_AMBIGUOUS = ("AMBIGUOUS_NUMBER", "AMBIGUOUS_DATE")
 _FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()
 _FIRST_SEEN = ["merchant_id", "currency", "source_file", "source_sheet", "source_row"]
 
@@ -54,6 +55,7 @@ class _Piece:
     sheet: NamedSheet
     cells: pa.Table | None
     source_rows: pd.Index
+    is_whole: bool
 
 
 def clean_submissions(
@@ -113,14 +115,15 @@ def _pieces(sheet: NamedSheet) -> Iterator[_Piece]:
             part = sheet.frame.iloc[start : start + _PIECE_ROWS]
             texts = all(isinstance(kind, pd.StringDtype) for kind in part.dtypes)
             cells = pa.Table.from_pandas(part, preserve_index=False) if texts else None
-            yield _Piece(replace(sheet, frame=part), cells, part.index)
+            yield _Piece(replace(sheet, frame=part), cells, part.index, len(part) == len(sheet.frame))
         return
     start = 1
     with pq.ParquetFile(sheet.path) as file:
         for batch in file.iter_batches(_PIECE_ROWS, columns=list(sheet.headers.values())):
             found = pa.Table.from_batches([batch])
             cells = plain_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
-            yield _Piece(sheet, cells, pd.RangeIndex(start, start + len(cells)))
+            rows = pd.RangeIndex(start, start + len(cells))
+            yield _Piece(sheet, cells, rows, len(cells) == file.metadata.num_rows)
             start += len(cells)
 
 
@@ -128,14 +131,17 @@ def _clean_piece(
     piece: _Piece, settings: IngestSettings, clean_rows: CleanRows
 ) -> tuple[pa.Table, pd.DataFrame, pd.DataFrame]:
     """(valid rows, rejects, counts) of one piece."""
+    everything = np.ones(len(piece.source_rows), dtype=bool)
     if piece.cells is None or not has_plain_form(_TABLE, piece.cells.schema):
-        return _as_arrow(clean_rows(_sheet_of(piece, np.ones(len(piece.source_rows), dtype=bool))))
+        return _as_arrow(clean_rows(_sheet_of(piece, everything)))
     plain = read_plain(_TABLE, piece.cells, settings)
     taken = plain.is_plain & ~_breaks_a_rule(plain, settings)
     easy, counted = _taken(piece, plain, taken)
     if taken.all():
         return easy, declared("rejects").empty(), counted
     hard, rejects, refused = _as_arrow(clean_rows(_sheet_of(piece, ~taken)))
+    if piece.is_whole and rejects["rule"].isin(_AMBIGUOUS).any():  # the other rows of the sheet may say how to read it
+        return _as_arrow(clean_rows(_sheet_of(piece, everything)))
     return pa.concat_tables([easy, hard]), rejects, pd.concat([counted, refused])
 
 
@@ -166,10 +172,11 @@ def _taken(piece: _Piece, plain: PlainRows, taken: Mask) -> tuple[pa.Table, pd.D
 
 def _sheet_of(piece: _Piece, rows: Mask) -> NamedSheet:
     """The marked rows as a sheet in memory."""
+    is_part = not (piece.is_whole and rows.all())
     if piece.sheet.path is None:
-        return replace(piece.sheet, frame=piece.sheet.frame[rows])
+        return replace(piece.sheet, frame=piece.sheet.frame[rows], is_part=is_part)
     frame = arrow_to_frame(piece.cells.filter(rows)) if piece.cells is not None else pd.DataFrame()
-    return replace(piece.sheet, frame=frame.set_axis(piece.source_rows[rows], axis=0), path=None)
+    return replace(piece.sheet, frame=frame.set_axis(piece.source_rows[rows], axis=0), path=None, is_part=is_part)
 
 
 def _as_arrow(cleaned: Cleaned) -> tuple[pa.Table, pd.DataFrame, pd.DataFrame]:

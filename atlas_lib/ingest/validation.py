@@ -23,15 +23,18 @@ from atlas_lib.ingest.consistency import complete_merchants
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.parsing import PARSERS
 from atlas_lib.ingest.recognition import NamedSheet, name_sheet
+from atlas_lib.ingest.refused import list_refused_cells
 from atlas_lib.ingest.rejects import (
     count_broken_lines,
     count_rows,
+    describe_areas,
     describe_sheets,
     join_counts,
     join_rejects,
     reject_rows,
 )
 from atlas_lib.ingest.rules import normalise, rules
+from atlas_lib.ingest.statistics import describe_columns
 from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
@@ -86,10 +89,14 @@ def clean_inputs(
         statement_findings(clean),
     ]
     counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named), reported_counts]
+    told = join_rejects(rejects)
     return clean | {
         "submissions": payments.rows,
-        "rejects": join_rejects(rejects),
+        "rejects": told,
+        "refused_cells": list_refused_cells(named, told),
+        "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told),
         "input_sheets": describe_sheets(named),
+        "sheet_areas": describe_areas(named),
         "received_counts": join_counts(counts),
     }
 
@@ -135,6 +142,8 @@ def _parse_sheet(table: str, sheet: NamedSheet, settings: IngestSettings, faults
     for name, p in parsed.items():
         for rule, mask in p.faults.items():
             faults.add(name, rule, mask)
+        for rule, mask in p.inferred.items():
+            faults.add(name, rule, mask, "warning")
     rows = rows.assign(
         source_file=sheet.file,
         source_sheet=sheet.sheet,
@@ -153,7 +162,9 @@ def _parse_column(field: Field, sheet: NamedSheet, settings: IngestSettings) -> 
     if cells is None:
         cells = pd.Series(pd.NA, index=sheet.frame.index, dtype="str")
     if field.kind == "amount":
-        return PARSERS["amount"](cells, settings.decimal_mark)  # type: ignore[no-any-return]
+        return PARSERS["amount"](cells, settings.decimal_mark, may_infer=not sheet.is_part)  # type: ignore[no-any-return]
+    if field.kind in ("date", "instant"):
+        return PARSERS[field.kind](cells, may_infer=not sheet.is_part)  # type: ignore[no-any-return]
     return PARSERS[field.kind](cells)  # type: ignore[no-any-return]
 
 

@@ -78,4 +78,6 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
 def test_an_empty_csv_is_noted(tmp_path, clean, contract, workbook):
     workbook([contract("V-1")])
     (tmp_path / "transactions.csv").write_text("")
-    assert clean(tmp_path)["submissions"].empty
+    tables = clean(tmp_path)
+    assert tables["submissions"].empty
+    assert "transactions.csv" in tables["input_sheets"]["source_file"].tolist()

@@ -128,7 +128,7 @@ def test_a_date_is_read(cell):
     [
         ("03/04/2026", "AMBIGUOUS_DATE"),
         ("31.02.2023", "NOT_A_DATE"),
-        ("15.11.23", "NOT_A_DATE"),
+        ("15.11.23", "AMBIGUOUS_DATE"),
         ("soon", "NOT_A_DATE"),
         (45245, "DATE_AS_NUMBER"),
     ],
@@ -177,3 +177,94 @@ def test_yes_and_no_in_two_languages():
 
 def test_a_whole_number_has_no_fraction():
     assert read("whole", "60", 60.0, "60,5") == ([60, 60, None], {"NOT_WHOLE"})
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("1.234,5-", -1234.5), ("(12)", -12.0), ("EUR12", 12.0), ("EUR -12", -12.0), ("(12 EUR)", -12.0), ("US$ 5", 5.0),
+        ("１２，５", 12.5), ("1\u202f234,56", 1234.56), ("1\u00a0234", 1234.0), ("–12", -12.0), ("﹣3", -3.0), ("1’234.50", 1234.5),
+    ],
+)  # fmt: skip
+def test_accounting_forms_and_what_other_keyboards_write_are_read(text, amount):
+    assert read("amount", text) == ([amount], set())
+
+
+@pytest.mark.parametrize("text", ["1,2e3", "12 34", "1 2345", "1,23,456.00", "12-34", "٣٤", "-", "€", "12.-"])
+def test_groups_that_are_no_thousands_and_other_digits_are_refused(text):
+    assert read("amount", text) == ([None], {"NOT_A_NUMBER"})
+
+
+@given(
+    st.lists(st.decimals(min_value=-(10**9), max_value=10**9, places=2), min_size=1, max_size=12),
+    st.sampled_from(["{:,.2f}", "{:.2f}", "{:,.2f} EUR", "EUR {:,.2f}"]),
+    st.sampled_from([",.", ".,", "'.", " ,"]),
+    st.sampled_from(["-", "trailing", "brackets"]),
+)
+def test_a_column_of_amounts_equals_decimal_on_every_row(amounts, form, marks, sign):
+    texts = []
+    for amount in amounts:
+        text = form.format(abs(amount)).replace(",", "\0").replace(".", marks[1]).replace("\0", marks[0])
+        signed = {"-": f"-{text}", "trailing": f"{text}-", "brackets": f"({text})"}[sign]
+        texts.append(signed if amount < 0 else text)
+    parsed = parse_amount(pd.Series(texts, dtype="str"))
+    assert not parsed.refused.any()
+    assert [Decimal(str(v)) for v in parsed.result] == [a + 0 for a in amounts]
+
+
+def test_a_column_that_proves_its_decimal_comma_decides_a_single_group_and_says_so():
+    parsed = parse_amount(pd.Series(["1.234", "12,50", "2.000"], dtype="str"))
+    assert parsed.result.tolist() == [1234.0, 12.5, 2000.0]
+    assert parsed.inferred["DECIMAL_MARK_INFERRED"].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("others", [["12,50", "1.5"], ["12.50"], [3.0, "12,50"], []])
+def test_contradiction_number_cells_or_three_decimals_decide_nothing(others):
+    assert "AMBIGUOUS_NUMBER" in read("amount", "1.234", *others)[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3. Okt 2026", "03-Oct-2026", "3 October 2026", "Oct 3, 2026", "October 3rd 2026", "03OCT2026", "2026/10/03", "2026.10.03", "Sa., 3. Okt. 2026", "2026-10-03T00:30:00+02:00", "3.10.2026 10:00 Uhr"],
+)  # fmt: skip
+def test_a_date_in_words_keeps_the_day_as_written(text):
+    assert read("date", text) == ([pd.Timestamp(2026, 10, 3)], set())
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("3.10.26", "AMBIGUOUS_DATE"), ("03/10/26", "AMBIGUOUS_DATE"), ("930101", "AMBIGUOUS_DATE"), ("3-10-2026", "AMBIGUOUS_DATE"), ("45245", "DATE_AS_NUMBER"), ("3 Foo 2026", "NOT_A_DATE"), ("0202-01-01", "NOT_A_DATE"), ("2026-13-01", "NOT_A_DATE")],
+)  # fmt: skip
+def test_two_digit_years_day_numbers_and_days_that_do_not_exist_are_refused(text, rule):
+    assert read("date", text) == ([None], {rule})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-10-03 12:00:00 +0200", "3.10.2026 11:00 CET", "3.10.2026 12:00 MESZ", "Oct 3, 2026 10:00 AM", "3. Okt 2026, 10:00:00.000 Z"],
+)  # fmt: skip
+def test_zones_and_half_days_are_understood(text):
+    assert read("instant", text) == ([pd.Timestamp("2026-10-03 10:00", tz="UTC")], set())
+
+
+@pytest.mark.parametrize("text", ["3.10.2026 10:00 EST", "2026-10-03 24:00", "10/13/2026 15:06 PM"])
+def test_zones_that_mean_several_and_hours_that_do_not_exist_are_refused(text):
+    assert read("instant", text) == ([None], {"NOT_A_DATE"})
+
+
+def test_a_column_that_proves_its_order_decides_the_open_dates_and_says_so():
+    parsed = PARSERS["date"](pd.Series(["03/04/2026", "31/12/2026", "05/04/2026"], dtype="str"))
+    assert parsed.result.dt.strftime("%d.%m.").tolist() == ["03.04.", "31.12.", "05.04."]
+    assert parsed.inferred["DATE_ORDER_INFERRED"].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("other", ["12/31/2026", pd.Timestamp(2026, 1, 1)])
+def test_a_contradiction_or_date_cells_decide_nothing(other):
+    assert read("date", "03/04/2026", "31/12/2026", other)[1] == {"AMBIGUOUS_DATE"}
+
+
+@given(st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2199, 12, 31)), min_size=1, max_size=8), st.sampled_from(["%d.%m.%Y", "%Y-%m-%d", "%Y/%m/%d", "%d %B %Y", "%b %d, %Y", "%Y%m%d"]))  # fmt: skip
+def test_a_column_of_dates_in_one_form_equals_strptime_on_every_row(days, form):
+    parsed = PARSERS["date"](pd.Series([day.strftime(form) for day in days], dtype="str"))
+    assert not parsed.refused.any()
+    assert [value.date() for value in parsed.result] == days

@@ -20,7 +20,7 @@ from atlas_lib.ingest import clean_inputs, read_inputs, submissions
 
 HEADER = "transaction_id idempotency_key merchant_id user_id type amount currency destination_currency source_account destination_account settlement_window status created_at reference".split()
 ROW = dict(zip(HEADER, "T1 K1 M1 U1 SALE 12.50 EUR EUR A B T1 APPROVED 2026-10-30T09:15:00Z ref".split(), strict=True))
-TYPED = ["12.50", "7", "1,5", "1.234", "1,234", "1.234,56", "0", "-5", "(12.00)", "1e3", " 12.50", "12.505", "999999999", "99999999999", "€ 12", "12.5 EUR", "", None, "oops"]  # fmt: skip
+TYPED = ["12.50", "7", "1,5", "1.234", "1,234", "1.234,56", "0", "-5", "(12.00)", "1e3", " 12.50", "12.505", "999999999", "99999999999", "€ 12", "12.5 EUR", "", None, "oops", "１２"]  # fmt: skip
 MOMENTS = ["2026-10-30T09:15:00Z", "2026-10-30 09:15", "2026-10-30T09:15:00.123456+02:00", "2026-10-30", "2026-02-29", "2024-02-29T10:00:00Z", "2026-02-30", "30.10.2026", "04/05/2026", "20261030", "2026-10-30T24:00:00Z", "2026-10-30T09:15:00-05:30", "soon", None]  # fmt: skip
 TEXTS = ["A", "B", "x y", " A", "A ", "A\u00a0", "", None, "Müller", "\u2003A", "n" * 51, "\tA"]
 CODES = ["EUR", "eur", "JPY", "BHD", "XXQ", " EUR", None, ""]
@@ -116,3 +116,22 @@ def test_most_rows_of_a_clean_file_never_meet_the_slow_reading(tmp_path, monkeyp
     pd.DataFrame([ROW] * 50).to_parquet(tmp_path / "transactions.parquet")
     monkeypatch.setattr(submissions, "_sheet_of", lambda *_: pytest.fail("a plain row was read cell by cell"))
     assert len(clean_inputs(read_inputs(tmp_path), IngestSettings())["submissions"]) == 50
+
+
+def test_rows_in_plain_form_still_say_how_a_column_is_read(tmp_path, monkeypatch):
+    amounts = ["12.50", "1.234.567,00", "1.234"]
+    frame = pd.DataFrame([ROW | {"transaction_id": f"T{n}", "amount": a} for n, a in enumerate(amounts)])
+    frame.to_csv(tmp_path / "transactions.csv", index=False)
+    tables = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True)
+    assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMBIGUOUS_NUMBER"]
+    assert tables["submissions"]["amount_minor"].tolist() == [1250, 123456700]
+
+
+def test_part_of_a_file_decides_nothing_for_its_columns(tmp_path, monkeypatch):
+    days = ["2026-10-30T09:15:00Z"] * 3 + ["31/12/2026", "03/04/2026"]
+    frame = pd.DataFrame([ROW | {"transaction_id": f"T{n}", "created_at": d} for n, d in enumerate(days)])
+    frame.to_csv(tmp_path / "transactions.csv", index=False)
+    whole = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True)
+    in_pieces = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True, piece_rows=3)
+    assert len(whole["submissions"]) == 5
+    assert in_pieces["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMBIGUOUS_DATE"]

@@ -220,9 +220,62 @@ source_file string - input file
 source_sheet string - sheet of the workbook; empty for other files
 table string - table it was taken as; empty when it fits none
 header_row int count row of the column names, as Excel shows it; 0 where the format has none
+area string - cells taken, as B7:P1205, lines of a text file as 7:1205; several joined by "; "
 rows_in_count int count data rows; empty and totals rows left out
 columns string - table columns found
 extra_columns string - columns that are kept out of the tables: unknown or without a name
+""",
+    ),
+    table(
+        "sheet_areas",
+        _STAGE,
+        "source_file source_sheet area use table",
+        "Every filled part of every sheet: what was taken as a table, what was left and why.",
+        """
+source_file string - input file
+source_sheet string - sheet of the workbook; empty for other files
+area string - cells, as B7:P1205; lines of a text file, as 7:1205
+use string - table, above the header, units, totals, repeated header, note, empty, other rows, second table, scaled units or unknown
+table string - table it was taken as; empty where it was left
+rows_count int count rows taken or left
+reason string - why it was left; empty where it was taken
+shown string - how its first row begins
+""",
+    ),
+    table(
+        "column_statistics",
+        _STAGE,
+        "table column",
+        "Per column of each input table what was read: the first thing to look at in a new file.",
+        """
+table string - input table
+column string - its column
+rows_count int count rows read
+filled_count int count cells that are not empty
+refused_count int count cells refused for an error
+distinct_count int count different values among the cells read
+lowest string? - smallest value, or the shortest text
+highest string? - largest value, or the longest text
+mean string? - mean of a number; empty for other kinds
+example string? - the commonest value
+""",
+    ),
+    table(
+        "refused_cells",
+        _STAGE,
+        "source_file source_sheet table entry position",
+        "The cells of refused rows as they came, for the workbook that is corrected and sent back.",
+        """
+source_file string - input file
+source_sheet string - sheet; empty for other files
+source_row int count row or line, as Excel or an editor shows it
+table string - table the row was meant for
+entry int count refused row of the sheet, counted from 0
+position int count column of the sheet, counted from 0; columns that are added come last
+column string - column of the table; the header where it is none
+header string - column name as the sheet has it
+kind string - text, number or moment
+value string? - the cell as text
 """,
     ),
     table(

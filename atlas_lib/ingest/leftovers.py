@@ -1,0 +1,222 @@
+"""Rows below a header that are no data: empty ones, totals, repeated headers, notes, other blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from atlas_lib.ingest.grid import TEXT, Grid, Rows
+from atlas_lib.ingest.headers import Fit, Left
+from atlas_lib.ingest.parsing import parse_amount
+from atlas_lib.ingest.vocabulary import fields
+
+Mask = NDArray[np.bool_]
+_TOTAL = r"(?i)^\W*((grand|sub|zwischen|end|gesamt|net)[\s-]*)?(total|totals|summe|sum|gesamt|insgesamt|übertrag|carried forward|brought forward)\b.{0,24}$"
+_PROSE = r"(\s|:$|.{20})"
+_TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class _Below:
+    """The rows below a header: `filled` over the band's columns, `mapped` over those that are named."""
+
+    grid: Grid
+    fit: Fit
+    rows: Rows
+    columns: Sequence[int]
+    filled: Mask
+    mapped: Mask
+
+    @property
+    def is_empty(self) -> Mask:
+        return np.asarray(~self.filled.any(axis=1))
+
+
+def set_aside(grid: Grid, fit: Fit, rows: Rows, columns: Sequence[int]) -> tuple[Rows, list[Left]]:
+    """(data rows, the other filled rows with what they are). Empty rows after the last data are not mentioned."""
+    filled, mapped = (grid.filled[np.ix_(rows, np.asarray(c))] for c in (columns, list(fit.positions.values())))
+    below = _Below(grid, fit, rows, columns, filled, mapped)
+    uses, is_empty = np.zeros(len(rows), dtype=np.int8), below.is_empty
+    for number, test in enumerate((_repeated, _notes, _other_blocks), start=1):
+        open_rows = ~is_empty & (uses == 0)
+        uses[open_rows & test(below, open_rows)] = number
+    data = ~is_empty & (uses == 0)
+    totals, stated = _totals(below, data)
+    kept = data & ~totals
+    left = [_row(grid, rows[i], columns, "totals", text) for i, text in stated]
+    for number, (use, reason) in enumerate(_REASONS, start=1):
+        left += _runs(grid, rows, uses == number, columns, use, reason)
+    return rows[kept], left + _inner_gaps(grid, rows, is_empty, kept, columns)
+
+
+_REASONS = (
+    ("repeated header", "repeats the column names"),
+    ("note", "holds a remark, no row of the table"),
+    ("other rows", "stands apart and lacks most of the table's columns"),
+)
+
+
+def _repeated(below: _Below, open_rows: Mask) -> Mask:
+    """Rows that say in two or more columns, and in all they fill, what the header says."""
+    same = np.zeros(len(below.rows), dtype=np.int64)
+    places = np.flatnonzero(open_rows)
+    for column in below.fit.positions.values():
+        texts = below.grid.texts[column]
+        head = below.grid.row(below.fit.row)[column]
+        if texts is not None and isinstance(head, str):
+            found = pd.Series(texts.take(below.rows[places])).str.strip().eq(head.strip()).fillna(False)
+            same[places] += found.to_numpy(dtype=np.int64)
+    return np.asarray((same >= 2) & (same >= below.mapped.sum(axis=1)))
+
+
+def _notes(below: _Below, open_rows: Mask) -> Mask:
+    """A single text in a row of a table of three columns or more, when it reads as prose or stands by itself."""
+    stray: Mask = np.asarray(below.filled.any(axis=1) & ~below.mapped.any(axis=1))
+    single: Mask = np.asarray(open_rows & (below.filled.sum(axis=1) == 1))
+    if len(below.fit.positions) < 3 or not single.any():
+        return stray
+    is_text = np.asarray(below.grid.kinds[np.ix_(below.rows, np.asarray(below.columns))] == TEXT).any(axis=1)
+    places = np.flatnonzero(single & is_text)
+    prose = np.zeros(len(below.rows), dtype=bool)
+    for column in below.columns:
+        prose[places] |= below.grid.matches(column, below.rows[places], _PROSE)
+    alone = np.concatenate([[False], below.is_empty[:-1]])
+    return np.asarray(stray | (single & is_text & (prose | alone)))
+
+
+def _other_blocks(below: _Below, open_rows: Mask) -> Mask:
+    """Rows after an empty one, down to the next, when each lacks most required columns, or any figure where one belongs."""
+    required = [f.name for f in fields(below.fit.table, "") if f.is_required and f.name in below.fit.positions]
+    places = [list(below.fit.positions).index(name) for name in required]
+    if not places:
+        return np.zeros(len(below.rows), dtype=bool)
+    thin = (below.mapped[:, places].mean(axis=1) < 0.5) | ~_has_figure(below)
+    block = np.cumsum(~below.filled.any(axis=1))
+    solid = np.unique(block[open_rows & ~thin])
+    return np.asarray((block > 0) & ~np.isin(block, solid))
+
+
+def _has_figure(below: _Below) -> Mask:
+    """A number, a date or a text with a digit in a column that takes nothing else."""
+    kinds = {f.name: f.kind for f in fields(below.fit.table, "")}
+    columns = [c for name, c in below.fit.positions.items() if kinds[name] not in ("text", "bool")]
+    found = np.full(len(below.rows), not columns)
+    for column in columns:
+        found |= np.asarray(below.grid.kinds[below.rows, column] > TEXT) | below.grid.matches(
+            column, below.rows, "[0-9]"
+        )
+    return found
+
+
+def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
+    """Rows that say total and lack other cells, or that have no key and the sum of the rows above, with what they state."""
+    found, told = np.zeros(len(below.rows), dtype=bool), []
+    names = [f.name for f in fields(below.fit.table, "") if f.kind == "amount" and f.name in below.fit.positions]
+    key = next((f.name for f in fields(below.fit.table, "") if f.kind == "text" and f.name in below.fit.positions), "")
+    if not names or not key:
+        return found, []
+    worded, keyless = _total_words(below, data, key)
+    candidates = np.flatnonzero(worded | keyless)
+    if not len(candidates):
+        return found, []
+    amounts = np.column_stack(
+        [parse_amount(below.grid.series(below.fit.positions[n], below.rows)).result.to_numpy() for n in names]
+    )
+    sums = _Sums(np.where(data[:, None], amounts, np.nan))
+    for place in candidates.tolist():
+        agrees = sums.agrees(place)
+        if worded[place] or agrees:
+            found[place] = True
+            told.append((place, _told(below.grid.rows[below.rows[place]], names, amounts[place], sums, place)))
+            sums.close(place)
+    return found, told
+
+
+def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask]:
+    """(rows that say total in place of their key, rows without a key)."""
+    spot = list(below.fit.positions).index(key)
+    sparse = np.flatnonzero(data & (below.mapped.mean(axis=1) <= 0.7))
+    keyless = data & ~below.mapped[:, spot]
+    says, in_key = np.zeros(len(below.rows), dtype=bool), np.zeros(len(below.rows), dtype=bool)
+    for column in below.columns:
+        hit = below.grid.matches(column, below.rows[sparse], _TOTAL)
+        says[sparse] |= hit
+        if column == below.fit.positions[key]:
+            in_key[sparse] = hit
+    return says & (in_key | keyless), keyless
+
+
+class _Sums:
+    """Running sums of the amounts above a row: since the top, and since the last totals row."""
+
+    def __init__(self, amounts: NDArray[np.float64]) -> None:
+        self.given = amounts.copy()
+        self.amounts = np.nan_to_num(amounts)
+        self.from_top = np.cumsum(self.amounts, axis=0)
+        self.taken_out = np.zeros(amounts.shape[1])
+        self.last = -1
+        self.at_last = np.zeros(amounts.shape[1])
+
+    def above(self, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        whole = self.from_top[place] - self.amounts[place] - self.taken_out
+        return whole, whole - self.at_last
+
+    def agrees(self, place: int) -> bool:
+        """Every amount of the row is the sum of at least two rows above it."""
+        stated = self.given[place]
+        given = ~np.isnan(stated)
+        whole, part = self.above(place)
+        enough = ((whole, place >= 2), (part, place - self.last > 2))
+        limit = _TOLERANCE * (place + 1)
+        return bool(given.any()) and any(
+            counts and bool((np.abs(total - stated)[given] <= limit).all()) for total, counts in enough
+        )
+
+    def close(self, place: int) -> None:
+        """The row is a totals row: it is not counted again."""
+        self.taken_out += self.amounts[place]
+        self.at_last = self.from_top[place] - self.taken_out
+        self.last = place
+
+
+def _told(row: int, names: Sequence[str], stated: NDArray[np.float64], sums: _Sums, place: int) -> str:
+    """What a totals row states where it differs from the rows above it."""
+    whole, part = sums.above(place)
+    limit = _TOLERANCE * (place + 1)
+    text = f"row {row} is a totals row and is left out of the data"
+    for name, value, top, since in zip(names, stated, whole, part, strict=True):
+        if not np.isnan(value) and min(abs(value - top), abs(value - since)) > limit:
+            text += f"; it states {value:,.2f} for {name}, the rows above it sum to {since:,.2f}"
+    return text
+
+
+def _runs(grid: Grid, rows: Rows, mask: Mask, columns: Sequence[int], use: str, reason: str) -> list[Left]:
+    """One entry per run of rows."""
+    places = np.flatnonzero(mask)
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else []
+    return [_row(grid, rows[run[0]], columns, use, reason, int(grid.rows[rows[run[-1]]]), len(run)) for run in runs]
+
+
+def _inner_gaps(grid: Grid, rows: Rows, is_empty: Mask, kept: Mask, columns: Sequence[int]) -> list[Left]:
+    """Empty rows between the data, said once."""
+    last = int(np.flatnonzero(kept)[-1]) if kept.any() else 0
+    gaps = rows[np.flatnonzero(is_empty[:last])]
+    if not len(gaps):
+        return []
+    numbers = [str(n) for n in grid.rows[gaps[:10]]]
+    text = (
+        f"{len(gaps)} empty rows between the data are left out: {', '.join(numbers)}{', ...' if len(gaps) > 10 else ''}"
+    )
+    return [
+        Left(int(grid.rows[gaps[0]]), int(grid.rows[gaps[-1]]), "empty", text, "", columns[0], columns[-1], len(gaps))
+    ]
+
+
+def _row(grid: Grid, row: int, columns: Sequence[int], use: str, reason: str, last: int = 0, count: int = 1) -> Left:
+    shown = "; ".join(str(v) for c, v in enumerate(grid.row(row)) if v is not None and c in set(columns))[:120]
+    number = int(grid.rows[row])
+    return Left(number, last or number, use, reason, shown, columns[0], columns[-1], count)

@@ -1,0 +1,151 @@
+"""The cells of refused rows as they came, with what the row needs besides when it comes back on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas_lib.core.tables import arrow_to_frame, declared
+from atlas_lib.ingest.cells import Mask, Uncalculated
+from atlas_lib.ingest.flatfiles import plain_types
+from atlas_lib.ingest.parsing import PARSERS
+from atlas_lib.ingest.recognition import NamedSheet
+from atlas_lib.ingest.vocabulary import DEFAULTS, fields
+
+SHEET = ["source_file", "source_sheet", "table"]
+MOST_ROWS = 100_000  # of one sheet; a person corrects no more at once
+_REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY")  # the first row is kept: nothing to correct
+
+
+def list_refused_cells(named: Sequence[NamedSheet], rejects: pd.DataFrame) -> pd.DataFrame:
+    """`refused_cells`: every cell of every refused row, as it came, with its place and header."""
+    bad = rejects[(rejects["severity"] == "error") & ~rejects["rule"].isin(_REPEATED)]
+    rows = {key: part for key, part in bad.groupby(SHEET, sort=False)}
+    parts = [_cells_of(s, rows[key]) for s in named if (key := (s.file, s.sheet, s.table)) in rows and s.table]
+    filled = [part for part in parts if len(part)]
+    table = declared("refused_cells")
+    return table.shaped(pd.concat(filled, ignore_index=True)) if filled else table.empty()
+
+
+def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
+    """The refused rows of one sheet; a missing column refuses them all and is added, empty."""
+    missing = list(dict.fromkeys(bad.loc[bad["rule"] == "MISSING_COLUMN", "column"]))
+    sheet = _loaded(sheet, bad["source_row"], everything=bool(missing))
+    index = sheet.frame.index
+    chosen = np.full(len(index), bool(missing)) | index.isin(bad["source_row"])
+    chosen &= np.cumsum(chosen) <= MOST_ROWS
+    raw, known = sheet.raw.frame[chosen], _positions(sheet)
+    columns: dict[int, tuple[str, pd.Series]] = {}
+    for place, position in enumerate(map(int, raw.columns)):
+        cells = raw.iloc[:, place]
+        if cells.notna().any() or position in known:
+            name = sheet.raw.header[position] or f"column {position + 1}"
+            columns[position] = (name, _decided(sheet, known.get(position, ""), cells, chosen))
+    for name, values in _added(sheet, chosen, missing).items():
+        columns[max(columns, default=-1) + 1] = (name, values)
+    numbers = {"source_row": index[chosen].to_numpy(), "entry": np.arange(int(chosen.sum()))}
+    parts = [_as_text(values).assign(**numbers, position=p, header=name) for p, (name, values) in columns.items()]
+    parts.append(_broken_lines(sheet, bad, {p: name for p, (name, _) in columns.items()}, int(chosen.sum())))
+    found: pd.DataFrame = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
+    return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
+
+
+def _loaded(sheet: NamedSheet, wanted: pd.Series, *, everything: bool) -> NamedSheet:
+    """A Parquet file that was read in pieces: its refused rows, as far as they are shown, in memory."""
+    if sheet.path is None:
+        return sheet
+    parts, numbers, start = [], [np.array([], dtype=np.int64)], 1
+    with pq.ParquetFile(sheet.path) as file:
+        parts.append(pa.Table.from_batches([], file.schema_arrow))
+        for batch in file.iter_batches():
+            rows = np.arange(start, start + len(batch))
+            chosen = np.isin(rows, wanted) | everything
+            if chosen.any() and sum(map(len, numbers)) < MOST_ROWS:
+                parts.append(pa.Table.from_batches([batch]).filter(chosen))
+                numbers.append(rows[chosen])
+            start += len(batch)
+    table = plain_types(pa.concat_tables(parts))
+    frame = arrow_to_frame(table.rename_columns([str(i) for i in range(table.num_columns)]))
+    frame = frame.set_axis(pd.RangeIndex(frame.shape[1]), axis=1).set_axis(np.concatenate(numbers), axis=0)
+    known = _positions(sheet)
+    named = frame[list(known)].set_axis(list(known.values()), axis=1)
+    return replace(sheet, frame=named, raw=replace(sheet.raw, frame=frame, path=None), path=None, is_part=True)
+
+
+def _positions(sheet: NamedSheet) -> dict[int, str]:
+    """Position in the sheet to column of the table."""
+    settled = dict(sheet.raw.positions) or {c: sheet.raw.header.index(h) for c, h in sheet.headers.items()}
+    return {position: column for column, position in settled.items()}
+
+
+def _decided(sheet: NamedSheet, column: str, cells: pd.Series, chosen: Mask) -> pd.Series:
+    """Cells whose reading their column decided: as number or date, since the column does not come back with them."""
+    kind = next((f.kind for f in fields(sheet.table, "") if f.name == column), "")
+    if sheet.is_part or kind not in ("amount", "date", "instant"):
+        return cells
+    parsed = PARSERS[kind](sheet.frame[column])
+    if not any(mask.any() for mask in parsed.inferred.values()):
+        return cells
+    read = parsed.result[chosen].astype(object)
+    return cells.astype(object).where(read.isna(), read)
+
+
+def _added(sheet: NamedSheet, chosen: Mask, missing: Sequence[str]) -> dict[str, pd.Series]:
+    """Columns that the sheet lacks and the row needs elsewhere: what the file's name, the row or the header said."""
+    rows = sheet.frame.index[chosen]
+    said = {"@file": PurePosixPath(sheet.file).stem, "@row": rows.astype(str)}
+    added = {
+        name: pd.Series(said[value], index=rows, dtype=object)
+        for name, value in DEFAULTS[sheet.table].items()
+        if isinstance(value, str) and value in said and name not in sheet.frame
+    }
+    units = {str(name): sheet.frame[name][chosen] for name in sheet.frame if name not in sheet.headers}
+    return added | units | {name: pd.Series(None, index=rows, dtype=object) for name in missing}
+
+
+def _broken_lines(sheet: NamedSheet, bad: pd.DataFrame, names: dict[int, str], start: int) -> pd.DataFrame:
+    """The fields of lines that have too few or too many, and empty cells where the line has none."""
+    wanted = set(bad.loc[bad["rule"] == "WRONG_FIELD_COUNT", "source_row"])
+    numbered = enumerate((item for item in sheet.raw.broken if item[0] in wanted), start=start)
+    lines = [
+        (row, entry, p, names.get(p, f"column {p + 1}"), "text", (texts[p] if p < len(texts) else "") or None)
+        for entry, (row, texts) in numbered
+        for p in sorted({*names, *range(len(texts))})
+    ]
+    return pd.DataFrame(lines, columns=["source_row", "entry", "position", "header", "kind", "value"])
+
+
+def _as_text(cells: pd.Series) -> pd.DataFrame:
+    """kind and value of each cell; the text of a number is its shortest."""
+    kinds: Any
+    if cells.dtype.kind == "f":
+        kinds, values = "number", cells.map(repr, na_action="ignore")
+    elif cells.dtype.kind == "M":
+        kinds, values = "moment", cells.dt.strftime("%Y-%m-%dT%H:%M:%S")
+    elif isinstance(cells.dtype, pd.StringDtype):
+        kinds, values = "text", cells
+    else:
+        kinds, values = cells.map(_kind), cells.map(_plain_text, na_action="ignore")
+    text = values.astype(object).where(cells.notna(), None).to_numpy()
+    return pd.DataFrame({"kind": np.asarray(kinds), "value": text}, index=range(len(cells)))
+
+
+def _kind(cell: object) -> str:
+    if isinstance(cell, bool | str) or cell is None:
+        return "text"
+    return "moment" if isinstance(cell, date) else "number"
+
+
+def _plain_text(cell: object) -> str:
+    if isinstance(cell, Uncalculated | str):
+        return str(cell)
+    return cell.isoformat() if isinstance(cell, date) else repr(cell)
