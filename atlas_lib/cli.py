@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from atlas_lib import evaluation
 from atlas_lib.core.errors import AtlasError, SettingsError
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Atlas Settlement: from the Excel file to reports, in one command.",
 )
+
+app.add_typer(evaluation.app, name="evaluate")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
 RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]

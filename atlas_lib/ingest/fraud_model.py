@@ -31,6 +31,7 @@ _FITTED_SHARE = 0.7
 _LEAST_FRAUD = 20  # labelled cases on either side, below which nothing can be fitted or told apart
 _ALERTS_A_DAY = 100
 _DAY_US = 86_400_000_000
+NIGHT_POINTS = 200
 
 # Past only, as the observations: amounts and counts of strictly earlier payments, labels known strictly before.
 FEATURE_STEPS: Steps = [
@@ -121,7 +122,7 @@ def _judge(rows: pd.DataFrame, known: pd.DataFrame, parted_us: int, precision: f
     later = known[known["created_us"] >= parted_us]
     truth = later["is_fraud"].to_numpy(dtype=bool)
     days = max((int(later["created_us"].max()) - parted_us) / _DAY_US, 1.0)
-    night = np.where(later["hour"].to_numpy() < 5, 300, 0)
+    night = np.where(later["hour"].to_numpy() < 5, NIGHT_POINTS, 0)
     own = measure_scores(np.minimum(later["points"].to_numpy(dtype=np.float64) + night, 10_000), truth, days, precision)
     measured = {"own observations": own}
     fraud = past["is_fraud"].to_numpy(dtype=bool)

@@ -6,7 +6,7 @@ made one (Mohammed, Muhammad, Mohamed: mhmd).
 
 likeness (0 to 100) = the largest of
     ratio of the folded names,
-    0.4 x that ratio + 0.6 x the ratio of the sounds,
+    0.25 x that ratio + 0.75 x the ratio of the sounds,
     for two words or more on both sides: the ratio over the common words x (0.75 + 0.25 x shorter / longer)
 but not more than halfway to the likeness of what is left without the words that many listed names share. A ratio is
 100 x (1 - insertions and deletions / letters of both); a sound counts from four letters on.
@@ -32,8 +32,8 @@ _FORMS = (
 _WORD = re.compile(rf"\b(?:{'|'.join(_FORMS)})\b")
 # What transliterations write in several ways; applied in this order to folded names.
 _SOUNDS = [
-    (r"(?:sch|tch|ch|sh|zh|dj)", "j"), (r"(?:ph|v|w)", "f"), (r"(?:kh|gh|q|ck|c|k|g)", "k"), (r"(?:ts|tz|z|x)", "s"),
-    (r"(?:dh|th|d|t)", "t"), (r"(?:\bal|\bel|\bul)\s", ""), (r"[aeiouy]", ""), (r"(.)\1+", r"\1"), (r"\s+", " "),
+    (r"kh", "h"), (r"(?:dzh|sch|tch|ch|sh|zh|dj)", "j"), (r"(?:ph|v|w)", "f"), (r"ks", "s"), (r"(?:gh|q|ck|c|k|g)", "k"),
+    (r"(?:ts|tz|z|x)", "s"), (r"(?:dh|th|d|t)", "t"), (r"(?:\bal|\bel|\bul)\s", ""), (r"[aeiouy]", ""), (r"(.)\1+", r"\1"), (r"\s+", " "),
 ]  # fmt: skip
 _UMLAUTS = {
     "ä": "ae",
@@ -134,13 +134,15 @@ def find_alike(asked: pd.Series, listed: pd.Series, cutoff: float) -> pd.DataFra
 
 _BLOCK = 2000
 _POSSIBLE = 60  # a ratio below it leaves no likeness of use: half the letters of the longer name would be others
+_WRITTEN, _SPOKEN = 0.25, 0.75
 _SHORT_SOUND = 4  # letters; a shorter sound says too little
 
 
 def _possible(asked: NameList, listed: NameList, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     written = _ratios(asked.folded, listed.folded)
     spoken = _ratios(asked.sounds, listed.sounds)
-    rows, columns = np.nonzero((written > 0) | (0.4 * _POSSIBLE + 0.6 * spoken >= cutoff))
+    highest = _WRITTEN * 100 + _SPOKEN * spoken.astype(np.float32)
+    rows, columns = np.nonzero((written > 0) | ((spoken > 0) & (highest >= cutoff)))
     return rows, columns
 
 
@@ -177,7 +179,7 @@ def _compare(
     written = process.cpdist(*pairs, scorer=fuzz.ratio, dtype=np.float64)
     spoken = process.cpdist(asked_sounds.tolist(), listed_sounds.tolist(), scorer=fuzz.ratio, dtype=np.float64)
     shorter_sound = np.minimum(asked_sounds.str.len().to_numpy(), listed_sounds.str.len().to_numpy())
-    mixed = np.where(shorter_sound >= _SHORT_SOUND, 0.4 * written + 0.6 * spoken, 0.0)
+    mixed = np.where(shorter_sound >= _SHORT_SOUND, _WRITTEN * written + _SPOKEN * spoken, 0.0)
     common = process.cpdist(*pairs, scorer=fuzz.token_set_ratio, dtype=np.float64)
     lengths = np.stack([asked.str.len().to_numpy(), listed.str.len().to_numpy()])
     share = lengths.min(axis=0) / np.maximum(lengths.max(axis=0), 1)

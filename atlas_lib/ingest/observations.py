@@ -5,12 +5,12 @@ instant come in the order of their ids. So a payment scored as it arrives scores
 
 | observation | points (1/10,000 of the score) |
 |---|---|
-| amount against the user's last 20 (else last 5) payments in that currency: z above 2 | 1,000 x (z - 1), 6,000 at most |
+| amount against the user's last 20 (else last 5) payments in that currency: z above 1 | 1,000 x (z - 1), 6,000 at most |
 | amount above the highest 0.2 % of the currency's last 30 days | 2,500 at that border, 5,000 at twice its root |
-| 4 / 6 / 8 or more payments of the user within 60 minutes | 2,500 / 4,500 / 6,000 |
-| 12 or more payments of the user within 24 hours, 48 of them not within the last 13 days | 1,500 |
-| first payment in 90 days to this merchant, or in its country, of a user with five in that time | 200, 500 more |
-| between 00:00 and 05:00 UTC | 300 |
+| 4 / 6 / 8 or more payments of the user within 60 minutes | 1,500 / 3,500 / 6,000 |
+| 12 or more payments of the user within 24 hours, 48 of them not within the last 13 days | 1,000 |
+| first payment in 90 days to this merchant, or in its country, of a user with five in that time | 100, 300 more |
+| between 00:00 and 05:00 UTC | 200 |
 | merchant, account: this and the previous clock hour 6 times busier than its last week, 10 payments at least | 1,000 each |
 
 z = (root - mean) / spread on square roots of amounts, spread = the larger of their standard deviation and half their
@@ -55,7 +55,7 @@ SPEND_STEPS = [
                 WINDOW past AS (PARTITION BY purse_key ORDER BY created_us, transaction_id),
                        past_5 AS (PARTITION BY purse_key ORDER BY created_us, transaction_id ROWS BETWEEN 5 PRECEDING AND 1 PRECEDING),
                        past_20 AS (PARTITION BY purse_key ORDER BY created_us, transaction_id ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING)) w) k
-        WHERE root * known_count > 2 * root_sum
+        WHERE 2 * root * known_count > 3 * root_sum
         """,
     ),
     (

@@ -121,6 +121,11 @@ def aml_figures(policies: pd.DataFrame) -> dict[str, float]:
     return aml.DEFAULTS | stated
 
 
+def day_offsets() -> pd.DataFrame:
+    """The days after a transfer on which a circle may go on."""
+    return pd.DataFrame({"day_offset": range(aml.LARGEST["cycle_days"] + 1)})
+
+
 def _aml_rules(policies: pd.DataFrame) -> list[tuple[str, Parameters]]:
     has_any = (policies["policy_type"] == "AML").any()
     default = {name: [str(value)] for name, value in aml.DEFAULTS.items()}

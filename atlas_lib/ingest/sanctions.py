@@ -117,7 +117,12 @@ def listed_spellings(sanctions: pd.DataFrame, names: pd.DataFrame) -> pd.DataFra
 
 
 def match_names(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float) -> pd.DataFrame:
-    """The best entry for each party whose name is like one of the list.
+    """The best entry for each party whose name is like one of the list (`match_entries`: every entry)."""
+    return match_entries(parties, listed, match_rate).drop_duplicates(["kind", "key", "name"], ignore_index=True)
+
+
+def match_entries(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float) -> pd.DataFrame:
+    """Every entry that a party's name is like, best first.
 
     `parties` has kind, key, name; `listed` comes from `listed_spellings`. Gives kind, key, name, list_name, entry_id,
     listed_name, alias, is_weak, match_rate; a weak alias counts from halfway between the rate asked for and 1.
@@ -140,7 +145,7 @@ def match_names(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float) 
     hits = pd.concat([hits.reset_index(drop=True), entry], axis=1)
     hits = hits[~hits["is_weak"] | (hits["match_rate"] >= match_rate + _WEAK_MARGIN * (1 - match_rate))]
     hits = hits.sort_values(["party", "is_weak", "match_rate", "list_name", "entry_id", "alias"], ascending=[True, True, False, True, True, True])  # fmt: skip
-    best = hits.drop_duplicates("party")
+    best = hits.drop_duplicates(["party", "list_name", "entry_id"])
     party = parties.iloc[best["party"]].reset_index(drop=True)
     return pd.concat([party[["kind", "key", "name"]], best.reset_index(drop=True)], axis=1)[columns]
 

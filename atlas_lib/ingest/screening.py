@@ -45,7 +45,7 @@ _AFTER_HISTORY: Steps = [
     ),
 ]
 
-_POINTS: Steps = [
+POINT_STEPS: Steps = [
     (
         "points",
         """
@@ -61,11 +61,11 @@ _POINTS: Steps = [
                    CASE WHEN account > 0 THEN concat('account unusually busy, ', CAST(account_burst AS STRING), ' payments in two hours') END
                ) AS reasons
         FROM (
-            SELECT *, CASE hour_count WHEN 8 THEN 6000 WHEN 6 THEN 4500 WHEN 4 THEN 2500 ELSE 0 END AS speed,
-                   CASE WHEN spreads > 2 THEN FLOOR(LEAST(6000, 1000 * (spreads - 1))) ELSE 0 END AS amount,
+            SELECT *, CASE hour_count WHEN 8 THEN 6000 WHEN 6 THEN 3500 WHEN 4 THEN 1500 ELSE 0 END AS speed,
+                   CASE WHEN spreads > 1 THEN FLOOR(LEAST(6000, 1000 * (spreads - 1))) ELSE 0 END AS amount,
                    CASE WHEN times_border > 1 THEN FLOOR(LEAST(5000, 2500 * times_border)) ELSE 0 END AS border,
-                   CASE WHEN is_new_pair = 1 THEN 200 ELSE 0 END AS pair, CASE WHEN new_country IS NOT NULL THEN 500 ELSE 0 END AS country,
-                   CASE WHEN is_busy_day = 1 THEN 1500 ELSE 0 END AS day,
+                   CASE WHEN is_new_pair = 1 THEN 100 ELSE 0 END AS pair, CASE WHEN new_country IS NOT NULL THEN 300 ELSE 0 END AS country,
+                   CASE WHEN is_busy_day = 1 THEN 1000 ELSE 0 END AS day,
                    CASE WHEN merchant_burst IS NOT NULL THEN 1000 ELSE 0 END AS merchant,
                    CASE WHEN account_burst IS NOT NULL THEN 1000 ELSE 0 END AS account
             FROM observations) o
@@ -94,7 +94,7 @@ _SCORED: Steps = [
                COALESCE(f.policy_flags, '') AS policy_flags
         FROM (SELECT transaction_id, status,
                      CASE WHEN user_id <> '' AND type IN ('SALE', 'REFUND')
-                           AND CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) % 24 < 5 THEN 300 ELSE 0 END AS night_points
+                           AND CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) % 24 < 5 THEN :night_points ELSE 0 END AS night_points
               FROM transactions) t
         LEFT JOIN points p ON p.transaction_id = t.transaction_id
         LEFT JOIN newest_signals s ON s.transaction_id = t.transaction_id
@@ -108,7 +108,7 @@ _SCORED: Steps = [
     ),
 ]
 
-STEPS: Steps = [*observations.STEPS, *aml.STEPS, *rules.FLAG_STEPS, *_POINTS, *_SCORED, *FINDING_STEPS]
+STEPS: Steps = [*observations.STEPS, *aml.STEPS, *rules.FLAG_STEPS, *POINT_STEPS, *_SCORED, *FINDING_STEPS]
 
 
 def screen_transactions(
@@ -120,7 +120,7 @@ def screen_transactions(
     `clean`, transactions and intake_results of `intake`. Transactions that come as a file give the index as a file.
     """
     given = sources(clean) | sources(intake)
-    quality = fraud_model.judge_scores(given, engine, _POINTS, settings)
+    quality = fraud_model.judge_scores(given, engine, POINT_STEPS, settings)
     return _screen(given, given["transactions"], [], engine, settings, quality.fitted) | {
         "fraud_quality": quality.table
     }
@@ -157,6 +157,7 @@ def _screen(
     parameters = aml.step_parameters(rules.aml_figures(policies)) | {
         "is_kyc_active": bool(rules.active(policies, "KYC")),
         "ingested_at": datetime.combine(settings.as_of, time(23, 59, 59)),
+        "night_points": fraud_model.NIGHT_POINTS,
         "review_rate": settings.fraud_review_rate,
         "look_back_us": LOOK_BACK_DAYS * aml.DAY_US,
     }
@@ -204,7 +205,7 @@ def _inputs(
         "regional_limits": rules.regional_limits(policies, currencies),
         "blacklist": rules.blacklist(policies),
         "sanctioned": blocking[["kind", "key", "detail"]].astype("str"),
-        "day_offsets": pd.DataFrame({"day_offset": range(aml.LARGEST["cycle_days"] + 1)}),
+        "day_offsets": rules.day_offsets(),
     }
 
 

@@ -54,7 +54,7 @@ counterparty_id: counterparty, bank, processor
 table transactions: transaction, payments, Transaktionen, Buchungen, tx
 transaction_id: id, transaction, txn id, tx id, Transaktionsnummer
 idempotency_key: idempotency, request id
-merchant_id: Vertrieb_ID, Händler_ID, merchant
+merchant_id: Vertrieb_ID, Händler_ID, merchant, terminal id
 user_id: user, customer id, Kunde, Kunden_ID
 type: transaction type, Art, Typ
 amount: Betrag, transaction amount

@@ -15,6 +15,7 @@ from atlas_lib.ingest.cells import Uncalculated
 from atlas_lib.ingest.flatfiles import read_parquet, read_text
 from atlas_lib.ingest.formulas import cell_position, find_uncalculated
 from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.sanctions import is_published_list, read_published_list
 from atlas_lib.ingest.statements import read_camt
 
 _EXCEL, _TEXT = (".xlsx", ".xlsm"), (".csv", ".tsv", ".txt")
@@ -30,7 +31,9 @@ def read_inputs(path: Path) -> list[RawSheet]:
 
 def _read_file(path: Path, name: str) -> Iterator[RawSheet]:
     kind = path.suffix.lower()
-    if kind in _EXCEL:
+    if is_published_list(path):
+        yield read_published_list(path, name)
+    elif kind in _EXCEL:
         yield from _read_workbook(path, name)
     elif kind in _TEXT:
         yield read_text(path, name)

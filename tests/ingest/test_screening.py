@@ -113,14 +113,14 @@ def test_the_newest_outside_signal_is_the_score():
 
 def test_speed_counts_the_last_sixty_minutes_of_the_user_only():
     rows = [{"minutes": m} for m in (0, 61, 62, 63, 64, 65, 66, 67, 68)] + [{"user_id": "U2", "minutes": 66}]
-    assert scores(screen(payments(*rows))) == [0, 0, 0, 0, 0.25, 0.25, 0.45, 0.45, 0.6, 0]
+    assert scores(screen(payments(*rows))) == [0, 0, 0, 0, 0.15, 0.15, 0.35, 0.35, 0.6, 0]
 
 
 def test_an_amount_far_above_the_last_five_is_seen_and_a_first_one_is_not():
     usual = [{"minutes": 60.0 * 24 * d, "amount_minor": 1000} for d in range(5)]
     last = {"minutes": 60.0 * 24 * 6}
-    # Half the mean root is the least spread: 4 x the usual is z = 2, 9 x is z = 4, 64 x is z = 14 and capped.
-    assert scores(screen(payments(*usual, last | {"amount_minor": 3900})))[-1] == 0
+    # Half the mean root is the least spread: 2.25 x the usual is z = 1, 9 x is z = 4, 64 x is z = 14 and capped.
+    assert scores(screen(payments(*usual, last | {"amount_minor": 2200})))[-1] == 0
     found = screen(payments(*usual, last | {"amount_minor": 9000}))
     assert 0.29 < scores(found)[-1] < 0.31
     assert found.streaming_index["fraud_reasons"].iloc[-1] == "amount 9 times what the user usually pays"
@@ -151,7 +151,7 @@ def test_a_new_merchant_and_the_night_hours_add_a_little():
     usual = [{"minutes": 60.0 * 24 * d} for d in range(5)]
     night = {"minutes": 60.0 * (24 * 6 + 15), "merchant_id": "M2"}
     result = screen(payments(*usual, night))
-    assert scores(result)[-1] == 0.05
+    assert scores(result)[-1] == 0.03
     assert (
         result.streaming_index["fraud_reasons"].iloc[-1]
         == "first payment of the user to this merchant; between midnight and five (UTC)"
@@ -167,7 +167,7 @@ def test_a_first_payment_in_a_country_adds_to_a_new_merchant():
         [merchants(), *(merchants(country="AT").assign(merchant_id=m) for m in ("M2", "M3"))], ignore_index=True
     )
     result = screen(rows, who=who)
-    assert scores(result)[-2:] == [0.07, 0.02]
+    assert scores(result)[-2:] == [0.04, 0.01]
     assert result.streaming_index["fraud_reasons"].iloc[-2].endswith("first payment of the user in AT")
 
 
