@@ -100,7 +100,7 @@ def measure_transfers(folder: Path, parameters: str, engine: Engine) -> pd.DataF
     transactions = _transactions(
         transaction_id=pd.Series(np.arange(len(edges))).map("T{:07d}".format), source_account=edges["sourceNodeId"].astype("str"),
         destination_account=edges["targetNodeId"].astype("str"), amount_minor=(edges["value"] * 100).round().astype("int64"),
-        created_at=_EPOCH + pd.to_timedelta(edges["time"], unit="D") + pd.to_timedelta(place, unit="s"),
+        created_at=(_EPOCH + pd.to_timedelta(edges["time"], unit="D") + pd.to_timedelta(place, unit="s")).astype("datetime64[us, UTC]"),
     )  # fmt: skip
     policy = pd.DataFrame(
         {"policy_id": ["evaluation"], "policy_type": ["AML"], "parameters": [parameters], "is_active": [True]}

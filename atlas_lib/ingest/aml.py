@@ -63,26 +63,25 @@ _PAYERS = [
         """,
     ),
     (
-        "refunded",
+        "large_sales",
         """
-        SELECT DISTINCT r.transaction_id, s.user_id AS payer
-        FROM payments s JOIN payments r ON r.user_id = s.user_id AND r.merchant_id = s.merchant_id AND r.currency = s.currency
-        JOIN aml_limits l ON l.currency = s.currency
-        WHERE s.user_id <> '' AND s.type = 'SALE' AND r.type = 'REFUND' AND s.amount_minor >= l.large_minor
-          AND r.created_at > s.created_at AND epoch_micros(r.created_at) <= epoch_micros(s.created_at) + 86400000000
-          AND r.amount_minor <= s.amount_minor AND r.amount_minor >= :pass_rate * s.amount_minor
+        SELECT p.transaction_id, p.user_id, p.merchant_id, p.currency, p.amount_minor, epoch_micros(p.created_at) AS created_us,
+               CASE WHEN p.user_id <> '' THEN p.user_id ELSE p.source_account END AS payer
+        FROM payments p JOIN aml_limits l ON l.currency = p.currency
+        WHERE p.type = 'SALE' AND p.amount_minor >= l.large_minor
         """,
     ),
     (
-        "large_payers",
+        "refunded",
         """
-        SELECT payer FROM (
-            SELECT CASE WHEN p.user_id <> '' THEN p.user_id ELSE p.source_account END AS payer
-            FROM payments p JOIN aml_limits l ON l.currency = p.currency
-            WHERE p.amount_minor >= l.large_minor AND p.type = 'SALE') n
-        GROUP BY payer HAVING COUNT(*) >= :min_count
+        SELECT DISTINCT r.transaction_id, s.user_id AS payer
+        FROM large_sales s JOIN payments r ON r.user_id = s.user_id AND r.merchant_id = s.merchant_id AND r.currency = s.currency
+        WHERE s.user_id <> '' AND r.type = 'REFUND'
+          AND epoch_micros(r.created_at) > s.created_us AND epoch_micros(r.created_at) <= s.created_us + 86400000000
+          AND r.amount_minor <= s.amount_minor AND r.amount_minor >= :pass_rate * s.amount_minor
         """,
     ),
+    ("large_payers", "SELECT payer FROM large_sales GROUP BY payer HAVING COUNT(*) >= :min_count"),
     (
         "payer_gaps",
         """

@@ -75,10 +75,10 @@ FEATURE_STEPS: Steps = [
     (
         "features",
         """
-        SELECT p.transaction_id, p.created_us, p.root, p.root / p.month_root AS times_month, p.root / p.month_top AS times_top,
-               p.root / p.week_root AS times_week, p.root / p.day_root AS times_day, p.month_count, p.day_count, p.gap_us, p.month_root, p.week_root / p.month_root AS week_to_month,
+        SELECT p.transaction_id, p.created_us, p.root, p.root / NULLIF(p.month_root, 0) AS times_month, p.root / NULLIF(p.month_top, 0) AS times_top,
+               p.root / NULLIF(p.week_root, 0) AS times_week, p.root / NULLIF(p.day_root, 0) AS times_day, p.month_count, p.day_count, p.gap_us, p.month_root, p.week_root / NULLIF(p.month_root, 0) AS week_to_month,
                (p.created_us - p.day_number * 86400000000) / CAST(3600000000 AS DOUBLE) AS hour, p.day_number % 7 AS weekday,
-               p.root / b.border_root AS times_border, COALESCE(w.points, 0) AS points, k.merchant_fraud, k.merchant_known, k.merchant_week_fraud,
+               p.root / NULLIF(b.border_root, 0) AS times_border, COALESCE(w.points, 0) AS points, k.merchant_fraud, k.merchant_known, k.merchant_week_fraud,
                k.merchant_fraud / CAST(k.merchant_known + 5 AS DOUBLE) AS merchant_share, k.user_fraud, k.user_known,
                k.user_fraud / CAST(k.user_known + 5 AS DOUBLE) AS user_share, l.is_fraud, epoch_micros(l.labelled_at) AS labelled_us
         FROM pasts p JOIN known_labels k ON k.transaction_id = p.transaction_id JOIN spend s ON s.transaction_id = p.transaction_id
@@ -147,7 +147,7 @@ def _fit(past: pd.DataFrame, fraud: Flags, scored: pd.DataFrame) -> Floats:
     """Probabilities in steps of 1/10,000; the same input gives the same model."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    columns = [c for c in past.columns if c not in _ABOUT]
+    columns = [c for c in past.columns if c not in _ABOUT and past[c].nunique() > 1]
     model = HistGradientBoostingClassifier(
         max_iter=150, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=1.0, early_stopping=False, random_state=0,
     )  # fmt: skip

@@ -103,7 +103,7 @@ POPULATION_STEPS = [
         """
         SELECT s.transaction_id, s.root / b.border_root AS times_border
         FROM spend s JOIN borders b ON b.currency = s.currency AND b.day_number = s.day_number
-        WHERE s.root > b.border_root
+        WHERE s.root > b.border_root AND b.border_root > 0
         """,
     ),
 ]
