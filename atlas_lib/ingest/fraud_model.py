@@ -147,7 +147,7 @@ def _fit(past: pd.DataFrame, fraud: Flags, scored: pd.DataFrame) -> Floats:
     """Probabilities in steps of 1/10,000; the same input gives the same model."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    columns = [c for c in past.columns if c not in _ABOUT and past[c].nunique() > 1]
+    columns = [c for c in past.columns if c not in _ABOUT and past[c].notna().any()]
     model = HistGradientBoostingClassifier(
         max_iter=150, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=1.0, early_stopping=False, random_state=0,
     )  # fmt: skip
