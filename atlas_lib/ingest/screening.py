@@ -26,7 +26,7 @@ from atlas_lib.ingest import policies as rules
 from atlas_lib.ingest.findings import FINDING_SCHEMAS, FINDING_STEPS, list_findings
 
 LOOK_BACK_DAYS = observations.LOOK_BACK_DAYS
-_TABLES = ("streaming_index", "screening_findings", "fraud_quality")
+_TABLES = ("streaming_index", "screening_findings")
 
 # Of what came before, only what the look-back reaches; a row handed in twice is a new one.
 _AFTER_HISTORY: Steps = [
@@ -145,7 +145,7 @@ def _screen(
 ) -> dict[str, Output]:  # fmt: skip
     policies = _frame(given["policies"])
     if _count(given["transactions"]) == 0 and _count(given["intake_results"]) == 0:
-        return {name: declared(name).empty() for name in _TABLES[:2]}
+        return {name: declared(name).empty() for name in _TABLES}
     matches = _find_listed_names(given, policies, engine, settings.sanctions_match_rate)
     inputs = _inputs(given, policies, matches, engine) | {
         "fitted": fraud_model.no_scores() if fitted is None else fitted
