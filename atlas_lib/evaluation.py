@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from atlas_lib.core.errors import SettingsError
+
 app = typer.Typer(no_args_is_help=True, help="Try the library on outside data and print what it makes of it.")
+_NAME_RATES = [0.85, 0.88, 0.9, 0.95]
 
 
 @app.callback()
@@ -35,3 +39,54 @@ def readers(
             typer.echo(f"  {row['result']:<9} {row['lines']:>4} lines  {row['file']}: {row['detail']}")
     counts = results["result"].value_counts()
     typer.echo("\n" + ", ".join(f"{count} {result}" for result, count in counts.items()))
+
+
+@app.command()
+def screening(
+    data: Annotated[Path | None, typer.Option(help="CSV or Parquet of labelled payments")] = None,
+    transfers: Annotated[Path | None, typer.Option(help="folder with transactions.csv and nodes.csv (AMLSim)")] = None,
+    sanctions: Annotated[Path | None, typer.Option(help="folder of the files OFAC publishes")] = None,
+    innocent: Annotated[Path | None, typer.Option(help="CSV of names that are on no list; needs --sanctions")] = None,
+    innocent_column: Annotated[str, typer.Option(help="its column of names")] = "name",
+    precision: Annotated[float, typer.Option(help="precision at which alerts a day are counted")] = 0.5,
+    label_delay_days: Annotated[float, typer.Option(help="days until a fraud is known, where no column says")] = 7.0,
+    aml_parameters: Annotated[str, typer.Option(help="parameters of the AML policy")] = "threshold=10000",
+    seed: Annotated[int, typer.Option(help="of the names drawn and changed")] = 7,
+    engine: Annotated[str, typer.Option(help="duckdb or spark")] = "duckdb",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")] = False,
+) -> None:
+    """Fraud scores, account patterns and listed names, each where its data is given."""
+    import pandas as pd
+
+    from atlas_lib import screening_quality as quality
+    from atlas_lib.core.engine import open_engine
+    from atlas_lib.core.settings import IngestSettings
+
+    if not (data or transfers or sanctions):
+        raise SettingsError("Nothing to measure", expected="--data, --transfers or --sanctions", found="none of them")
+    work = open_engine(engine)
+    found: dict[str, Any] = {}
+    if data:
+        found["payments"] = quality.measure_payments(
+            data, label_delay_days, work, IngestSettings.model_validate({"fraud_precision_rate": precision})
+        )
+    if transfers:
+        found["accounts"] = quality.measure_transfers(transfers, aml_parameters, work)
+    if sanctions:
+        names = (
+            pd.read_csv(innocent, dtype="str", encoding_errors="replace")[innocent_column]
+            if innocent
+            else pd.Series([], dtype="str")
+        )
+        found["names"] = quality.measure_names(sanctions, names.dropna().drop_duplicates(), _NAME_RATES, seed)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {name: json.loads(t.to_json(orient="records", date_format="iso")) for name, t in found.items()},
+                indent=1,
+            )
+        )
+        return
+    for name, table in found.items():
+        shown = table.T if name == "payments" else table
+        typer.echo(f"{name}\n{shown.to_string(index=name == 'payments', float_format='{:.4f}'.format)}\n")

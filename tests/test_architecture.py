@@ -19,7 +19,7 @@ ALLOWED = {
 } | {room: {"core", "ledger", room} for room in STAGE_ROOMS}
 RETIRED_NAMES = ("utils", "helpers", "services", "managers", "models", "common", "misc")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = {"plotly", "pulp", "highspy", "papermill", "nbconvert", "statsmodels", "pyxirr", "pyspark", "duckdb", "schwifty", "holidays", "ipywidgets", "xlsxwriter", "openpyxl", "pandera", "lxml", "fastexcel", "python_calamine", "rich", "voila", "hypothesis"}  # fmt: skip
+HEAVY = {"plotly", "pulp", "highspy", "papermill", "nbconvert", "statsmodels", "pyxirr", "pyspark", "duckdb", "schwifty", "holidays", "ipywidgets", "xlsxwriter", "openpyxl", "pandera", "lxml", "fastexcel", "python_calamine", "sklearn", "rapidfuzz", "anyascii", "rich", "voila", "hypothesis"}  # fmt: skip
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -3,7 +3,9 @@
 A step is one SELECT in the dialect that DuckDB and Spark SQL share; its result is a table that
 later steps can name. Values travel as named parameters (`:as_of`), never as text in the statement.
 What the two engines call differently is a macro with the same name on both: `days_between(a, b)`
-(b - a in days), `fold_text(s)` (upper-case ASCII letters and digits only), `text_distance(a, b)`.
+(b - a in days), `fold_text(s)` (upper-case ASCII letters and digits only), `text_distance(a, b)`, `epoch_micros(t)`
+(microseconds since 1970 of an instant), `key_number(a, b)` (64 bits that stand for two texts, to partition by: a window
+over numbers takes half the time; the number itself differs between the engines).
 A quote inside a text is doubled on DuckDB and lost on Spark: write texts without one.
 Division of whole numbers and NULL order differ: cast to DOUBLE, and end every ORDER BY with a key.
 
@@ -47,11 +49,15 @@ _DUCKDB_MACROS = (
     "CREATE MACRO days_between(a, b) AS date_diff('day', CAST(a AS DATE), CAST(b AS DATE))",
     "CREATE MACRO fold_text(s) AS " + _FOLD % ", 'g'",
     "CREATE MACRO text_distance(a, b) AS levenshtein(a, b)",
+    "CREATE MACRO epoch_micros(t) AS epoch_us(t)",
+    "CREATE MACRO key_number(a, b) AS hash(a, b)",
 )
 _SPARK_MACROS = (
     "CREATE TEMPORARY FUNCTION days_between(a DATE, b DATE) RETURNS BIGINT RETURN CAST(datediff(b, a) AS BIGINT)",
     "CREATE TEMPORARY FUNCTION fold_text(s STRING) RETURNS STRING RETURN " + _FOLD % "",
     "CREATE TEMPORARY FUNCTION text_distance(a STRING, b STRING) RETURNS BIGINT RETURN CAST(levenshtein(a, b) AS BIGINT)",
+    "CREATE TEMPORARY FUNCTION epoch_micros(t TIMESTAMP) RETURNS BIGINT RETURN unix_micros(t)",
+    "CREATE TEMPORARY FUNCTION key_number(a STRING, b STRING) RETURNS BIGINT RETURN xxhash64(a, b)",
 )
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"

@@ -47,6 +47,12 @@ class IngestSettings(StageSettings):
     )
     idempotency_ttl_hours: int = Field(24, ge=1, description="hours during which a repeated key is a duplicate")
     fraud_review_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which a transaction is reviewed")
+    fraud_precision_rate: float = Field(
+        0.5, gt=0, le=1, description="share of fraud among the alerts at which their number a day is shown"
+    )
+    sanctions_match_rate: float = Field(
+        0.88, ge=0.6, le=1, description="likeness from which a name counts as one of the sanctions list"
+    )
 
 
 class ReservesCreditSettings(StageSettings):

@@ -5,35 +5,79 @@ from __future__ import annotations
 import hashlib
 
 import pandas as pd
+import pyarrow as pa
 
+from atlas_lib.core.engine import Steps
 from atlas_lib.core.tables import declared
 
-_SEVERITY = {"KYC_REQUIRED": "warning", "REGIONAL_LIMIT": "warning", "AML_RAPID_IN_OUT": "warning"}
+_SEVERITY = {
+    "KYC_REQUIRED": "warning", "REGIONAL_LIMIT": "warning", "AML_RAPID_IN_OUT": "warning", "AML_SPLIT": "warning",
+    "AML_FAN_IN": "warning", "AML_FAN_OUT": "warning", "AML_DORMANT": "warning", "WEAK_ALIAS_MATCH": "info",
+}  # fmt: skip
+
+# What the findings are made of, small however many the payments are: a subject is counted and its first payment named.
+FINDING_STEPS: Steps = [
+    (
+        "conflicts",
+        """
+        SELECT transaction_id, first_transaction_id, first_source, source_file, source_row
+        FROM intake_results WHERE status = 'conflict' ORDER BY source_file, source_row, transaction_id
+        """,
+    ),
+    (
+        "reviewed",
+        """
+        SELECT transaction_id, subject, merchant_id, user_id, fraud_score, fraud_reasons, payments_count FROM (
+            SELECT *, COUNT(*) OVER (PARTITION BY subject) AS payments_count,
+                   ROW_NUMBER() OVER (PARTITION BY subject ORDER BY fraud_score DESC, transaction_id) AS number
+            FROM (SELECT s.transaction_id, CASE WHEN t.user_id <> '' THEN t.user_id ELSE s.transaction_id END AS subject,
+                         t.merchant_id, t.user_id, s.fraud_score, s.fraud_reasons
+                  FROM scored s JOIN transactions t ON t.transaction_id = s.transaction_id
+                  WHERE s.fraud_score >= :review_rate) r) n
+        WHERE number = 1 ORDER BY subject
+        """,
+    ),
+    (
+        "hits",
+        """
+        SELECT transaction_id, rule, subject, detail, merchant_id, user_id, payments_count FROM (
+            SELECT *, COUNT(*) OVER (PARTITION BY rule, subject) AS payments_count,
+                   ROW_NUMBER() OVER (PARTITION BY rule, subject ORDER BY created_at, transaction_id) AS number
+            FROM (SELECT f.transaction_id, f.rule, f.subject, MIN(f.detail) AS detail, MIN(t.merchant_id) AS merchant_id,
+                         MIN(t.user_id) AS user_id, MIN(t.created_at) AS created_at
+                  FROM flags f JOIN transactions t ON t.transaction_id = f.transaction_id
+                  GROUP BY f.transaction_id, f.rule, f.subject) h) n
+        WHERE number = 1 ORDER BY rule, subject
+        """,
+    ),
+]
+_TEXTS = {
+    "conflicts": "transaction_id first_transaction_id first_source source_file",
+    "reviewed": "transaction_id subject merchant_id user_id fraud_reasons",
+    "hits": "transaction_id rule subject detail merchant_id user_id",
+}
+_FIGURES = {
+    "conflicts": {"source_row": pa.int64()},
+    "reviewed": {"fraud_score": pa.float64(), "payments_count": pa.int64()},
+    "hits": {"payments_count": pa.int64()},
+}
+FINDING_SCHEMAS = {
+    name: pa.schema([(c, pa.string()) for c in texts.split()] + list(_FIGURES[name].items()))
+    for name, texts in _TEXTS.items()
+}
 
 
 def list_findings(
-    transactions: pd.DataFrame,
-    index: pd.DataFrame,
-    flags: pd.DataFrame,
-    intake_results: pd.DataFrame,
-    review_rate: float,
+    conflicts: pd.DataFrame, reviewed: pd.DataFrame, hits: pd.DataFrame, matches: pd.DataFrame
 ) -> pd.DataFrame:
-    """`screening_findings` from conflicts, scores from `review_rate` on, and policy flags.
-
-    `flags` has transaction_id, rule, subject, detail. A subject's transactions are counted and the first one is named.
-    """
-    parts = [
-        _conflicts(intake_results),
-        _reviews(transactions, index, review_rate),
-        _policy_hits(transactions, flags),
-    ]
+    """`screening_findings` from the rows of FINDING_STEPS and the names that are like listed ones (`sanctions.describe`)."""
+    parts = [_conflicts(conflicts), _reviews(reviewed), _policy_hits(hits), _names(matches, hits)]
     found = pd.concat([p for p in parts if len(p)] or [declared("screening_findings").empty()], ignore_index=True)
     return declared("screening_findings").shaped(found)
 
 
-def _conflicts(intake_results: pd.DataFrame) -> pd.DataFrame:
+def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     """The same key or id with another body: held back, never replayed."""
-    rows = intake_results[intake_results["status"] == "conflict"]
     place = rows["source_file"] + ", row " + rows["source_row"].astype("str")
     detail = (
         rows["transaction_id"] + " (" + place + ") has the id or key of " + rows["first_transaction_id"]
@@ -42,18 +86,9 @@ def _conflicts(intake_results: pd.DataFrame) -> pd.DataFrame:
     return _shape("IDEMPOTENCY_CONFLICT", rows["transaction_id"], place, detail)
 
 
-def _reviews(transactions: pd.DataFrame, index: pd.DataFrame, review_rate: float) -> pd.DataFrame:
+def _reviews(first: pd.DataFrame) -> pd.DataFrame:
     """Users (or single payments without a user) with scores from the review rate on."""
-    high = index[index["fraud_score"] >= review_rate].merge(
-        transactions[["transaction_id", "merchant_id", "user_id"]], on="transaction_id", validate="one_to_one"
-    )
-    subject = high["user_id"].where(high["user_id"] != "", high["transaction_id"])
-    ranked = high.assign(subject=subject).sort_values(
-        ["subject", "fraud_score", "transaction_id"], ascending=[True, False, True], kind="stable"
-    )
-    counts = ranked.groupby("subject")["transaction_id"].size()
-    first = ranked.drop_duplicates("subject")
-    number = first["subject"].map(counts).astype("str")
+    number = first["payments_count"].astype("str")
     score = first["fraud_score"].map("{:.4f}".format).astype("str")
     who = ("user " + first["user_id"]).where(first["user_id"] != "", "transaction " + first["transaction_id"])
     detail = who + ": " + number + " transactions to review, highest score " + score + ": " + first["fraud_reasons"]
@@ -61,21 +96,10 @@ def _reviews(transactions: pd.DataFrame, index: pd.DataFrame, review_rate: float
     return shaped.assign(merchant_id=first["merchant_id"].to_numpy(), user_id=first["user_id"].to_numpy())
 
 
-def _policy_hits(transactions: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
+def _policy_hits(first: pd.DataFrame) -> pd.DataFrame:
     """One finding per rule and subject with the number of its transactions."""
-    hits = flags.merge(
-        transactions[["transaction_id", "merchant_id", "user_id", "created_at"]],
-        on="transaction_id",
-        validate="many_to_one",
-    )
-    hits = hits.sort_values(["rule", "subject", "created_at", "transaction_id"], kind="stable")
-    counts = (
-        hits.drop_duplicates(["rule", "subject", "transaction_id"]).groupby(["rule", "subject"], as_index=False).size()
-    )
-    first = hits.drop_duplicates(["rule", "subject"]).merge(counts, on=["rule", "subject"], validate="one_to_one")
-    detail = (
-        first["detail"] + " (" + first["size"].astype("str") + " transactions, first " + first["transaction_id"] + ")"
-    )
+    number = first["payments_count"].astype("str")
+    detail = first["detail"] + " (" + number + " transactions, first " + first["transaction_id"] + ")"
     shaped = _shape(first["rule"], first["transaction_id"], first["subject"], detail)
     return shaped.assign(
         merchant_id=first["merchant_id"].where(first["subject"] == first["merchant_id"]).to_numpy(),
@@ -83,9 +107,25 @@ def _policy_hits(transactions: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFram
     )
 
 
+def _names(matches: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """Listed names that no payment carries, and weak aliases, which flag none."""
+    flagged = set(hits.loc[hits["rule"] == "SANCTIONS_MATCH", "subject"])
+    rest = matches[~matches["key"].isin(flagged) | matches["is_weak"].astype(bool)]
+    if rest.empty:
+        return rest
+    rule = rest["is_weak"].map({True: "WEAK_ALIAS_MATCH", False: "SANCTIONS_MATCH"})
+    shaped = _shape(
+        rule,
+        pd.Series(None, index=rest.index, dtype="str"),
+        rest["kind"] + " " + rest["key"] + rest["name"],
+        rest["detail"],
+    )
+    return shaped.assign(merchant_id=rest["key"].where(rest["kind"] == "merchant").to_numpy())
+
+
 def _shape(rule: str | pd.Series, transaction_id: pd.Series, subject: pd.Series, detail: pd.Series) -> pd.DataFrame:
     frame = pd.DataFrame({"transaction_id": transaction_id, "subject": subject, "detail": detail}).assign(rule=rule)
-    named = (frame["rule"] + "\x1f" + frame["subject"] + "\x1f" + frame["transaction_id"]).astype("str")
+    named = (frame["rule"] + "\x1f" + frame["subject"] + "\x1f" + frame["transaction_id"].fillna("")).astype("str")
     ids = named.map(lambda text: "F-" + hashlib.sha256(text.encode()).hexdigest()[:12]).astype("str")
     severity = frame["rule"].map(_SEVERITY).fillna("high").astype("str")
     return frame.assign(finding_id=ids, severity=severity, merchant_id=None, user_id=None).drop(columns="subject")

@@ -15,6 +15,7 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest.archives import ZIP_START, check_size, unpack
 from atlas_lib.ingest.flatfiles import read_parquet, read_text
 from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.sanctions import is_published_list, read_published_list
 from atlas_lib.ingest.statements.bai2 import read_bai2
 from atlas_lib.ingest.statements.camt import read_camt
 from atlas_lib.ingest.statements.exports import find_layout, read_export
@@ -66,7 +67,9 @@ def _read_file(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:
     with path.open("rb") as stream:
         start = stream.read(_SAMPLE_BYTES)
     kind = file_kind(start, Path(name).suffix.lower())
-    if kind == "zip":
+    if is_published_list(path):
+        yield read_published_list(path, name)
+    elif kind == "zip":
         yield from _read_archive(path, name, reading)
     elif kind == "text":
         yield from _read_text(path, name, start, reading.layouts)

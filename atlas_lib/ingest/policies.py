@@ -2,7 +2,7 @@
 
 Parameters are read from one text (`key=value; key=value`, a key may come again).
 
-Understood: AML threshold, currency, window_days, min_count, margin_rate; REGIONAL_LIMIT country, limit, currency;
+Understood: AML threshold, currency and the figures of `aml`; REGIONAL_LIMIT country, limit, currency;
 BLACKLIST user_id, merchant_id, account, name, alias; several values may be joined by commas.
 """
 
@@ -13,93 +13,48 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from atlas_lib.core.money import exponent
+from atlas_lib.ingest import aml
 
-_DAY_US = 86_400_000_000
-# Without any AML policy in the input: the usual reporting threshold, in units of each currency.
-_DEFAULT_AML = {"threshold": ["10000"], "window_days": ["7"], "min_count": ["3"], "margin_rate": ["0.1"]}
 _SUBJECTS = {"user_id": "user", "user": "user", "users": "user", "merchant_id": "merchant", "merchant": "merchant", "merchants": "merchant", "account": "account", "accounts": "account"}  # fmt: skip
-_FIGURES = ("threshold", "limit", "max_amount", "amount", "window_days", "min_count", "margin_rate")
+_FIGURES = ("limit", "max_amount", "amount", *aml.DEFAULTS)
 _NAMES = ("name", "names", "alias", "aliases")
 Parameters = dict[str, list[str]]
 
 FLAG_STEPS = [
     (
-        "near_threshold",
-        """
-        SELECT p.transaction_id, p.user_id, p.currency, p.amount_minor, p.created_us, l.window_us, l.min_count
-        FROM payments p JOIN aml_limits l ON l.currency = p.currency
-        WHERE p.user_id <> '' AND p.type = 'SALE' AND p.amount_minor < l.threshold_minor AND p.amount_minor >= l.floor_minor
-        """,
-    ),
-    (
-        "structured_ends",
-        """
-        SELECT a.transaction_id
-        FROM near_threshold a JOIN near_threshold b
-          ON b.user_id = a.user_id AND b.currency = a.currency
-         AND b.created_us <= a.created_us AND b.created_us >= a.created_us - a.window_us
-        GROUP BY a.transaction_id, a.min_count HAVING COUNT(*) >= a.min_count
-        """,
-    ),
-    (
-        "structured",
-        """
-        SELECT DISTINCT b.transaction_id, b.user_id, b.currency
-        FROM structured_ends e JOIN near_threshold a ON a.transaction_id = e.transaction_id
-        JOIN near_threshold b ON b.user_id = a.user_id AND b.currency = a.currency
-         AND b.created_us <= a.created_us AND b.created_us >= a.created_us - a.window_us
-        """,
-    ),
-    (
-        "in_and_out",
-        """
-        SELECT DISTINCT s.transaction_id AS sale_id, r.transaction_id AS refund_id, s.user_id
-        FROM payments s JOIN payments r ON r.user_id = s.user_id AND r.merchant_id = s.merchant_id AND r.currency = s.currency
-        JOIN aml_limits l ON l.currency = s.currency
-        WHERE s.user_id <> '' AND s.type = 'SALE' AND r.type = 'REFUND' AND s.amount_minor * 10 >= l.threshold_minor
-          AND r.created_us >= s.created_us AND r.created_us <= s.created_us + 86400000000
-          AND r.amount_minor <= s.amount_minor AND r.amount_minor * 10 >= s.amount_minor * 9
-        """,
-    ),
-    (
-        "sanctioned",
-        """
-        SELECT m.merchant_id, MIN(b.key) AS alias
-        FROM merchants m JOIN blacklist b ON b.kind = 'name'
-        WHERE text_distance(fold_text(m.merchant_name), fold_text(b.key)) * 8 <= LENGTH(fold_text(b.key))
-        GROUP BY m.merchant_id
-        """,
-    ),
-    (
         "flags",
         """
         SELECT p.transaction_id, 'KYC_REQUIRED' AS flag, 'KYC_REQUIRED' AS rule, p.merchant_id AS subject,
                concat('Merchant ', p.merchant_id, ' has KYC status ', m.kyc_status) AS detail
-        FROM payments p JOIN merchants m ON m.merchant_id = p.merchant_id
+        FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
         WHERE :is_kyc_active AND m.kyc_status <> 'COMPLETE'
         UNION ALL
-        SELECT transaction_id, 'AML_PENDING', 'AML_STRUCTURING', user_id,
-               concat('User ', user_id, ' pays again and again just under the threshold in ', currency)
-        FROM structured
-        UNION ALL
-        SELECT sale_id, 'AML_PENDING', 'AML_RAPID_IN_OUT', user_id, concat('User ', user_id, ' gets a large payment back within a day') FROM in_and_out
-        UNION ALL
-        SELECT refund_id, 'AML_PENDING', 'AML_RAPID_IN_OUT', user_id, concat('User ', user_id, ' gets a large payment back within a day') FROM in_and_out
+        SELECT p.transaction_id, 'AML_PENDING', h.rule, h.subject, h.detail
+        FROM transactions p JOIN aml_hits h ON h.transaction_id = p.transaction_id
         UNION ALL
         SELECT p.transaction_id, 'REGIONAL_LIMIT', 'REGIONAL_LIMIT', p.merchant_id,
                concat('Merchant ', p.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
-        FROM payments p JOIN merchants m ON m.merchant_id = p.merchant_id
+        FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
         JOIN regional_limits r ON r.country = m.country AND r.currency = p.currency
         WHERE p.amount_minor > r.limit_minor
         UNION ALL
-        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed ', b.kind, ' ', b.key, ', policy ', b.policy_id)
-        FROM payments p JOIN blacklist b
-          ON (b.kind = 'user' AND b.key = p.user_id) OR (b.kind = 'merchant' AND b.key = p.merchant_id)
-          OR (b.kind = 'account' AND (b.key = p.source_account OR b.key = p.destination_account))
+        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed user ', b.key, ', policy ', b.policy_id)
+        FROM transactions p JOIN blacklist b ON b.key = p.user_id WHERE b.kind = 'user'
         UNION ALL
-        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.merchant_id,
-               concat('Merchant ', s.merchant_id, ' has the listed name ', s.alias)
-        FROM payments p JOIN sanctioned s ON s.merchant_id = p.merchant_id
+        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed merchant ', b.key, ', policy ', b.policy_id)
+        FROM transactions p JOIN blacklist b ON b.key = p.merchant_id WHERE b.kind = 'merchant'
+        UNION ALL
+        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
+        FROM transactions p JOIN blacklist b ON b.key = p.source_account WHERE b.kind = 'account'
+        UNION ALL
+        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
+        FROM transactions p JOIN blacklist b ON b.key = p.destination_account WHERE b.kind = 'account' AND p.source_account <> b.key
+        UNION ALL
+        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
+        FROM transactions p JOIN sanctioned s ON s.key = p.merchant_id WHERE s.kind = 'merchant'
+        UNION ALL
+        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
+        FROM transactions p JOIN sanctioned s ON s.key = p.counterparty_id WHERE s.kind = 'counterparty'
         """,
     ),
     (
@@ -145,17 +100,43 @@ def active(policies: pd.DataFrame, kind: str) -> list[tuple[str, Parameters]]:
 
 
 def aml_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFrame:
-    """Per currency: threshold, the floor just under it, the window and how many payments make a pattern."""
-    has_any = (policies["policy_type"] == "AML").any()
-    rules = active(policies, "AML") if has_any else [("default", _DEFAULT_AML)]
+    """Per currency: threshold, the floor just under it, a large amount, the window and how many payments make a pattern.
+
+    Without any AML policy in the input the defaults hold, in units of each currency; with none active there is no row.
+    """
     rows = [
-        (policy, code, *_threshold(given, code), int(float(_one(given, "window_days", "7")) * _DAY_US), int(float(_one(given, "min_count", "3"))))
-        for policy, given in rules
+        (policy, code, *_threshold(given, code), int(_figure(given, "window_days") * aml.DAY_US), int(_figure(given, "min_count")))
+        for policy, given in _aml_rules(policies)
         if _number(given, ("threshold", "limit"))
         for code in given.get("currency", currencies)
     ]  # fmt: skip
-    columns = ["policy_id", "currency", "threshold_minor", "floor_minor", "window_us", "min_count"]
+    columns = ["policy_id", "currency", "threshold_minor", "floor_minor", "large_minor", "window_us", "min_count"]
     return _typed(rows, columns, texts=2).drop_duplicates("currency")
+
+
+def aml_figures(policies: pd.DataFrame) -> dict[str, float]:
+    """The figures of the account patterns: each from the first active AML policy that states it, else its default."""
+    rules = _aml_rules(policies)
+    stated = {name: _figure(given, name) for name in aml.DEFAULTS for _, given in reversed(rules) if given.get(name)}
+    return aml.DEFAULTS | stated
+
+
+def day_offsets() -> pd.DataFrame:
+    """The days after a transfer on which a circle may go on."""
+    return pd.DataFrame({"day_offset": range(aml.LARGEST["cycle_days"] + 1)})
+
+
+def _aml_rules(policies: pd.DataFrame) -> list[tuple[str, Parameters]]:
+    has_any = (policies["policy_type"] == "AML").any()
+    default = {name: [str(value)] for name, value in aml.DEFAULTS.items()}
+    return active(policies, "AML") if has_any else [("default", default)]
+
+
+def _figure(given: Parameters, name: str) -> float:
+    """A stated figure or its default, no larger than the look-back allows and no count below two."""
+    value = float(given[name][0]) if given.get(name) else aml.DEFAULTS[name]
+    value = max(value, 2.0) if name.endswith("_count") else value
+    return min(value, aml.LARGEST.get(name, value))
 
 
 def regional_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFrame:
@@ -182,10 +163,10 @@ def blacklist(policies: pd.DataFrame) -> pd.DataFrame:
     return _typed(rows, ["policy_id", "kind", "key"], texts=3).drop_duplicates(["kind", "key"])
 
 
-def _threshold(given: Parameters, currency: str) -> tuple[int, int]:
+def _threshold(given: Parameters, currency: str) -> tuple[int, int, int]:
     threshold = _number(given, ("threshold", "limit"))[0]
-    margin = float(_one(given, "margin_rate", "0.1"))
-    return _minor(threshold, currency), _minor(threshold * (1 - margin), currency)
+    margin = _figure(given, "margin_rate")
+    return tuple(_minor(threshold * share, currency) for share in (1.0, 1 - margin, aml.LARGE_SHARE))  # type: ignore[return-value]
 
 
 def _minor(units: float, currency: str) -> int:
@@ -194,10 +175,6 @@ def _minor(units: float, currency: str) -> int:
 
 def _number(given: Parameters, keys: Iterable[str]) -> list[float]:
     return [float(given[key][0]) for key in keys if given.get(key)][:1]
-
-
-def _one(given: Parameters, key: str, default: str) -> str:
-    return given.get(key, [default])[0]
 
 
 def _typed(rows: Sequence[tuple[object, ...]], columns: list[str], texts: int) -> pd.DataFrame:

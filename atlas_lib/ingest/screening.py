@@ -1,218 +1,249 @@
 """Screening: what is known of each accepted payment the moment it arrives (the streaming index).
 
-Fraud score in steps of 1/10,000: the newest outside signal where there is one, else the sum of our own observations,
-each from the past of the payment only:
-
-| observation | points |
-|---|---|
-| 4 / 6 / 8 or more payments of the user within 60 minutes | 2,500 / 4,500 / 6,000 |
-| amount more than 6 / 12 spreads above the median of the user's last five in that currency | 2,000 / 3,500 |
-| first payment of a user with history to this merchant | 500 |
-| between 00:00 and 05:00 UTC | 1,000 |
-| merchant, account: this and the previous clock hour 6 times busier than its last week, 10 payments at least | 1,000 each |
-
-Spread: the larger of the median absolute deviation and a tenth of the median (a robust z-score).
+Fraud score in steps of 1/10,000: the newest outside signal where there is one, else the fitted model where labels are
+given and it does better, else the sum of the points of our own `observations`. Policy flags and findings stand beside it.
+Everything looks back from the payment, LOOK_BACK_DAYS at most: screened in batches as they arrive or all at once, a
+payment gets the same row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import Engine
+from atlas_lib.core.bulk import sources
+from atlas_lib.core.engine import Engine, Input, Output, Steps
 from atlas_lib.core.settings import IngestSettings
-from atlas_lib.core.tables import declared
+from atlas_lib.core.tables import arrow_to_frame, declared
+from atlas_lib.ingest import aml, fraud_model, observations, sanctions
 from atlas_lib.ingest import policies as rules
-from atlas_lib.ingest.findings import list_findings
+from atlas_lib.ingest.findings import FINDING_SCHEMAS, FINDING_STEPS, list_findings
 
+LOOK_BACK_DAYS = observations.LOOK_BACK_DAYS
+_TABLES = ("streaming_index", "screening_findings")
 
-def _median5(a: str, b: str, c: str, d: str, e: str) -> str:
-    """The median of five by least and greatest: no sort, the same on both engines."""
-    low = f"GREATEST(LEAST({a}, {b}), LEAST({c}, {d}))"
-    high = f"LEAST(GREATEST({a}, {b}), GREATEST({c}, {d}))"
-    return f"GREATEST(LEAST({low}, {high}), LEAST(GREATEST({low}, {high}), {e}))"
-
-
-_LAST = [f"last{i}" for i in range(1, 6)]
-_LAGS = ", ".join(f"LAG(amount_minor, {i}) OVER by_amount AS last{i}" for i in range(1, 6))
-_DEVIATION = _median5(*(f"ABS({lag} - usual_minor)" for lag in _LAST))
-
-_OBSERVED = [
+# Of what came before, only what the look-back reaches; a row handed in twice is a new one.
+_AFTER_HISTORY: Steps = [
     (
-        "user_payments",
-        f"""
-        SELECT transaction_id, amount_minor, {_LAGS},
-               COUNT(*) OVER (PARTITION BY user_id ORDER BY created_us
-                              RANGE BETWEEN 3600000000 PRECEDING AND CURRENT ROW) AS user_hour_count,
-               ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY created_us, transaction_id) AS user_number,
-               ROW_NUMBER() OVER (PARTITION BY user_id, merchant_id ORDER BY created_us, transaction_id) AS pair_number
-        FROM payments
-        WHERE user_id <> '' AND type IN ('SALE', 'REFUND')
-        WINDOW by_amount AS (PARTITION BY user_id, currency ORDER BY created_us, transaction_id)
-        """,  # noqa: S608 - the text inserted is made above
-    ),
-    (
-        "user_usual",
-        f"SELECT *, CASE WHEN last5 IS NOT NULL THEN {_median5(*_LAST)} END AS usual_minor FROM user_payments",  # noqa: S608
-    ),
-    (
-        "user_observed",
-        f"""
-        SELECT transaction_id, amount_minor, user_hour_count, user_number, pair_number, usual_minor,
-               GREATEST(10 * {_DEVIATION}, usual_minor, 10) AS spread_tenths
-        FROM user_usual
-        """,  # noqa: S608
-    ),
-    (
-        "activity",
+        "payments",
         """
-        SELECT 'merchant' AS kind, merchant_id AS party, hour_number, created_us, transaction_id FROM payments
+        SELECT t.transaction_id, t.merchant_id, t.user_id, t.type, t.amount_minor, t.currency, t.source_account,
+               t.destination_account, t.created_at FROM transactions t
         UNION ALL
-        SELECT 'account' AS kind, source_account AS party, hour_number, created_us, transaction_id FROM payments
-        """,
-    ),
-    (
-        "hourly",
-        "SELECT kind, party, hour_number, COUNT(*) AS hour_count FROM activity GROUP BY kind, party, hour_number",
-    ),
-    (
-        "hourly_before",
-        """
-        SELECT kind, party, hour_number,
-               hour_number - MIN(hour_number) OVER (PARTITION BY kind, party) AS hours_known,
-               COALESCE(SUM(hour_count) OVER (PARTITION BY kind, party ORDER BY hour_number
-                                              RANGE BETWEEN 1 PRECEDING AND 1 PRECEDING), 0) AS previous_count,
-               COALESCE(SUM(hour_count) OVER (PARTITION BY kind, party ORDER BY hour_number
-                                              RANGE BETWEEN 168 PRECEDING AND 1 PRECEDING), 0) AS week_count
-        FROM hourly
-        """,
-    ),
-    (
-        "counted",
-        """
-        SELECT a.transaction_id, a.kind, b.hours_known, b.week_count,
-               b.previous_count + ROW_NUMBER() OVER (PARTITION BY a.kind, a.party, a.hour_number
-                                                     ORDER BY a.created_us, a.transaction_id) AS two_hour_count
-        FROM activity a JOIN hourly_before b
-          ON b.kind = a.kind AND b.party = a.party AND b.hour_number = a.hour_number
-        """,
-    ),
-    (
-        "bursts",
-        """
-        SELECT transaction_id,
-               MAX(CASE WHEN kind = 'merchant' THEN two_hour_count END) AS merchant_burst,
-               MAX(CASE WHEN kind = 'account' THEN two_hour_count END) AS account_burst
-        FROM counted
-        WHERE hours_known >= 24 AND two_hour_count >= 10 AND two_hour_count * LEAST(hours_known, 168) > 12 * week_count
-        GROUP BY transaction_id
+        SELECT h.transaction_id, h.merchant_id, h.user_id, h.type, h.amount_minor, h.currency, h.source_account,
+               h.destination_account, h.created_at
+        FROM history h LEFT JOIN transactions t ON t.transaction_id = h.transaction_id
+        WHERE t.transaction_id IS NULL
+          AND epoch_micros(h.created_at) >= (SELECT MIN(epoch_micros(created_at)) FROM transactions) - :look_back_us
         """,
     ),
 ]
 
-_SCORED = [
-    (
-        "newest_signals",
-        """
-        SELECT transaction_id, score_steps, model_version FROM (
-            SELECT *, ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY inferred_us DESC, fraud_signal_id DESC) AS newest
-            FROM signals) s
-        WHERE newest = 1
-        """,
-    ),
+POINT_STEPS: Steps = [
     (
         "points",
         """
-        SELECT p.transaction_id, p.status, s.score_steps AS outside_steps, s.model_version, u.user_hour_count, u.usual_minor,
-               b.merchant_burst, b.account_burst, f.policy_flags,
-               CASE WHEN u.user_hour_count >= 8 THEN 6000 WHEN u.user_hour_count >= 6 THEN 4500
-                    WHEN u.user_hour_count >= 4 THEN 2500 ELSE 0 END AS velocity_points,
-               CASE WHEN (u.amount_minor - u.usual_minor) * 10 > 12 * u.spread_tenths THEN 3500
-                    WHEN (u.amount_minor - u.usual_minor) * 10 > 6 * u.spread_tenths THEN 2000 ELSE 0 END AS amount_points,
-               CASE WHEN u.pair_number = 1 AND u.user_number > 5 THEN 500 ELSE 0 END AS pair_points,
-               CASE WHEN u.user_number IS NOT NULL AND p.hour_number % 24 < 5 THEN 1000 ELSE 0 END AS hour_points,
-               CASE WHEN b.merchant_burst IS NOT NULL THEN 1000 ELSE 0 END AS merchant_points,
-               CASE WHEN b.account_burst IS NOT NULL THEN 1000 ELSE 0 END AS account_points
-        FROM payments p
-        LEFT JOIN user_observed u ON u.transaction_id = p.transaction_id
-        LEFT JOIN bursts b ON b.transaction_id = p.transaction_id
-        LEFT JOIN newest_signals s ON s.transaction_id = p.transaction_id
-        LEFT JOIN flagged f ON f.transaction_id = p.transaction_id
-        """,
-    ),
-    (
-        "screened",
-        """
-        SELECT transaction_id, status,
-               CAST(COALESCE(outside_steps, LEAST(10000, velocity_points + amount_points + pair_points + hour_points
-                                                         + merchant_points + account_points)) AS BIGINT) AS score_steps,
+        SELECT transaction_id, CAST(speed + amount + border + pair + country + day + merchant + account AS BIGINT) AS points,
                concat_ws('; ',
-                   CASE WHEN outside_steps IS NOT NULL THEN concat('outside signal ', model_version) END,
-                   CASE WHEN velocity_points > 0 THEN concat(CAST(user_hour_count AS STRING), ' payments of the user within 60 minutes') END,
-                   CASE WHEN amount_points > 0 THEN 'amount far above what the user usually pays' END,
-                   CASE WHEN pair_points > 0 THEN 'first payment of the user to this merchant' END,
-                   CASE WHEN hour_points > 0 THEN 'between midnight and five (UTC)' END,
-                   CASE WHEN merchant_points > 0 THEN concat('merchant unusually busy, ', CAST(merchant_burst AS STRING), ' payments in two hours') END,
-                   CASE WHEN account_points > 0 THEN concat('account unusually busy, ', CAST(account_burst AS STRING), ' payments in two hours') END
-               ) AS fraud_reasons,
-               COALESCE(policy_flags, '') AS policy_flags
-        FROM points ORDER BY transaction_id
+                   CASE WHEN speed > 0 THEN concat(CAST(hour_count AS STRING), ' or more payments of the user within 60 minutes') END,
+                   CASE WHEN day > 0 THEN '12 or more payments of the user within 24 hours, unlike before' END,
+                   CASE WHEN amount > 0 THEN concat('amount ', CAST(CAST(FLOOR(times_usual) AS BIGINT) AS STRING), ' times what the user usually pays') END,
+                   CASE WHEN border > 0 THEN 'amount among the highest of the currency' END,
+                   CASE WHEN pair > 0 THEN 'first payment of the user to this merchant' END,
+                   CASE WHEN country > 0 THEN concat('first payment of the user in ', new_country) END,
+                   CASE WHEN merchant > 0 THEN concat('merchant unusually busy, ', CAST(merchant_burst AS STRING), ' payments in two hours') END,
+                   CASE WHEN account > 0 THEN concat('account unusually busy, ', CAST(account_burst AS STRING), ' payments in two hours') END
+               ) AS reasons
+        FROM (
+            SELECT *, CASE hour_count WHEN 8 THEN 6000 WHEN 6 THEN 3500 WHEN 4 THEN 1500 ELSE 0 END AS speed,
+                   CASE WHEN spreads > 1 THEN FLOOR(LEAST(6000, 1000 * (spreads - 1))) ELSE 0 END AS amount,
+                   CASE WHEN times_border > 1 THEN FLOOR(LEAST(5000, 2500 * times_border)) ELSE 0 END AS border,
+                   CASE WHEN is_new_pair = 1 THEN 100 ELSE 0 END AS pair, CASE WHEN new_country IS NOT NULL THEN 300 ELSE 0 END AS country,
+                   CASE WHEN is_busy_day = 1 THEN 1000 ELSE 0 END AS day,
+                   CASE WHEN merchant_burst IS NOT NULL THEN 1000 ELSE 0 END AS merchant,
+                   CASE WHEN account_burst IS NOT NULL THEN 1000 ELSE 0 END AS account
+            FROM observations) o
         """,
     ),
 ]  # fmt: skip
 
+_SCORED: Steps = [
+    (
+        "newest_signals",
+        """
+        SELECT transaction_id, FLOOR(fraud_score * 10000 + 0.5) / 10000 AS score, concat('outside signal ', model_version) AS reason
+        FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY inferred_at DESC, fraud_signal_id DESC) AS newest
+              FROM signals) s
+        WHERE newest = 1
+        """,
+    ),
+    (
+        "scored",
+        """
+        SELECT t.transaction_id, t.status,
+               COALESCE(s.score, m.score, LEAST(10000, COALESCE(p.points, 0) + t.night_points) / CAST(10000 AS DOUBLE)) AS fraud_score,
+               CASE WHEN s.score IS NULL AND m.score IS NULL AND p.points IS NULL AND t.night_points = 0 THEN ''
+                    ELSE concat_ws('; ', s.reason, CASE WHEN s.score IS NULL AND m.score IS NOT NULL THEN 'fitted model' END, p.reasons,
+                                   CASE WHEN t.night_points > 0 THEN 'between midnight and five (UTC)' END) END AS fraud_reasons,
+               COALESCE(f.policy_flags, '') AS policy_flags
+        FROM (SELECT transaction_id, status,
+                     CASE WHEN user_id <> '' AND type IN ('SALE', 'REFUND')
+                           AND CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) % 24 < 5 THEN :night_points ELSE 0 END AS night_points
+              FROM transactions) t
+        LEFT JOIN points p ON p.transaction_id = t.transaction_id
+        LEFT JOIN newest_signals s ON s.transaction_id = t.transaction_id
+        LEFT JOIN fitted m ON m.transaction_id = t.transaction_id
+        LEFT JOIN flagged f ON f.transaction_id = t.transaction_id
+        """,
+    ),
+    (
+        "streaming_index",
+        "SELECT s.*, CAST(:ingested_at AS TIMESTAMP) AS ingested_at FROM scored s ORDER BY transaction_id",
+    ),
+]
+
+STEPS: Steps = [*observations.STEPS, *aml.STEPS, *rules.FLAG_STEPS, *POINT_STEPS, *_SCORED, *FINDING_STEPS]
+
 
 def screen_transactions(
     clean: SimpleNamespace, intake: SimpleNamespace, engine: Engine, settings: IngestSettings
-) -> dict[str, pd.DataFrame]:
-    """`streaming_index` (key transaction_id) and `screening_findings` (conflicts, fraud reviews, policy hits in words).
+) -> dict[str, Output]:
+    """`streaming_index` (key transaction_id), `screening_findings` and `fraud_quality` of a whole input.
 
-    Reads `merchants`, `fraud_signals` and `policies` of `clean`, `transactions` and `intake_results` of `intake`.
+    Reads merchants, counterparties, contracts, statement_lines, fraud_signals, fraud_labels, policies and sanctions of
+    `clean`, transactions and intake_results of `intake`. Transactions that come as a file give the index as a file.
     """
-    transactions, intake_results, policies = intake.transactions, intake.intake_results, clean.policies
-    if transactions.empty and intake_results.empty:
-        return {name: declared(name).empty() for name in ("streaming_index", "screening_findings")}
-    currencies = sorted(transactions["currency"].unique())
-    inputs = {
-        "payments": _payments(transactions),
-        "merchants": clean.merchants[["merchant_id", "merchant_name", "kyc_status", "country"]],
-        "signals": _signals(clean.fraud_signals),
+    given = sources(clean) | sources(intake)
+    quality = fraud_model.judge_scores(given, engine, POINT_STEPS, settings)
+    return _screen(given, given["transactions"], [], engine, settings, quality.fitted) | {
+        "fraud_quality": quality.table
+    }
+
+
+def screen_arrivals(
+    clean: SimpleNamespace, intake: SimpleNamespace, history: Input, engine: Engine, settings: IngestSettings
+) -> dict[str, Output]:
+    """`streaming_index` and `screening_findings` of the new rows alone: the rows they would have among all.
+
+    `intake.transactions` are the new ones, `history` (same columns) the accepted ones of the LOOK_BACK_DAYS before them.
+    Batches come in the order of created_at, then transaction_id; a late row is judged by what is older than itself, and
+    rows judged before it stay as they are. A model is not fitted on a batch: without an outside signal the score is
+    that of our own observations.
+    """
+    given = sources(clean) | sources(intake)
+    return _screen(given | {"history": history}, None, _AFTER_HISTORY, engine, settings, None)
+
+
+def _screen(
+    given: Mapping[str, Input], payments: Input | None, before: Steps, engine: Engine, settings: IngestSettings, fitted: pd.DataFrame | None,
+) -> dict[str, Output]:  # fmt: skip
+    policies = _frame(given["policies"])
+    if _count(given["transactions"]) == 0 and _count(given["intake_results"]) == 0:
+        return {name: declared(name).empty() for name in _TABLES}
+    matches = _find_listed_names(given, policies, engine, settings.sanctions_match_rate)
+    inputs = _inputs(given, policies, matches, engine) | {
+        "fitted": fraud_model.no_scores() if fitted is None else fitted
+    }
+    if payments is not None:
+        inputs["payments"] = payments
+    if "history" in given:
+        inputs["history"] = given["history"]
+    parameters = aml.step_parameters(rules.aml_figures(policies)) | {
+        "is_kyc_active": bool(rules.active(policies, "KYC")),
+        "ingested_at": datetime.combine(settings.as_of, time(23, 59, 59)),
+        "night_points": fraud_model.NIGHT_POINTS,
+        "review_rate": settings.fraud_review_rate,
+        "look_back_us": LOOK_BACK_DAYS * aml.DAY_US,
+    }
+    found = _made([*before, *STEPS], inputs, engine, parameters, as_file=isinstance(given["transactions"], Path))
+    findings = list_findings(found["conflicts"], found["reviewed"], found["hits"], matches)
+    return {"streaming_index": found["streaming_index"], "screening_findings": findings}
+
+
+_OUTPUTS = ("conflicts", "reviewed", "hits")
+
+
+def _made(
+    steps: Steps, inputs: Mapping[str, Input], engine: Engine, parameters: Mapping[str, Any], as_file: bool
+) -> dict[str, Any]:
+    """The index (a frame, or a file where the transactions are one) and the rows that findings are made of."""
+    index = declared("streaming_index")
+    if not as_file:
+        found = engine.run(steps, inputs, ["streaming_index", *_OUTPUTS], parameters)
+        instant = (
+            found["streaming_index"]["ingested_at"].dt.tz_localize("UTC")
+            if found["streaming_index"]["ingested_at"].dt.tz is None
+            else found["streaming_index"]["ingested_at"]
+        )
+        typed = found["streaming_index"].assign(ingested_at=instant)[index.column_names]
+        return found | {"streaming_index": typed.astype({c.name: c.pandas_type for c in index.columns})}
+    files = engine.write(steps, inputs, {"streaming_index": index.arrow_schema} | FINDING_SCHEMAS, parameters)
+    return {name: arrow_to_frame(pq.read_table(files[name])) for name in _OUTPUTS} | {
+        "streaming_index": files["streaming_index"]
+    }
+
+
+def _inputs(
+    given: Mapping[str, Input], policies: pd.DataFrame, matches: pd.DataFrame, engine: Engine
+) -> dict[str, Input]:
+    currencies = engine.run(
+        [("codes", "SELECT DISTINCT currency FROM transactions ORDER BY currency")], {"transactions": given["transactions"]}, ["codes"]
+    )["codes"]["currency"].tolist()  # fmt: skip
+    blocking = matches[~matches["is_weak"].astype(bool)]
+    return {
+        "transactions": given["transactions"],
+        "intake_results": given["intake_results"],
+        "merchants": _frame(given["merchants"])[["merchant_id", "merchant_name", "kyc_status", "country"]],
+        "signals": given["fraud_signals"],
         "aml_limits": rules.aml_limits(policies, currencies),
         "regional_limits": rules.regional_limits(policies, currencies),
         "blacklist": rules.blacklist(policies),
+        "sanctioned": blocking[["kind", "key", "detail"]].astype("str"),
+        "day_offsets": rules.day_offsets(),
     }
-    parameters = {"is_kyc_active": bool(rules.active(policies, "KYC"))}
-    found = engine.run([*_OBSERVED, *rules.FLAG_STEPS, *_SCORED], inputs, ["screened", "flags"], parameters)
-    screened = found["screened"]
-    index = screened.assign(
-        fraud_score=screened["score_steps"] / 10_000,
-        ingested_at=pd.Timestamp(settings.as_of, tz="UTC") + pd.Timedelta(hours=23, minutes=59, seconds=59),
-    )
-    index = declared("streaming_index").shaped(index)
-    findings = list_findings(transactions, index, found["flags"], intake_results, settings.fraud_review_rate)
-    return {"streaming_index": index, "screening_findings": findings}
 
 
-def _payments(transactions: pd.DataFrame) -> pd.DataFrame:
-    columns = [
-        "transaction_id",
-        "user_id",
-        "merchant_id",
-        "type",
-        "amount_minor",
-        "currency",
-        "source_account",
-        "destination_account",
-        "status",
-    ]
-    created = transactions["created_at"].astype("int64")
-    return transactions[columns].assign(created_us=created, hour_number=created // 3_600_000_000)
+_PARTIES: Steps = [
+    (
+        "parties",
+        """
+        SELECT 'merchant' AS kind, merchant_id AS key, merchant_name AS name FROM merchants
+        UNION
+        SELECT 'merchant', merchant_id, merchant_name FROM contracts
+        UNION
+        SELECT 'counterparty', counterparty_id, name FROM counterparties
+        UNION
+        SELECT 'other', counterparty_name, counterparty_name FROM statement_lines WHERE counterparty_name IS NOT NULL
+        """,
+    ),
+    ("sorted", "SELECT * FROM parties WHERE name <> '' ORDER BY kind, key, name"),
+]
 
 
-def _signals(signals: pd.DataFrame) -> pd.DataFrame:
-    steps = (signals["fraud_score"] * 10_000).round().astype("int64")
-    inferred = signals["inferred_at"].astype("int64")
-    return signals[["fraud_signal_id", "transaction_id", "model_version"]].assign(
-        score_steps=steps, inferred_us=inferred
-    )
+def _find_listed_names(
+    given: Mapping[str, Input], policies: pd.DataFrame, engine: Engine, match_rate: float
+) -> pd.DataFrame:
+    """Merchants, counterparties and names on statements that are like a listed one, with what to say of it."""
+    names = rules.blacklist(policies)
+    listed = sanctions.listed_spellings(_frame(given["sanctions"]), names[names["kind"] == "name"])
+    if listed.empty:
+        return sanctions.describe(sanctions.match_names(listed, listed, match_rate))
+    inputs = {name: given[name] for name in ("merchants", "contracts", "counterparties", "statement_lines")}
+    parties = engine.run(_PARTIES, inputs, ["sorted"])["sorted"]
+    return sanctions.describe(sanctions.match_names(parties, listed, match_rate))
+
+
+def _frame(source: Input) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        return source
+    return arrow_to_frame(pq.read_table(source) if isinstance(source, Path) else source)
+
+
+def _count(source: Input) -> int:
+    return pq.read_metadata(source).num_rows if isinstance(source, Path) else len(source)

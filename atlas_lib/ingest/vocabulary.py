@@ -54,7 +54,7 @@ counterparty_id: counterparty, bank, processor
 table transactions: transaction, payments, Transaktionen, Buchungen, tx
 transaction_id: id, transaction, txn id, tx id, Transaktionsnummer
 idempotency_key: idempotency, request id
-merchant_id: Vertrieb_ID, Händler_ID, merchant
+merchant_id: Vertrieb_ID, Händler_ID, merchant, terminal id
 user_id: user, customer id, Kunde, Kunden_ID
 type: transaction type, Art, Typ
 amount: Betrag, transaction amount
@@ -106,6 +106,20 @@ rule_description: description, rule
 parameters: params, parameter
 is_active: active, enabled, aktiv
 
+table sanctions: sanction list, sanctions list, sanctioned, watchlist, Sanktionsliste
+list_name: list, source list
+entry_id: id, uid, ent num, entry, entity id
+name: primary name, full name, listed name
+alias: aka, alt name, alternative name
+weak_aliases: weak aka, low quality aka
+entity_type: type, sdn type
+country: Land
+programme: program, regime
+
+table fraud_labels: labels, fraud cases, confirmed fraud
+is_fraud: fraud, label, tx fraud
+labelled_at: labeled at, reported at, confirmed at, known since
+
 table counterparties: counterparty, banks, processors
 counterparty_id: id
 name: counterparty name
@@ -135,6 +149,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "statement_balances": {"statement_id": "@file", "account": "=statement_id"},
     "fraud_signals": {"model_version": ""},
     "policies": {"rule_description": "", "parameters": "", "is_active": True},
+    "sanctions": {"list_name": "@file", "entry_id": "=name", "alias": "=name"},
+    "fraud_labels": {},
     "counterparties": {"name": "=counterparty_id", "is_available": True},
     "liquidity": {"minimum_balance": 0.0},
     "fx_rates": {},

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest.policies import aml_limits, blacklist, read_parameters, regional_limits, unreadable
+from atlas_lib.ingest.policies import aml_figures, aml_limits, blacklist, read_parameters, regional_limits, unreadable
 
 
 def policies(*rows: tuple[str, str, bool]) -> pd.DataFrame:
@@ -23,14 +23,22 @@ def test_the_threshold_is_in_minor_units_of_each_currency():
         policies(("AML", "threshold=10000; window_days=2; min_count=4; margin_rate=0.2", True)), ["EUR", "JPY"]
     )
     assert limits.drop(columns="policy_id").to_numpy().tolist() == [
-        ["EUR", 1_000_000, 800_000, 172_800_000_000, 4],
-        ["JPY", 10_000, 8_000, 172_800_000_000, 4],
+        ["EUR", 1_000_000, 800_000, 100_000, 172_800_000_000, 4],
+        ["JPY", 10_000, 8_000, 1_000, 172_800_000_000, 4],
     ]
 
 
 def test_without_any_aml_policy_the_usual_threshold_holds_and_a_switched_off_one_means_off():
     assert aml_limits(policies(), ["EUR"])["threshold_minor"].tolist() == [1_000_000]
     assert aml_limits(policies(("AML", "threshold=10000", False)), ["EUR"]).empty
+
+
+def test_figures_of_the_account_patterns_are_the_first_stated_ones_within_the_look_back():
+    given = policies(
+        ("AML", "threshold=5000; fan_count=1; dormant_days=400", True), ("AML", "fan_count=9; cycle_days=2", True)
+    )
+    figures = aml_figures(given)
+    assert [figures[n] for n in ("fan_count", "dormant_days", "cycle_days", "split_count")] == [2, 90, 2, 3]
 
 
 def test_regional_limits_and_lists_are_rows():

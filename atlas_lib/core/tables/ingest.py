@@ -155,6 +155,35 @@ is_active bool - whether it applies
         + _SOURCE,
     ),
     table(
+        "sanctions",
+        _STAGE,
+        "list_name entry_id alias",
+        "Sanctioned persons and companies, one row per spelling.",
+        """
+list_name string - list it stands on
+entry_id string - number of the entry on that list
+name string - main name of the entry
+alias string - the spelling of this row; the main name itself where the row is no alias
+weak_aliases string? - spellings too broad to block on, joined by "; "
+entity_type string? - individual, vessel, aircraft or empty, as the list says
+country string? - first country of its addresses
+programme string? - sanctions programme
+"""
+        + _SOURCE,
+    ),
+    table(
+        "fraud_labels",
+        _STAGE,
+        "transaction_id",
+        "Which past transactions were fraud, and since when that is known.",
+        """
+transaction_id string - transaction
+is_fraud bool - found to be fraud
+labelled_at instant - when it became known
+"""
+        + _SOURCE,
+    ),
+    table(
         "counterparties",
         _STAGE,
         "counterparty_id",
@@ -333,6 +362,27 @@ user_id string? - user it is about
 rule string - rule that fired
 severity string - info, warning or high
 detail string - what was seen, in words
+""",
+    ),
+    table(
+        "fraud_quality",
+        _STAGE,
+        "score",
+        "How well the scores find labelled fraud in the later part of the labelled transactions; empty without labels.",
+        """
+score string - own observations, or fitted model
+is_used bool - whether it is the fraud score of the later transactions
+tested_from instant - first instant of the later part; a model is fitted on what was known before
+fitted_count int count labelled transactions the model was fitted on
+fitted_fraud_count int count fraud among them
+tested_count int count labelled transactions it was tested on
+tested_fraud_count int count fraud among them
+average_precision float rate area under the precision-recall curve
+recall_at_100_rate float rate share of the fraud among the 100 highest scores a day
+precision_at_100_rate float rate share of fraud among these
+target_precision_rate float rate precision asked for
+alerts_per_day float count alerts a day at the lowest score whose precision is not below it; 0 where none reaches it
+recall_at_target_rate float rate share of the fraud among these
 """,
     ),
     table(
