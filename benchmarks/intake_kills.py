@@ -1,6 +1,7 @@
 """A follower of a folder, killed with SIGKILL at random moments while files come in, and what is left at the end.
 
-Each round starts a follower in a process of its own, puts a file into the folder and kills it after 0 to 1.2 seconds.
+Each round starts a follower in a process of its own, puts a file into the folder and kills it: after 0 to 1.2 seconds,
+or the moment it has written the next part of one of its tables.
 Among the files are copies under another name, files that grew, and files that say something else of a known payment.
 At the end one follower finishes, and everything is counted. `python -m benchmarks intake_kills` (KILLS, default 200).
 """
@@ -25,6 +26,16 @@ from atlas_lib.ledger.store import open_ledger
 from atlas_lib.service import Pace, serve_intake
 
 START = pd.Timestamp("2026-10-01 08:00", tz="UTC")
+TABLES = [
+    "staged",
+    "transactions",
+    "merchants",
+    "followed_index",
+    "intake_results",
+    "screening_findings",
+    "rejects",
+    "deliveries",
+]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["benchmarks.intake_kills", "duckdb", "pandera.pandas", "filelock"])
 
@@ -78,7 +89,7 @@ def kill_and_restart(place: Path, kills: int, seed: int, longest: float = 1.2) -
     for round_number in range(kills):
         process = start(folder, runs)
         next_payment = drop_one(folder, round_number, next_payment, chance)
-        time.sleep(chance.uniform(0, longest))
+        wait_for_moment(runs / "intake", chance, longest)
         killed += process.exitcode is None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -94,6 +105,17 @@ def kill_and_restart(place: Path, kills: int, seed: int, longest: float = 1.2) -
         "exit_code": last.exitcode,
     }
     return count(folder, runs) | ends
+
+
+def wait_for_moment(intake: Path, chance: random.Random, longest: float) -> None:
+    """Half of the kills come at any time, half as soon as a further part of one of the tables is there."""
+    table = chance.choice([""] * len(TABLES) + TABLES)
+    if not table:
+        time.sleep(chance.uniform(0, longest))
+        return
+    before, deadline = len(list(intake.glob(f"{table}/*"))), time.monotonic() + 4 * longest
+    while len(list(intake.glob(f"{table}/*"))) <= before and time.monotonic() < deadline:
+        time.sleep(0.0005)
 
 
 def under_way(intake: Path) -> str:

@@ -137,14 +137,22 @@ class Intake:
         return [record | {"seconds": self._monotonic() - started}]
 
     def _book(self, delivery: Delivery, submissions: pd.DataFrame) -> SimpleNamespace:
-        """The ledger's decision on every row, in one transaction with the delivery's commitment."""
+        """The ledger's decision on every row, in one transaction with the delivery's commitment.
+
+        The same row in a file that is read again is the same submission; a message sent again is another one.
+        """
+        origin = delivery.source_file
+        if delivery.first_offset is not None:
+            origin = f"{origin}, offsets {delivery.first_offset} to {delivery.last_offset} of partition"
         with self._ledger.together():
             if delivery.commitment:
                 won, stands = self._ledger.commit_once(*delivery.commitment)
                 if not won and stands != delivery.commitment[1]:
                     raise OvertakenError("Another process took these messages", where=delivery.source_file)
             ttl = self._settings.idempotency_ttl_hours
-            return SimpleNamespace(**accept_submissions(submissions, self._engine, self._ledger, ttl))
+            rows = submissions.assign(source_file=origin)
+            accepted = accept_submissions(rows, self._engine, self._ledger, ttl)
+        return SimpleNamespace(**{n: t.assign(source_file=delivery.source_file) for n, t in accepted.items()})
 
     def _first_accepted(self, delivery_id: str, accepted: pd.DataFrame) -> pd.DataFrame:
         """The accepted rows that no other delivery brought; what was decided once stands."""
