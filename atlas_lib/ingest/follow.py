@@ -99,6 +99,7 @@ class Intake:
     def finish(self) -> list[Record]:
         """Finish what was put aside and left; its records."""
         with self._lock:
+            self._parts.sweep()
             return self._finish_staged()
 
     def _finish_staged(self) -> list[Record]:

@@ -38,6 +38,12 @@ class Parts:
     def count(self, table: str) -> int:
         return sum(1 for _ in self._files(table))
 
+    def sweep(self) -> None:
+        """Without what a killed process was writing; only while no other one writes."""
+        with writing(self.folder):
+            for leftover in self.folder.glob("*/.*.parquet.*"):
+                leftover.unlink()
+
     def write(self, table: str, delivery_id: str, frame: pd.DataFrame, marks: Mapping[str, int] = _NO_MARKS) -> None:
         """One part, validated against the table's declaration; `marks` become further columns. Without rows: none."""
         path = self.path(table, delivery_id)
