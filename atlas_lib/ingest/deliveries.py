@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -66,7 +67,7 @@ def describe_file(path: Path, number: int) -> Delivery:
 def read_file(delivery: Delivery, path: Path, settings: IngestSettings) -> tuple[Delivery, Tables]:
     """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused."""
     try:
-        return count_rows(delivery, clean_inputs(read_inputs(path), settings))
+        return count_rows(delivery, cast(Tables, clean_inputs(read_inputs(path), settings)))
     except FileNotFoundError:
         raise
     except AtlasError as error:
@@ -79,7 +80,7 @@ def read_messages(
     delivery: Delivery, sheets: Sequence[RawSheet], rejects: pd.DataFrame, settings: IngestSettings
 ) -> tuple[Delivery, Tables]:
     """As for a file; `rejects`: messages that are no row at all."""
-    counted, tables = count_rows(delivery, clean_inputs(sheets, settings)) if sheets else (delivery, {})
+    counted, tables = count_rows(delivery, cast(Tables, clean_inputs(sheets, settings))) if sheets else (delivery, {})
     joined = pd.concat([rejects, tables["rejects"]], ignore_index=True) if sheets else rejects
     received, refused = counted.rows_in_count + len(rejects), counted.rejected_count + len(rejects)
     counted = replace(counted, rows_in_count=received, rejected_count=refused)

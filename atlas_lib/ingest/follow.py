@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,7 +122,7 @@ class Intake:
         arriving = self._first_accepted(delivery.delivery_id, intake.transactions)
         reference = self._reference(delivery, tables, arriving)
         screened = self._screen(arriving, intake.intake_results, reference)
-        record = self._record(delivery, arriving, intake.intake_results, screened["screening_findings"])
+        record = self._record(delivery, intake, len(arriving), len(screened["screening_findings"]))
         stamp = {c: record[c] for c in ("delivery_id", "arrived_at", "delay_seconds")}
         index = screened["streaming_index"].assign(**stamp, ingested_at=record["indexed_at"])
         finished = {
@@ -145,7 +145,7 @@ class Intake:
         origin = delivery.source_file
         if delivery.first_offset is not None:
             origin = f"{origin}, offsets {delivery.first_offset} to {delivery.last_offset} of partition"
-        with self._ledger.together():
+        with self._ledger.together() if delivery.commitment else nullcontext():
             if delivery.commitment:
                 won, stands = self._ledger.commit_once(*delivery.commitment)
                 if not won and stands != delivery.commitment[1]:
@@ -153,7 +153,8 @@ class Intake:
             ttl = self._settings.idempotency_ttl_hours
             rows = submissions.assign(source_file=origin)
             accepted = accept_submissions(rows, self._engine, self._ledger, ttl)
-        return SimpleNamespace(**{n: t.assign(source_file=delivery.source_file) for n, t in accepted.items()})
+        frames = {n: t for n, t in accepted.items() if isinstance(t, pd.DataFrame)}
+        return SimpleNamespace(**{n: t.assign(source_file=delivery.source_file) for n, t in frames.items()})
 
     def _first_accepted(self, delivery_id: str, accepted: pd.DataFrame) -> pd.DataFrame:
         """The accepted rows that no other delivery brought; what was decided once stands."""
@@ -171,24 +172,22 @@ class Intake:
         return SimpleNamespace(**{n: _newest(n, self._parts.read(n, only=only.get(n))) for n in REFERENCE})
 
     def _screen(self, arriving: pd.DataFrame, results: pd.DataFrame, reference: SimpleNamespace) -> Tables:
-        if results.empty:
+        if arriving.empty and results.empty:
             return {name: declared(name).empty() for name in ("streaming_index", "screening_findings")}
         past = read_past(arriving, self._parts.folder / "transactions", self._engine)
         return screen_arriving(arriving, past, reference, results, self._engine, self._settings)
 
-    def _record(
-        self, delivery: Delivery, arriving: pd.DataFrame, results: pd.DataFrame, findings: pd.DataFrame
-    ) -> Record:
+    def _record(self, delivery: Delivery, intake: SimpleNamespace, accepted: int, findings: int) -> Record:
         """One row of `deliveries`."""
         now_us = self._clock_ns() // 1000
-        counts = results["status"].value_counts()
+        counts = intake.intake_results["status"].value_counts()
         known = {k: v for k, v in asdict(delivery).items() if k in declared("deliveries").column_names}
         return known | {
-            "accepted_count": len(arriving),
-            "again_count": int(counts.get("accepted", 0)) - len(arriving),
+            "accepted_count": accepted,
+            "again_count": len(intake.transactions) - accepted,
             "duplicate_count": int(counts.get("duplicate", 0)),
             "conflict_count": int(counts.get("conflict", 0)),
-            "findings_count": len(findings),
+            "findings_count": findings,
             "arrived_at": pd.Timestamp(delivery.arrived_us, unit="us", tz="UTC"),
             "indexed_at": pd.Timestamp(now_us, unit="us", tz="UTC"),
             "delay_seconds": max(now_us - delivery.arrived_us, 0) / 1e6,

@@ -96,9 +96,9 @@ def screen_arriving(
     transaction carries its flag; its count then takes in the past.
     """
     both = pd.concat([past, arriving], ignore_index=True)
-    listed = {"merchants": reference.merchants, "contracts": declared("contracts").empty(), "transactions": both}
+    listed = {"merchants": reference.merchants, "contracts": declared("contracts").empty()}
     clean = SimpleNamespace(
-        merchants=complete_merchants(listed)[0],
+        merchants=complete_merchants(listed, both.drop_duplicates("merchant_id"))[0],
         fraud_signals=reference.fraud_signals,
         policies=reference.policies,
     )
