@@ -2,7 +2,8 @@
 
 ```
 <runs_dir>/intake/staged/<delivery>/               put aside, not finished yet
-                  transactions/<delivery>.parquet  accepted here for the first time; the past for screening
+                  transactions/<delivery>.parquet  accepted here for the first time
+                  past/                            the same in fewer files, for screening
                   followed_index/, intake_results/, screening_findings/, rejects/, merchants/, ...   likewise
                   deliveries/<delivery>.parquet    written last: the delivery is accounted for
                   .lock                            one delivery at a time, whoever follows
@@ -33,6 +34,7 @@ from atlas_lib.ingest.deliveries import REFERENCE, Delivery, Tables, describe_fi
 from atlas_lib.ingest.history import drop_known, read_past, screen_arriving
 from atlas_lib.ingest.intake import accept_submissions
 from atlas_lib.ingest.parts import Parts, writing
+from atlas_lib.ingest.past import MERGED_AFTER, Past
 from atlas_lib.ledger.store import Ledger
 
 Record = dict[str, Any]
@@ -57,12 +59,13 @@ class Intake:
         settings: IngestSettings,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
+        merged_after: int = MERGED_AFTER,
     ) -> None:
         import filelock
 
         self._ledger, self._engine, self._settings = ledger, engine, settings
         self._clock_ns, self._monotonic = clock_ns, monotonic
-        self._staged, self._parts = folder / "staged", Parts(folder)
+        self._staged, self._parts, self._past = folder / "staged", Parts(folder), Past(folder / "past", merged_after)
         with writing(folder):
             self._staged.mkdir(parents=True, exist_ok=True)
             self._lock = filelock.FileLock(folder / ".lock")
@@ -103,6 +106,7 @@ class Intake:
             return self._finish_staged()
 
     def _finish_staged(self) -> list[Record]:
+        self._past.sweep()
         records: list[Record] = []
         for folder in sorted(self._staged.iterdir()):
             if folder.name.startswith(".") or self._parts.has("deliveries", folder.name):
@@ -132,6 +136,7 @@ class Intake:
             "rejects": _without_known(tables["rejects"], reference.merchants),
             "deliveries": pd.DataFrame([record]),
         }
+        self._past.add(self._parts.path("transactions", delivery.delivery_id))
         for table, frame in finished.items():
             self._parts.write(table, delivery.delivery_id, frame)
         shutil.rmtree(folder)
@@ -159,8 +164,7 @@ class Intake:
     def _first_accepted(self, delivery_id: str, accepted: pd.DataFrame) -> pd.DataFrame:
         """The accepted rows that no other delivery brought; what was decided once stands."""
         if not self._parts.has("transactions", delivery_id):
-            known = self._parts.folder / "transactions"
-            self._parts.write("transactions", delivery_id, drop_known(accepted, known, self._engine))
+            self._parts.write("transactions", delivery_id, drop_known(accepted, self._past, self._engine))
         return self._parts.read("transactions", delivery_id)
 
     def _reference(self, delivery: Delivery, tables: Tables, arriving: pd.DataFrame) -> SimpleNamespace:
@@ -174,7 +178,7 @@ class Intake:
     def _screen(self, arriving: pd.DataFrame, results: pd.DataFrame, reference: SimpleNamespace) -> Tables:
         if arriving.empty and results.empty:
             return {name: declared(name).empty() for name in ("streaming_index", "screening_findings")}
-        past = read_past(arriving, self._parts.folder / "transactions", self._engine)
+        past = read_past(arriving, self._past, self._engine)
         return screen_arriving(arriving, past, reference, results, self._engine, self._settings)
 
     def _record(self, delivery: Delivery, intake: SimpleNamespace, accepted: int, findings: int) -> Record:

@@ -7,7 +7,6 @@ that comes later than younger ones of the same user, merchant or account changes
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -17,6 +16,7 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.consistency import complete_merchants
 from atlas_lib.ingest.findings import list_findings
+from atlas_lib.ingest.past import Past
 from atlas_lib.ingest.screening import screen_transactions
 
 LOOK_BACK_DAYS = 8
@@ -63,22 +63,22 @@ _KEPT_BEFORE = [
 ]
 
 
-def drop_known(arriving: pd.DataFrame, kept: Path, engine: Engine) -> pd.DataFrame:
-    """Without the transactions that are in the parts under `kept` already."""
-    if arriving.empty or not _has_parts(kept):
+def drop_known(arriving: pd.DataFrame, kept: Past, engine: Engine) -> pd.DataFrame:
+    """Without the transactions that were accepted here already."""
+    if arriving.empty or kept.is_empty:
         return arriving
-    inputs = {"kept": kept, "arriving": arriving[["transaction_id"]]}
+    inputs = {"kept": kept.folder, "arriving": arriving[["transaction_id"]]}
     before = engine.run(_KEPT_BEFORE, inputs, ["before"])["before"]
     return arriving[~arriving["transaction_id"].isin(before["transaction_id"])].reset_index(drop=True)
 
 
-def read_past(arriving: pd.DataFrame, kept: Path, engine: Engine) -> pd.DataFrame:
+def read_past(arriving: pd.DataFrame, kept: Past, engine: Engine) -> pd.DataFrame:
     """The earlier transactions that count for the scores of the arriving ones; columns of `transactions`."""
-    if arriving.empty or not _has_parts(kept):
+    if arriving.empty or kept.is_empty:
         return declared("transactions").empty()
     since = (arriving["created_at"].min() - pd.Timedelta(days=LOOK_BACK_DAYS)).to_pydatetime()
     parties = arriving[["user_id", "merchant_id", "source_account"]]
-    past = engine.run(_PAST, {"kept": kept, "arriving": parties}, ["past"], {"since": since})["past"]
+    past = engine.run(_PAST, {"kept": kept.folder, "arriving": parties}, ["past"], {"since": since})["past"]
     return declared("transactions").shaped(past[~past["transaction_id"].isin(arriving["transaction_id"])])
 
 
@@ -128,7 +128,3 @@ def _of_arriving(findings: pd.DataFrame, arriving: pd.DataFrame, index: pd.DataF
         )
     nobody = policy["merchant_id"].isna() & policy["user_id"].isna()
     return policy[carried | (nobody & flag.isin(parties["flag"]))]
-
-
-def _has_parts(kept: Path) -> bool:
-    return next(kept.glob("*.parquet"), None) is not None

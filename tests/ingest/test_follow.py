@@ -272,3 +272,21 @@ def test_the_lines_of_a_delivery_for_people_and_for_log_collectors(make: Make, d
     text, as_json = capsys.readouterr().out.splitlines()
     assert text.startswith("a.csv: 20 rows: 18 accepted, 0 again, 0 duplicate, 0 conflict, 2 rejected")
     assert json.loads(as_json)["accepted_count"] == 18
+
+
+def test_the_past_in_few_files_is_the_past(drop: Path, kept: Path, ledger: Ledger):
+    """Merged after three parts, and the sources of a merged file back as a killed process leaves them."""
+    intake = Intake(kept, ledger, ENGINE, SETTINGS, itertools.count().__next__, itertools.count().__next__, 3)
+    for number in range(5):
+        put(drop, f"{number}.csv", payments(number * 5, number * 5 + 5))
+    take_all(intake, drop)
+    merged = list((kept / "past").glob("merged*.parquet"))
+    assert len(merged) == 1
+    assert len(list((kept / "past").glob("*.parquet"))) == 3
+    for part in (kept / "transactions").glob("*.parquet"):
+        if not (kept / "past" / part.name).exists():
+            os.link(part, kept / "past" / part.name)
+    intake.finish()
+    past, parts = (pd.read_parquet(kept / name) for name in ("past", "transactions"))
+    assert sorted(past["transaction_id"]) == sorted(parts["transaction_id"])
+    assert past["transaction_id"].is_unique
