@@ -161,6 +161,21 @@ def test_messages_that_are_gone_before_they_were_taken_are_said(broker: Broker, 
         take(broker.address, runs)
 
 
+def test_security_settings_come_from_a_file_that_the_environment_names(
+    broker: Broker, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """TLS asked of a broker that speaks none: the setting has reached the client."""
+    monkeypatch.setattr("atlas_lib.ingest.topics._ANSWER_SECONDS", 2.0)
+    settings = tmp_path / "kafka.properties"
+    settings.write_text("# for the client\nsecurity.protocol = SSL\nlog_level=0\n")
+    monkeypatch.setenv("ATLAS_KAFKA_CONFIG", str(settings))
+    with pytest.raises(InputError, match="do not answer"):
+        take(broker.address, runs)
+    monkeypatch.setenv("ATLAS_KAFKA_CONFIG", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        take(broker.address, runs)
+
+
 def test_an_address_that_leads_nowhere_is_said(runs: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SettingsError, match="kafka://broker:port/topic"):
         take("kafka://host:9092", runs)
