@@ -31,20 +31,13 @@ Make = Callable[..., Intake]
 
 
 @pytest.fixture
-def drop(tmp_path: Path) -> Path:
-    folder = tmp_path / "drop"
-    folder.mkdir()
-    return folder
+def kept(runs: Path) -> Path:
+    return runs / "intake"
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "intake"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(f"sqlite:///{tmp_path / 'runs' / 'ledger.sqlite'}", "test") as opened:
+def ledger(runs: Path) -> Iterator[Ledger]:
+    with open_ledger(f"sqlite:///{runs / 'ledger.sqlite'}", "test") as opened:
         yield opened
 
 

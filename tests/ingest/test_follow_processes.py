@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.settings import IngestSettings
@@ -50,18 +49,6 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
 def agrees(found: dict[str, int]) -> None:
     assert {k: found[k] for k in ONCE} == ONCE
     assert found["accepted"] == found["index_rows"] == found["ledger_events"]
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Path:
-    folder = tmp_path / "drop"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
 
 
 def test_a_follower_killed_again_and_again_takes_every_row_once(tmp_path: Path) -> None:

@@ -49,11 +49,6 @@ def broker() -> Iterator[Broker]:
     yield Broker()
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
 def take(address: str, runs: Path, is_endless: bool = False) -> list[dict[str, Any]]:
     taken: list[dict[str, Any]] = []
     report = nothing if is_endless else lambda record: taken.append(dict(record))
