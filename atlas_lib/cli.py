@@ -1,4 +1,4 @@
-"""The command line: `atlas run`, `lab`, `dashboard`, `report`, `verify`, `example-data`, `dictionary`, `evaluate`.
+"""The command line: `atlas run`, `intake`, `lab`, `dashboard`, `report`, `verify`, `example-data`, `evaluate`, ...
 
 Exit codes: 0 done, 1 failed, 2 input, 3 settings, 4 table, 5 check, 6 ledger.
 """
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from atlas_lib import evaluation
-from atlas_lib.core.errors import AtlasError, SettingsError
+from atlas_lib.core.errors import AtlasError, InputError, SettingsError
 
 app = typer.Typer(
     add_completion=False,
@@ -57,6 +57,35 @@ def run(
     if not quiet:
         typer.echo(f"Reports: {(made.directory / 'html' / 'index.html').resolve()}", err=True)
     typer.echo(str(made.directory.resolve()))
+
+
+@app.command()
+def intake(
+    source: Annotated[str, typer.Argument(help="folder of files, or kafka://broker:port/topic")],
+    follow: Annotated[bool, typer.Option("--follow", help="stay and take what comes, until stopped")] = False,
+    settings: Annotated[Path | None, typer.Option(help="YAML file of settings")] = None,
+    runs_dir: RunsDir = None,
+    settle_seconds: Annotated[float, typer.Option(min=0, help="a file is complete when it stood still so long")] = 2.0,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, help="pause between two looks")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object per delivery, for log collectors")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take payments as they come, each once, and append them to the streaming index beside the runs.
+
+    Without --follow it takes what is there and ends; exit code 2 when a file was refused as a whole.
+    """
+    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.core.settings import run_settings
+    from atlas_lib.service import Pace, serve_intake
+
+    own: Any = run_settings(_settings_values(Path(source), settings))["01_ingest"]
+    folder = runs_dir or default_runs_dir(_root())
+    pace = Pace(settle_seconds, poll_seconds, is_endless=follow)
+    refused = serve_intake(source, folder, own, pace, _delivery_lines(quiet, json))
+    if refused and not follow:
+        raise InputError(
+            f"{refused} of the files could not be read", where=source, remedy="see the lines above, or the rejects"
+        )
 
 
 @app.command()
@@ -151,6 +180,12 @@ def _progress(quiet: bool) -> Any:
     from atlas_lib.progress import StageBars
 
     return StageBars(quiet)
+
+
+def _delivery_lines(quiet: bool, is_json: bool) -> Any:
+    from atlas_lib.progress import DeliveryLines
+
+    return DeliveryLines(quiet, is_json)
 
 
 def _exec(module: str, *arguments: str) -> None:

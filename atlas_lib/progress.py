@@ -1,7 +1,10 @@
-"""How the command line shows a run: a bar per stage, cells inside it, rows per second when it is done."""
+"""How the command line shows work: a bar per stage of a run, a line per delivery of the intake."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -46,3 +49,32 @@ class StageBars:
     def resumed(self, stage: str) -> None:
         self._tasks[stage] = self._bars.add_task(stage, total=1, completed=1, note="done before, loaded")
         self._bars.stop_task(self._tasks[stage])
+
+
+class DeliveryLines:
+    """One line per delivery on standard output: for people, or as JSON for log collectors."""
+
+    def __init__(self, quiet: bool = False, is_json: bool = False) -> None:
+        self._quiet, self._is_json = quiet, is_json
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        if not self._quiet:
+            sys.stdout.write((_as_json(record) if self._is_json else _as_text(record)) + "\n")
+            sys.stdout.flush()
+
+
+def _as_json(record: Mapping[str, Any]) -> str:
+    instants = {k: v.isoformat() for k, v in record.items() if hasattr(v, "isoformat")}
+    rounded = {k: round(v, 3) for k, v in record.items() if isinstance(v, float)}
+    return json.dumps({**record, **instants, **rounded}, ensure_ascii=False)
+
+
+def _as_text(record: Mapping[str, Any]) -> str:
+    place = ", partition ".join(filter(None, (record["source_file"], record["source_sheet"])))
+    if record["status"] == "refused":
+        return f"{place}: refused. {record['reason']}"
+    names = ("accepted", "again", "duplicate", "conflict", "rejected", "findings")
+    shown = ", ".join(f"{record[f'{name}_count']:,} {name}" for name in names)
+    other = f", {record['other_count']:,} rows of other tables" if record["other_count"] else ""
+    timing = f"{record['seconds']:.1f} s, delay {record['delay_seconds']:.1f} s"
+    return f"{place}: {record['rows_in_count']:,} rows: {shown}{other}; {timing}"

@@ -63,7 +63,7 @@ class Run:
 
     @property
     def ledger_url(self) -> str:
-        return os.environ.get(_LEDGER_URL) or f"sqlite:///{self.directory.parent / 'ledger.sqlite'}"
+        return ledger_url(self.directory.parent)
 
     @property
     def settings(self) -> Any:
@@ -201,6 +201,11 @@ def runs_dir(root: Path | None = None) -> Path:
     """`reports/runs` of the workbook, or ATLAS_RUNS_DIR."""
     chosen = os.environ.get(_RUNS_DIR)
     return Path(chosen) if chosen else (root or provenance.find_root()) / "reports" / "runs"
+
+
+def ledger_url(folder: Path) -> str:
+    """The ledger store of a runs directory: the file in it, or ATLAS_LEDGER_URL."""
+    return os.environ.get(_LEDGER_URL) or f"sqlite:///{folder / 'ledger.sqlite'}"
 
 
 def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: Path | None = None) -> Run:

@@ -25,6 +25,7 @@ from atlas_lib.ledger.store import Ledger
 _HOUR_US = 3_600_000_000
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
+_NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
 
 # One pass: rows that come first under both their id and their key hold them; rows that share a living key or the id
 # of such a holder are settled; the rest (a key past its time, a first row that itself followed another) waits.
@@ -217,5 +218,5 @@ def _ledger_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _append_id(rows: pd.DataFrame) -> str:
     """The same rows from the same files are one append, however often they are handed in."""
-    parts = (rows[c].astype("str").str.cat(sep="\x1f") for c in ("transaction_id", "fingerprint", "source_file"))
+    parts = (rows[c].astype("str").str.cat(sep="\x1f") for c in _NAMED)
     return "intake-" + hashlib.sha256("\x1e".join(parts).encode()).hexdigest()

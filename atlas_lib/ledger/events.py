@@ -43,6 +43,7 @@ EVENT_COLUMNS = (
 ENTRY_COLUMNS = ("entry_id", *EVENT_COLUMNS)
 _TEXTS = ("transaction_id", "batch_id", "event_type", "currency", "actor", "details")
 _NULL = b"\xff\xff\xff\xff"
+_SHORT_LENGTHS = [n.to_bytes(4, "big") for n in range(1024)]
 
 Texts = Sequence[str | None]
 
@@ -87,7 +88,10 @@ def microseconds(timestamps: pd.Series) -> np.ndarray:
 
 def frame_texts(values: Texts) -> list[bytes]:
     """Each text as a 4-byte length and its UTF-8 bytes, so that no two rows of fields run together."""
-    framed = {text: _framed(text) for text in dict.fromkeys(values)}
+    distinct = dict.fromkeys(values)
+    if len(distinct) * 2 > len(values):
+        return [_framed(v) for v in values]
+    framed = {text: _framed(text) for text in distinct}
     return [framed[v] for v in values]
 
 
@@ -95,7 +99,8 @@ def _framed(text: str | None) -> bytes:
     if text is None:
         return _NULL
     raw = text.encode()
-    return len(raw).to_bytes(4, "big") + raw
+    size = len(raw)
+    return (_SHORT_LENGTHS[size] if size < 1024 else size.to_bytes(4, "big")) + raw
 
 
 def frame_integers(*columns: Iterable[int]) -> list[bytes]:
@@ -125,8 +130,11 @@ def fingerprint_columns(*columns: pd.Series | Texts) -> str:
     digest = hashlib.sha256()
     for column in columns:
         values = column.tolist() if isinstance(column, pd.Series) else list(column)
-        texts = ["" if v is None else str(v) for v in values]
-        lengths = [-1 if v is None else len(t) for v, t in zip(values, texts, strict=True)]
-        digest.update(np.array([len(texts), *lengths], dtype=">i8").tobytes())
+        has_gaps = None in values
+        texts = ["" if v is None else str(v) for v in values] if has_gaps else list(map(str, values))
+        lengths = np.fromiter(map(len, texts), dtype=">i8", count=len(texts))
+        if has_gaps:
+            lengths[[v is None for v in values]] = -1
+        digest.update(len(texts).to_bytes(8, "big") + lengths.tobytes())
         digest.update("".join(texts).encode())
     return digest.hexdigest()

@@ -10,7 +10,9 @@ either is the *first holder*; a later row is one of
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from json.encoder import encode_basestring
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +48,10 @@ def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.
     """
     known = pd.concat([held[_HELD], rows.rename(columns={"ts_us": "submitted_us"})[_HELD]], ignore_index=True)
     before = len(held)
-    holder = _find_holders(known, before, ttl_hours)[before:]
+    if not before and rows["transaction_id"].is_unique and rows["idempotency_key"].is_unique:
+        holder = np.arange(len(rows))
+    else:
+        holder = _find_holders(known, before, ttl_hours)[before:]
     first = known.iloc[holder].reset_index(drop=True)
     is_new = holder == np.arange(before, len(known))
     outcome = _outcomes(rows, first, is_new, was_held=holder < before)
@@ -119,29 +124,37 @@ def _follow(
     holder[open_rows] = np.where(found < open_rows, found, -1)
 
 
-def intake_events(rows: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
+def intake_events(rows: pd.DataFrame, decided: pd.DataFrame, writer: str) -> pd.DataFrame:
     """TRANSACTION_SUBMITTED for the new rows, TRANSACTION_DEDUPED for duplicates and conflicts, under the first holder.
 
-    A submission read again is no event: nothing happened.
+    Shaped as by `shape_events`. A submission read again is no event: nothing happened.
     """
-    outcome = decided["outcome"].tolist()
-    columns = [rows[c].tolist() for c in SUBMISSION_COLUMNS]
-    details = [_details(*row) for row in zip(outcome, *columns, strict=True)]
+    happened = (decided["outcome"] != "again").to_numpy()
+    rows, decided = rows[happened], decided[happened]
     is_new = decided["is_new"].to_numpy()
-    events = pd.DataFrame(
-        {
-            "transaction_id": decided["first_transaction_id"],
-            "event_type": np.where(is_new, "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED").astype(object),
-            "amount_minor": rows["amount_minor"],
-            "currency": rows["currency"],
-            "timestamp": pd.to_datetime(rows["ts_us"], unit="us", utc=True),
-            "details": pd.Series(details, dtype=object),
-        }
-    )
-    return events[(decided["outcome"] != "again").to_numpy()].reset_index(drop=True)
+    texts = {
+        "transaction_id": decided["first_transaction_id"],
+        "batch_id": None,
+        "event_type": np.where(is_new, "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED"),
+        "currency": rows["currency"],
+        "actor": writer,
+        "details": _details(rows, decided["outcome"]),
+    }
+    events = pd.DataFrame(texts, index=rows.index, dtype=object)
+    return events.assign(amount_minor=rows["amount_minor"], ts_us=rows["ts_us"]).reset_index(drop=True)
 
 
-def _details(outcome: str, transaction_id: str, key: str, fingerprint: str | None, origin: str | None) -> str:
-    held = {"fingerprint": fingerprint, "idempotency_key": key, "origin": origin}
-    extra = {} if outcome == "new" else {"outcome": outcome, "transaction_id": transaction_id}
-    return json.dumps(held | extra, ensure_ascii=False, sort_keys=True)
+def _details(rows: pd.DataFrame, outcome: pd.Series) -> list[str]:
+    """What `json.dumps(..., ensure_ascii=False, sort_keys=True)` writes, without an encoder per row."""
+    names = ["fingerprint", "idempotency_key", "origin", "transaction_id"]
+    fingerprint, key, origin, identity = (_json_texts(rows[c]) for c in names)
+    held = zip(outcome.tolist(), fingerprint, key, origin, identity, strict=True)
+    return [
+        f'{{"fingerprint": {f}, "idempotency_key": {k}, "origin": {o}'
+        + ("}" if what == "new" else f', "outcome": "{what}", "transaction_id": {i}}}')
+        for what, f, k, o, i in held
+    ]
+
+
+def _json_texts(values: Iterable[Any]) -> list[str]:
+    return ["null" if v is None else encode_basestring(v) for v in values]

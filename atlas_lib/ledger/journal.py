@@ -5,7 +5,8 @@ Everything here runs inside one database transaction of the only writer, so numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -48,21 +49,29 @@ class Journal:
         entries, transfers = sum(b[2] for b in blocks), sum(b[3] for b in blocks)
         return Receipt(append_id, blocks[0][1], entries, transfers, blocks[-1][4].hex(), is_replay=True)
 
-    def register(self, append_id: str, submissions: pd.DataFrame) -> None:
-        """New transactions with what makes a later submission a duplicate of them."""
+    def register(self, append_id: str, submissions: pd.DataFrame) -> dict[str, int]:
+        """New transactions with what makes a later submission a duplicate of them; id to number."""
         start = self._next("txn", "txn_no")
         columns = [submissions[c].tolist() for c in (*SUBMISSION_COLUMNS, "ts_us")]
         numbers = range(start, start + len(submissions))
         self._db.insert("txn", zip(numbers, *columns, [append_id] * len(submissions), strict=True), 7)
+        return dict(zip(columns[0], numbers, strict=True))
 
-    def write(self, append_id: str, body: str, events: pd.DataFrame, transfers: pd.DataFrame) -> Receipt:
-        """Events and transfers, shaped, at the end of the chain."""
+    def write(
+        self,
+        append_id: str,
+        body: str,
+        events: pd.DataFrame,
+        transfers: pd.DataFrame,
+        registered: Mapping[str, int] = MappingProxyType({}),
+    ) -> Receipt:
+        """Events and transfers, shaped, at the end of the chain; `registered` as `register` gave it."""
         head = self.head()
         first = head.entries + 1
         if events.empty:
             return Receipt(append_id, first, 0, 0, head.block_hash, is_replay=False)
         positions = range(first, first + len(events))
-        txn = self._txn_numbers(append_id, events["transaction_id"])
+        txn = self._txn_numbers(append_id, events["transaction_id"], registered)
         batch = self._batch_numbers(events["batch_id"])
         columns = [events[c].tolist() for c in ("event_type", "amount_minor", "currency", "ts_us", "actor", "details")]
         self._db.insert("event", zip(positions, txn, batch, *columns, strict=True), 9)
@@ -119,11 +128,11 @@ class Journal:
             position, transfer_no = position + len(event_part), transfer_no + len(moved_part)
         return previous
 
-    def _txn_numbers(self, append_id: str, ids: pd.Series) -> Numbers:
+    def _txn_numbers(self, append_id: str, ids: pd.Series, registered: Mapping[str, int]) -> Numbers:
         """Numbers of transactions; one that no intake registered is registered here."""
         select = "SELECT transaction_id, txn_no FROM txn WHERE transaction_id IN (SELECT value FROM json_each(?))"
-        given = ids.dropna().unique()
-        known = self._db.numbers(select, given)
+        given = [i for i in ids.dropna().unique() if i not in registered]
+        known = {**registered, **self._db.numbers(select, given)}
         new = [i for i in given if i not in known]
         if new:
             insert = "INSERT INTO txn (transaction_id, first_append) VALUES (?, ?)"

@@ -115,7 +115,7 @@ class Database:
             raise LedgerError("The ledger store cannot be opened", where=str(path), found=str(error)) from error
 
     def _prepare(self) -> None:
-        for pragma in ("synchronous = FULL", "recursive_triggers = ON", "cache_size = -65536"):
+        for pragma in ("synchronous = FULL", "recursive_triggers = ON", "cache_size = -262144"):
             self.connection.execute(f"PRAGMA {pragma}")
         self._switch_to_wal()
         with self.writing():
@@ -138,7 +138,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One database transaction as the only writer: all of it or nothing."""
+        """One database transaction as the only writer: all of it or nothing; inside another one, a part of that."""
+        if self._is_writing():
+            yield
+            return
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
@@ -146,8 +149,11 @@ class Database:
         except sqlite3.Error as error:
             raise LedgerError("The ledger store refused the write", found=str(error)) from error
         finally:
-            if self.connection.in_transaction:
+            if self._is_writing():
                 self.connection.execute("ROLLBACK")
+
+    def _is_writing(self) -> bool:
+        return self.connection.in_transaction
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         row = self.connection.execute(sql, parameters).fetchone()

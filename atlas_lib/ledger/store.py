@@ -8,7 +8,8 @@ writes nothing, with other content it is refused. Timestamps are no part of that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from atlas_lib.ledger.sqlite import Database, as_json
 
 _SQLITE = "sqlite:///"
 _POSTED = "('single', 'post', 'reversal')"
+_BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
 _TRANSFERS = """
   SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
          coalesce(b.batch_id, '') AS batch_id, f.kind, f.pending_no, d.code AS debit_account, c.code AS credit_account,
@@ -67,17 +69,20 @@ class Ledger:
         Columns in: transaction_id, idempotency_key (empty: the transaction id), fingerprint, origin (input file name),
         amount_minor, currency, timestamp. Columns out, same order: transaction_id, is_new, outcome (new, again,
         duplicate, conflict: see intake.py; new and again are accepted), first_transaction_id, first_origin,
-        first_fingerprint. A key stops holding `ttl_hours` after its first use; a transaction id never does.
+        first_fingerprint. A key stops holding `ttl_hours` after its first use; a transaction id never does. The same
+        rows under another `ttl_hours` are decided anew: what was accepted stays accepted.
         """
+        if ttl_hours is not None:
+            append_id = f"{append_id}, keys for {ttl_hours} h"
         rows = shape_submissions(frame)
         body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
         with self._db.writing():
             replay = self._journal.replay(append_id, body)
-            decided = decide(rows, self._held(rows, append_id), ttl_hours)
+            decided = decide(rows, self._held(rows, append_id, replay), ttl_hours)
             if replay is None:
-                self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
-                events = self._unrecorded(intake_events(rows, decided))
-                self._journal.write(append_id, body, shape_events(events, self._writer), shape_transfers(None, 0))
+                numbers = self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
+                events = self._unrecorded(intake_events(rows, decided, self._writer))
+                self._journal.write(append_id, body, events, shape_transfers(None, 0), numbers)
         return decided
 
     def append(
@@ -205,21 +210,36 @@ class Ledger:
                 return True, value
         return False, str(stored)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside, intakes, appends and commitments, becomes one database transaction: all or nothing."""
+        with self._db.writing():
+            yield
+
+    def last_committed(self, prefix: str) -> str | None:
+        """The value under the highest key, in the order of its bytes, that starts with `prefix`."""
+        sql = "SELECT value FROM commitment WHERE commit_key >= ? AND commit_key < ? ORDER BY commit_key DESC LIMIT 1"
+        found = self._db.value(sql, (prefix, prefix + "\U0010ffff"))
+        return None if found is None else str(found)
+
     def committed(self, keys: Iterable[str]) -> dict[str, str]:
         """The values that stand under these keys."""
         sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM json_each(?))"
         return dict(self._db.connection.execute(sql, (as_json(keys),)).fetchall())
 
-    def _held(self, rows: pd.DataFrame, append_id: str) -> pd.DataFrame:
-        """What earlier appends hold under these ids and keys, oldest first."""
-        columns = "t.txn_no, t.transaction_id, t.idempotency_key, t.fingerprint, t.origin, t.submitted_us"
-        halves = (
-            f"SELECT {columns} FROM json_each(?) j CROSS JOIN txn t ON t.{c} = j.value WHERE t.first_append <> ?"  # noqa: S608
+    def _held(self, rows: pd.DataFrame, append_id: str, replay: Receipt | None) -> pd.DataFrame:
+        """What earlier appends hold under these ids and keys, oldest first; later ones do not change a replay."""
+        found = " UNION ".join(
+            f"SELECT t.txn_no FROM json_each(?) j CROSS JOIN txn t ON t.{c} = j.value"  # noqa: S608
             for c in ("transaction_id", "idempotency_key")
         )
+        sql = (
+            "SELECT txn_no, transaction_id, idempotency_key, fingerprint, origin, submitted_us "  # noqa: S608
+            f"FROM ({found}) JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} ORDER BY 1"
+        )
         ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
-        sql = " UNION ".join(halves) + " ORDER BY 1"
-        return self._db.frame(sql, (ids, append_id, keys, append_id)).astype(object)
+        since = () if replay is None else (replay.first_entry,)
+        return self._db.frame(sql, (ids, keys, append_id, *since)).astype(object)
 
     def _unrecorded(self, events: pd.DataFrame) -> pd.DataFrame:
         """Without the duplicates that an earlier run recorded already."""

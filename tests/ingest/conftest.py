@@ -81,3 +81,17 @@ def workbook(tmp_path: Path) -> Callable[..., Path]:
 def clean(settings: IngestSettings) -> Callable[..., dict[str, pd.DataFrame]]:
     """`clean(path)` reads and cleans an input."""
     return lambda path, **changes: clean_inputs(read_inputs(path), settings.model_copy(update=changes))
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Path:
+    """A folder that files come into."""
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A runs directory; the intake lies in `intake/` of it."""
+    return tmp_path / "runs"

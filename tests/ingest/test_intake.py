@@ -133,6 +133,13 @@ def test_events_tell_submitted_from_deduplicated(ledger):
     ]
 
 
+def test_the_same_file_with_other_keys_is_the_same_submission(ledger):
+    accept_submissions(submissions(("T1", "K1", "a", 0)), ENGINE, ledger, 24)
+    again = accept_submissions(submissions(("T1", "K9", "a", 0)), ENGINE, ledger, 24)
+    assert again["transactions"]["transaction_id"].tolist() == ["T1"]
+    assert len(ledger.events()) == 1
+
+
 def test_without_transactions_there_is_nothing_to_do(ledger):
     tables = accept_submissions(declared("submissions").empty(), ENGINE, ledger, 24)
     assert all(frame.empty for frame in tables.values())

@@ -56,3 +56,20 @@ def test_two_columns_have_one_fingerprint_only_when_they_are_equal(rows: list[li
     left, right = [r[0] for r in rows], [r[1] for r in rows]
     assert (fingerprint_columns(left) == fingerprint_columns(right)) == (left == right)
     assert (fingerprint_columns(left, right) == fingerprint_columns(right, left)) == (left == right)
+
+
+def test_the_bytes_of_the_chain_never_change() -> None:
+    """Leaves and fingerprints of chains written before must stay what they are: these were taken from version 1."""
+    texts = {
+        "transaction_id": ["T-1", "T-2"], "batch_id": [None, "B"], "event_type": ["TRANSACTION_SUBMITTED"] * 2,
+        "currency": ["EUR", "JPY"], "actor": ["ä", None], "details": ["{}", "x" * 2000],
+    }  # fmt: skip
+    events = pd.DataFrame(texts, dtype=object).assign(amount_minor=[100, -5], ts_us=[0, 1])
+    assert [leaf.hex() for leaf in event_leaves([1, 2], events)] == [
+        "fce33fa581e97621991833768b5948993c276b6f2bec9eb57b67a12ca76fc864",
+        "d39254f2ce7d065b8709c07803970e3c2b6bc31f6e435660815f32ede15b8ab7",
+    ]
+    assert (
+        fingerprint_columns(["T-1", None, 'ä"', ""], [1, 22, -3, 0])
+        == "ebebc847980347d5280f7419aa7f0b4164cca4a535122a47b5e32555769edcba"
+    )

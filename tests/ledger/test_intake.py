@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger.intake import decide, shape_submissions
+from atlas_lib.ledger.intake import decide, intake_events, shape_submissions
 from atlas_lib.ledger.store import Ledger
 
 Make = Callable[..., pd.DataFrame]
@@ -131,3 +132,60 @@ def test_the_bulk_decision_equals_reading_row_by_row(rows: list[tuple[int, ...]]
     decided = decide(later, earlier, ttl)
     assert decided["first_transaction_id"].tolist() == [shaped["transaction_id"][e] for e in expected[before:]]
     assert decided["is_new"].tolist() == [e == i for i, e in enumerate(expected)][before:]
+
+
+@given(st.lists(st.tuples(*[st.none() | st.text()] * 2, st.text(min_size=1)), min_size=1, max_size=4))
+def test_details_are_the_json_that_an_encoder_writes(rows: list[tuple[str | None, str | None, str]]) -> None:
+    columns = dict(zip(["fingerprint", "origin", "transaction_id"], map(list, zip(*rows, strict=True)), strict=True))
+    frame = pd.DataFrame(columns, dtype=object).assign(
+        idempotency_key=columns["transaction_id"], currency="EUR", amount_minor=1, ts_us=0
+    )
+    outcomes = ["new" if number % 2 else "conflict" for number in range(len(rows))]
+    decided = frame.assign(outcome=outcomes, is_new=True, first_transaction_id=frame["transaction_id"])
+    expected = [
+        {"fingerprint": f, "idempotency_key": i, "origin": o}
+        | ({} if what == "new" else {"outcome": what, "transaction_id": i})
+        for (f, o, i), what in zip(rows, outcomes, strict=True)
+    ]
+    written = intake_events(frame, decided, "tester")["details"].tolist()
+    assert written == [json.dumps(e, ensure_ascii=False, sort_keys=True) for e in expected]
+
+
+def test_a_shorter_life_of_keys_takes_in_what_a_longer_one_held_back(ledger: Ledger, submission: Make) -> None:
+    hours = pd.to_timedelta(pd.Series([0, 30]), unit="h")
+    rows = submission("T-1", "T-2", idempotency_key="K").assign(
+        fingerprint="f", timestamp=pd.Timestamp("2026-10-29", tz="UTC") + hours
+    )
+    assert ledger.intake("a", rows, ttl_hours=48)["outcome"].tolist() == ["new", "duplicate"]
+    assert ledger.intake("a", rows, ttl_hours=24)["outcome"].tolist() == ["again", "new"]
+    assert ledger.events(event_types=["TRANSACTION_SUBMITTED"])["transaction_id"].tolist() == ["T-1", "T-2"]
+    assert ledger.intake("a", rows, ttl_hours=48)["outcome"].tolist() == ["new", "duplicate"]
+
+
+def test_a_later_holder_of_the_key_does_not_change_what_a_repeated_intake_answers(
+    ledger: Ledger, submission: Make
+) -> None:
+    start = pd.Timestamp("2026-10-29", tz="UTC")
+    rows = submission("T-1", "T-2", idempotency_key="K").assign(
+        fingerprint="f", timestamp=start + pd.to_timedelta(pd.Series([0, 12]), unit="h")
+    )
+    first = ledger.intake("a", rows, ttl_hours=24)
+    later = submission("T-3", idempotency_key="K", timestamp=start + pd.Timedelta(hours=30))
+    assert ledger.intake("b", later, ttl_hours=24)["outcome"].tolist() == ["new"]
+    pd.testing.assert_frame_equal(ledger.intake("a", rows, ttl_hours=24), first)
+
+
+def test_what_is_written_together_stands_together_or_not_at_all(ledger: Ledger, submission: Make) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.together():
+        ledger.intake("a", submission("T-1"))
+        ledger.commit_once("offset/0000000000", "1")
+        raise ZeroDivisionError
+    assert ledger.head().entries == 0
+    assert ledger.last_committed("offset/") is None
+    with ledger.together():
+        ledger.intake("a", submission("T-1"))
+        ledger.commit_once("offset/0000000000", "1")
+        ledger.commit_once("offset/0000000001", "9")
+    ledger.commit_once("offseu", "none of ours")
+    assert (ledger.head().entries, ledger.last_committed("offset/")) == (1, "9")
+    assert ledger.verify().empty

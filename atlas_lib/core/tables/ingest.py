@@ -23,6 +23,13 @@ status string - PENDING, APPROVED, DECLINED or REFUNDED
 created_at instant - when it was made
 reference string? - free text, often the end-to-end id
 """
+_INDEX = """
+transaction_id string - transaction
+status string - its status
+fraud_score float rate 0 to 1, in steps of 0.0001
+fraud_reasons string - reasons joined by "; ", empty when none
+policy_flags string - KYC_REQUIRED, AML_PENDING, REGIONAL_LIMIT, BLACKLISTED, SANCTIONS_MATCH joined by "; "
+"""
 
 TABLES = [
     table(
@@ -390,13 +397,48 @@ recall_at_target_rate float rate share of the fraud among these
         _STAGE,
         "transaction_id",
         "One row per accepted transaction: what is known the moment it arrives.",
+        _INDEX + "ingested_at instant - the as-of day's end for batch files\n",
+    ),
+    table(
+        "followed_index",
+        _STAGE,
+        "transaction_id",
+        "The streaming index of `atlas intake`: one part per delivery beside the runs, each accepted transaction once.",
+        _INDEX
+        + """
+ingested_at instant - when it was indexed
+delivery_id string - the file or messages it came in
+arrived_at instant - when that came: time of the file, or of its last message
+delay_seconds float seconds from arrived_at to ingested_at; 0 where the clock was set back between them
+""",
+    ),
+    table(
+        "deliveries",
+        _STAGE,
+        "delivery_id",
+        "Everything `atlas intake` took: rows in = accepted + again + duplicate + conflict + rejected.",
         """
-transaction_id string - transaction
-status string - its status
-fraud_score float rate 0 to 1, in steps of 0.0001
-fraud_reasons string - reasons joined by "; ", empty when none
-policy_flags string - KYC_REQUIRED, AML_PENDING, REGIONAL_LIMIT, BLACKLISTED, SANCTIONS_MATCH joined by "; "
-ingested_at instant - the as-of day's end for batch files
+delivery_id string - hash of the file's name and content, or of topic, partition and offsets
+delivery_number int count order in which they were taken, from 1
+source_file string - file, or topic
+source_sheet string - partition of the topic; empty for files
+first_offset int? count first message; empty for files
+last_offset int? count last message; empty for files
+content_sha256 string - of the file's bytes, or of the messages
+size_bytes int bytes size of the file, or of the messages
+status string - taken, or refused as a whole
+reason string - why it was refused; empty otherwise
+rows_in_count int count payment rows read
+accepted_count int count accepted for the first time here: these are in the index
+again_count int count accepted earlier from the same file: nothing new happened
+duplicate_count int count the same payment from elsewhere, or twice
+conflict_count int count the same id or key with another content, held back
+rejected_count int count refused for an error, each in rejects
+other_count int count rows of other tables; merchants, policies and fraud signals among them count for screening
+findings_count int count screening findings made
+arrived_at instant - when it came
+indexed_at instant - when it was indexed
+delay_seconds float seconds between them; 0 where the clock was set back
 """,
     ),
     table(
