@@ -23,10 +23,10 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import parts
 from atlas_lib.ingest.headers import RawSheet
+from atlas_lib.ingest.inputs import read_inputs
 from atlas_lib.ingest.validation import clean_inputs
-from atlas_lib.ingest.workbook import read_inputs
 
-REFERENCE = ("merchants", "policies", "fraud_signals")
+REFERENCE = ("merchants", "policies", "fraud_signals", "counterparties", "sanctions")
 _STAGED = ("submissions", "rejects", *REFERENCE)
 
 
@@ -67,7 +67,7 @@ def describe_file(path: Path, number: int) -> Delivery:
 def read_file(delivery: Delivery, path: Path, settings: IngestSettings) -> tuple[Delivery, Tables]:
     """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused."""
     try:
-        return count_rows(delivery, cast(Tables, clean_inputs(read_inputs(path), settings)))
+        return count_rows(delivery, cast(Tables, clean_inputs(read_inputs(path, settings.max_file_mb), settings)))
     except FileNotFoundError:
         raise
     except AtlasError as error:

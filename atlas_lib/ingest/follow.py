@@ -31,7 +31,7 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.arrivals import Arrivals, stamp_of
 from atlas_lib.ingest.deliveries import REFERENCE, Delivery, Tables, describe_file, put_aside, read_file, take_up
-from atlas_lib.ingest.history import drop_known, read_past, screen_arriving
+from atlas_lib.ingest.history import drop_known, screen_arriving
 from atlas_lib.ingest.intake import accept_submissions
 from atlas_lib.ingest.parts import Parts, writing
 from atlas_lib.ingest.past import MERGED_AFTER, Past
@@ -178,8 +178,7 @@ class Intake:
     def _screen(self, arriving: pd.DataFrame, results: pd.DataFrame, reference: SimpleNamespace) -> Tables:
         if arriving.empty and results.empty:
             return {name: declared(name).empty() for name in ("streaming_index", "screening_findings")}
-        past = read_past(arriving, self._past, self._engine)
-        return screen_arriving(arriving, past, reference, results, self._engine, self._settings)
+        return screen_arriving(arriving, self._past, reference, results, self._engine, self._settings)
 
     def _record(self, delivery: Delivery, intake: SimpleNamespace, accepted: int, findings: int) -> Record:
         """One row of `deliveries`."""

@@ -108,11 +108,9 @@ def test_the_scores_are_those_of_one_large_batch(make: Make, drop: Path, tmp_pat
     at_once = screen_transactions(SimpleNamespace(**clean), SimpleNamespace(**intake), ENGINE, SETTINGS)
     expected = at_once["streaming_index"].set_index("transaction_id").drop(columns="ingested_at")
     found = pd.read_parquet(kept / "followed_index").set_index("transaction_id").loc[expected.index]
-    scored = ["status", "fraud_score", "fraud_reasons"]
+    scored = ["status", "fraud_score", "fraud_reasons", "policy_flags"]
     pd.testing.assert_frame_equal(found[scored], expected[scored])
     assert (expected["fraud_score"] > 0).sum() > 100
-    later = expected["policy_flags"][expected["policy_flags"] != found["policy_flags"]]
-    assert set(later) <= {"AML_PENDING"}  # a pattern that only later payments complete
     rules = pd.read_parquet(kept / "screening_findings")["rule"]
     assert set(rules) == set(at_once["screening_findings"]["rule"])
 
