@@ -108,6 +108,7 @@ def summarise_stage(
     read, refused = int(control_totals["rows_in_count"].sum()), int(control_totals["rejected_count"].sum())
     repeated = int(control_totals["duplicate_count"].sum())
     conflicts = int((intake.intake_results["status"] == "conflict").sum())
+    accepted = int(control_totals.loc[control_totals["table"] == "transactions", "clean_count"].sum())
     high = int((screening.screening_findings["severity"] == "high").sum())
     warnings = int((clean.rejects["severity"] == "warning").sum())
     files = int(clean.input_sheets["source_file"].nunique())
@@ -124,7 +125,7 @@ def summarise_stage(
         [
             ("Contracts", f"{len(clean.contracts):,}"),
             ("Receivables", bought),
-            ("Transactions accepted", f"{len(intake.transactions):,}"),
+            ("Transactions accepted", f"{accepted:,}"),
             ("Duplicates / conflicts", f"{repeated - conflicts:,} / {conflicts:,}"),
             ("Rows refused / cells noted", f"{refused:,} / {warnings:,}"),
             ("High findings", f"{high:,}"),

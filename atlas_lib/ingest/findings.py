@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow as pa
 
-from atlas_lib.core.engine import Steps
+from atlas_lib.core.bulk import sources
+from atlas_lib.core.engine import Engine, Steps
 from atlas_lib.core.tables import declared
 
 _SEVERITY = {
@@ -131,16 +133,38 @@ def _shape(rule: str | pd.Series, transaction_id: pd.Series, subject: pd.Series,
     return frame.assign(finding_id=ids, severity=severity, merchant_id=None, user_id=None).drop(columns="subject")
 
 
-def rank_scores(streaming_index: pd.DataFrame, transactions: pd.DataFrame) -> pd.DataFrame:
-    """The streaming index with merchant, user, type and amount, highest score first."""
-    columns = ["transaction_id", "merchant_id", "user_id", "type", "amount_minor", "currency"]
-    shown = streaming_index.merge(transactions[columns], on="transaction_id", validate="one_to_one")
-    return shown.sort_values(["fraud_score", "transaction_id"], ascending=[False, True], ignore_index=True)
+_RANKED: Steps = [
+    (
+        "ranked",
+        """
+        SELECT s.*, t.merchant_id, t.user_id, t.type, t.amount_minor, t.currency
+        FROM streaming_index s JOIN transactions t ON t.transaction_id = s.transaction_id
+        ORDER BY s.fraud_score DESC, s.transaction_id LIMIT :most
+        """,
+    )
+]
+_BANDS: Steps = [
+    (
+        "bands",
+        """
+        SELECT CAST(LEAST(FLOOR(fraud_score * 10 + 0.000000001), 9) AS BIGINT) AS tenth, COUNT(*) AS transactions_count
+        FROM streaming_index GROUP BY CAST(LEAST(FLOOR(fraud_score * 10 + 0.000000001), 9) AS BIGINT)
+        """,
+    )
+]
 
 
-def count_scores(streaming_index: pd.DataFrame) -> pd.DataFrame:
+def rank_scores(screening: SimpleNamespace, intake: SimpleNamespace, engine: Engine, most: int = 1_000) -> pd.DataFrame:
+    """The highest scores of the streaming index with merchant, user, type and amount, `most` at most."""
+    inputs = {"streaming_index": sources(screening)["streaming_index"], "transactions": sources(intake)["transactions"]}
+    return engine.run(_RANKED, inputs, ["ranked"], {"most": most})["ranked"]
+
+
+def count_scores(screening: SimpleNamespace, engine: Engine) -> pd.DataFrame:
     """Transactions per score band of a tenth, from 0.1 on (columns score_band, transactions_count)."""
-    tenth = (streaming_index["fraud_score"] * 10 + 1e-9).astype("int64").clip(upper=9)
-    counts = tenth.value_counts().reindex(range(1, 10), fill_value=0)
+    inputs = {"streaming_index": sources(screening)["streaming_index"]}
+    counts = engine.run(_BANDS, inputs, ["bands"])["bands"].set_index("tenth")["transactions_count"]
     bands = [f"{band / 10:.1f} to {(band + 1) / 10:.1f}" for band in range(1, 10)]
-    return pd.DataFrame({"score_band": bands, "transactions_count": counts.to_numpy()})
+    return pd.DataFrame(
+        {"score_band": bands, "transactions_count": counts.reindex(range(1, 10), fill_value=0).to_numpy()}
+    )
