@@ -1,0 +1,127 @@
+"""What the bank's replies do to payouts: decided for a whole file at once, per kind of reply.
+
+| reply | moves | to | in the ledger |
+|---|---|---|---|
+| rejected | Requested | Failed, with the bank's code | the pending transfer is void |
+| booked | Requested | Executed | the pending transfer is posted |
+| booked, although it was given up | Failed, Ready, Returned, Prepared, Approved | Executed | a transfer of its own: the bank has paid, so nobody may again |
+| returned | Executed | Returned, with the bank's code | the posted transfer is reversed |
+
+Everything else changes nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
+(a second booking for a payout that is paid or under way), `out of order`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
+_EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
+_REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
+_GIVEN_UP = ("Failed", "Ready", "Returned", "Prepared", "Approved")
+
+
+@dataclass(frozen=True)
+class ReplyPlan:
+    """What one kind of reply does: `moves` (one row per payout), their transfers, and an outcome per reply."""
+
+    moves: pd.DataFrame
+    transfers: pd.DataFrame
+    outcomes: pd.DataFrame
+
+
+def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> ReplyPlan:
+    """Judge the replies of one kind (bank_files.REPLY_COLUMNS and payout_id) against where the payouts stand.
+
+    `states` as workflow.read_states gives them; `transfers`: all transfers of these payouts, as the ledger has them.
+    """
+    own = replies[replies["reply"] == kind].reset_index(drop=True)
+    known = own.merge(
+        states.add_prefix("our_"), left_on="payout_id", right_on="our_payout_id", how="left", validate="m:1"
+    )
+    outcome = _judge(known, kind)
+    is_second = known.assign(outcome=outcome).groupby(["payout_id", "outcome"]).cumcount() > 0
+    repeated = pd.Series("paid twice" if kind == "booked" else "again", index=known.index)
+    outcome = outcome.mask((outcome == "moved") & is_second, repeated)
+    moved = known[outcome == "moved"].reset_index(drop=True)
+    moves = pd.DataFrame(
+        {
+            "payout_id": moved["payout_id"],
+            "payment_id": moved["our_payment_id"],
+            "event_type": _EVENT[kind],
+            "amount_minor": moved["our_amount_minor"].astype("int64"),
+            "currency": moved["our_currency"],
+            "bank_code": moved["reason_code"],
+            "said": moved["reason_text"],
+            "bank_reference": moved["bank_reference"],
+            "source": moved["source"],
+        }
+    )
+    outcomes = own.assign(outcome=outcome, status_before=known["our_status"].fillna(""))
+    return ReplyPlan(moves, _closing(moves, moved, transfers, kind), outcomes)
+
+
+def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
+    """One word per reply; rules in the order in which they are asked."""
+    status = known["our_status"].fillna("")
+    is_current = known["end_to_end_id"].isin([""]) | (known["end_to_end_id"] == known["our_end_to_end_id"])
+    same_reference = known["bank_reference"] == known["our_bank_reference"]
+    differs = (known["amount_minor"] != known["our_amount_minor"]) | (known["currency"] != known["our_currency"])
+    reached = status.isin(_REACHED[kind]) & is_current
+    if kind == "booked":
+        in_flight = status.isin(["Requested", "Executed"])
+        rules = [
+            (status == "", "not ours"),
+            (reached & (same_reference | (known["bank_reference"] == "")), "again"),
+            ((in_flight & ~is_current) | ((status == "Executed") & is_current), "paid twice"),
+            (differs, "amount differs"),
+            ((status == "Requested") | status.isin(_GIVEN_UP), "moved"),
+        ]
+    else:
+        start = "Requested" if kind == "rejected" else "Executed"
+        rules = [
+            (status == "", "not ours"),
+            (reached, "again"),
+            ((kind == "returned") & differs, "amount differs"),
+            ((status == start) & is_current, "moved"),
+        ]
+    chosen = np.select([np.asarray(rule, dtype=bool) for rule, _ in rules], [word for _, word in rules], "out of order")
+    return pd.Series(chosen, index=known.index, dtype="str")
+
+
+def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The transfer that each move books, mirroring the payout's newest open or posted one."""
+    if moves.empty:
+        return pd.DataFrame()
+    closed = transfers["pending_no"][transfers["pending_no"] > 0]
+    wanted = "pending" if kind != "returned" else None
+    is_open = ~transfers["transfer_no"].isin(closed)
+    fits = transfers["kind"].eq("pending") if wanted else transfers["kind"].isin(["post", "single"])
+    newest = transfers[is_open & fits].drop_duplicates("transaction_id", keep="last")
+    ours = moves.assign(event=np.arange(len(moves)), transaction_id="payout:" + moves["payout_id"])
+    joined = ours.merge(
+        newest[["transaction_id", "transfer_no", "debit_account", "credit_account"]],
+        on="transaction_id",
+        how="left",
+        validate="1:1",
+    )
+    late = joined["transfer_no"].isna()
+    word = {"rejected": "void", "booked": "post", "returned": "reversal"}[kind]
+    payable = "liabilities:settlement_payable:" + moved["our_merchant_id"]
+    debit = joined["debit_account"].where(~late, payable)
+    credit = joined["credit_account"].where(~late, "assets:bank:" + moves["currency"])
+    turned = kind == "returned"
+    return pd.DataFrame(
+        {
+            "event": joined["event"],
+            "kind": np.where(late, "single", word),
+            "pending_no": joined["transfer_no"].fillna(0).astype("int64"),
+            "debit_account": credit if turned else debit,
+            "credit_account": debit if turned else credit,
+            "amount_minor": moves["amount_minor"],
+            "currency": moves["currency"],
+        }
+    )
