@@ -6,6 +6,7 @@ assets:bank:<currency>                       debit    our account at the bank
 assets:factoring_receivable:<merchant>       debit    receivables bought
 assets:clearing:<counterparty>               debit    under way between the bank and us
 liabilities:settlement_payable:<merchant>    credit   settled sales owed to the merchant
+liabilities:payout_payable:<merchant>        credit   purchased contracts owed to the merchant
 liabilities:client_rr:<merchant>             credit   reserve held back from the merchant
 liabilities:partner_rr:<merchant>            credit   reserve of the funding partner
 liabilities:partner_payable:<merchant>       credit   margin owed to the funding partner

@@ -27,6 +27,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
+from atlas_lib.reserves_credit.positions import check_cover, cover_of
 from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, plan_replies
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.sepa import Debtor
@@ -43,6 +44,7 @@ class PayoutDesk:
     def __init__(
         self,
         payouts: pd.DataFrame,
+        contract_payments: pd.DataFrame,
         merchants: pd.DataFrame,
         settings: ReservesCreditSettings,
         ledger: Ledger,
@@ -52,6 +54,7 @@ class PayoutDesk:
     ) -> None:
         names = merchants[["merchant_id", "merchant_name", "town", "country"]]
         self._payouts = payouts.merge(names, on="merchant_id", how="left", validate="m:1")
+        self._contracts = contract_payments
         self._settings, self._ledger, self._clock_ns = settings, ledger, clock_ns
         self._folder = PaymentFolder(folder)
         self.actor = actor
@@ -73,6 +76,7 @@ class PayoutDesk:
             live = self._live()
             chosen = _chosen(live, "payout_id", wanted)
             workflow.check_move(chosen, "prepare")
+            check_cover(chosen, self._contracts, self._ledger)
             made[:] = make_orders(chosen, self._debtor(), self._next_day(), self._settings.as_of, self._now())
             for order in made:
                 self._folder.keep(order)
@@ -123,6 +127,7 @@ class PayoutDesk:
             is_requested = bool((chosen["status"] == "Requested").all())
             if not (is_requested and not self._folder.is_handed_over(payment_id)):
                 workflow.check_move(chosen, "request")
+                check_cover(chosen, self._contracts, self._ledger)
             self._folder.check(payment_id, row["approved_sha256"], row["approved_journal_sha256"])
             if is_requested:  # a crash between ledger and outbox: only the file is missing
                 return _nothing(), _nothing()
@@ -190,7 +195,9 @@ class PayoutDesk:
             "sha256": order.sha256, "journal_sha256": order.journal_sha256, "said": said,
             "is_four_eyes": self._needs_four_eyes(order, live),
         }  # fmt: skip
-        return self._events(order.lines, "PAYOUT_PREPARED", facts, ["attempt", "end_to_end_id", "merchant_id"])
+        covered = cover_of(order.lines, self._contracts)
+        own = ["attempt", "end_to_end_id", "merchant_id", "set_off_minor", "contracts"]
+        return self._events(order.lines.assign(contracts=covered), "PAYOUT_PREPARED", facts, own)
 
     def _needs_four_eyes(self, order: PaymentOrder, live: pd.DataFrame) -> bool:
         """Counted with what one person let through for the same execution date, so that splitting does not help."""
@@ -296,7 +303,8 @@ def open_desk(run: Run, environment: Mapping[str, str], clock_ns: Callable[[], i
     actor = roles.identify(environment)
     ledger = open_ledger(run.ledger_url, actor.name or "nobody", clock_ns)
     folder = run.directory.parent / "payments"
-    return PayoutDesk(run.read("payouts"), run.read("merchants"), run.settings, ledger, folder, actor, clock_ns)
+    payouts, contracts, merchants = (run.read(name) for name in ("payouts", "contract_payments", "merchants"))
+    return PayoutDesk(payouts, contracts, merchants, run.settings, ledger, folder, actor, clock_ns)
 
 
 def _chosen(live: pd.DataFrame, key: str, wanted: list[str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "rolling_reserve_rate": ("client_rr_minor", "receivables_minor"),
         },
     ),
-    "payouts": ("amount_minor", {}),
+    "payouts": ("payable_minor paid_minor under_way_minor set_off_minor amount_minor", {}),
     "payout_gates": ("", {}),
     "contracts": (
         "receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor partner_rr_minor "

@@ -47,8 +47,8 @@ class PaymentOrder:
 def make_orders(chosen: pd.DataFrame, debtor: Debtor, earliest: date, as_of: date, now: datetime) -> list[PaymentOrder]:
     """The payouts as payment orders, one per debtor account and execution date.
 
-    `chosen`: payout_id, attempt (so far), merchant_id, merchant_name, amount_minor, currency, due_date, iban, bic, town,
-    country. execution_date = first TARGET day on or after both due_date and `earliest`.
+    `chosen`: payout_id, attempt (so far), merchant_id, merchant_name, amount_minor, set_off_minor, currency, due_date,
+    iban, bic, town, country. execution_date = first TARGET day on or after both due_date and `earliest`.
     """
     attempt = chosen["attempt"] + 1
     first = np.maximum(chosen["due_date"].to_numpy("datetime64[D]"), np.datetime64(earliest))
@@ -58,8 +58,6 @@ def make_orders(chosen: pd.DataFrame, debtor: Debtor, earliest: date, as_of: dat
         end_to_end_id=chosen["payout_id"] + "-" + attempt.astype("str"),
         execution_date=calendars.roll_to_business_day(first).astype("str"),
         remittance_text="Payout " + chosen["payout_id"] + f", receivables up to {as_of}",
-        debit_account="liabilities:settlement_payable:" + chosen["merchant_id"],
-        credit_account="assets:bank:" + chosen["currency"],
     )
     return [_make_order(part, str(day), debtor, now) for day, part in lines.groupby("execution_date", sort=True)]
 
@@ -69,8 +67,18 @@ def _make_order(lines: pd.DataFrame, day: str, debtor: Debtor, now: datetime) ->
     text = "|".join([now.isoformat(), debtor.iban, day, *lines["end_to_end_id"]])
     payment_id = "PAY-" + hash_of(text.encode())[:24]
     content = write_pain001(lines, debtor, date.fromisoformat(day), payment_id, now)
-    journal = lines[list(_JOURNAL)].to_csv(index=False, lineterminator="\n").encode()
+    journal = _journal_of(lines).to_csv(index=False, lineterminator="\n").encode()
     return PaymentOrder(payment_id, day, lines.assign(payment_id=payment_id), content, journal)
+
+
+def _journal_of(lines: pd.DataFrame) -> pd.DataFrame:
+    """What is booked when the file is requested: the payment itself, and what of the payout is set off."""
+    payable = "liabilities:payout_payable:" + lines["merchant_id"]
+    paid = lines.assign(debit_account=payable, credit_account="assets:bank:" + lines["currency"])
+    sales = "liabilities:settlement_payable:" + lines["merchant_id"]
+    set_off = lines.assign(debit_account=payable, credit_account=sales, amount_minor=lines["set_off_minor"])
+    both = pd.concat([paid, set_off[set_off["amount_minor"] > 0]], ignore_index=True)
+    return both.sort_values(["end_to_end_id", "credit_account"], ignore_index=True)[list(_JOURNAL)]
 
 
 class PaymentFolder:

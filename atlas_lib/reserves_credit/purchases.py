@@ -3,7 +3,7 @@
 Buying a contract is one event with its transfers (amounts of the contract, in minor units):
 
     debit                          credit                            amount
-    assets:factoring_receivable    liabilities:settlement_payable    merchant_payout
+    assets:factoring_receivable    liabilities:payout_payable        merchant_payout
     assets:factoring_receivable    liabilities:client_rr             merchant_reserve
     assets:factoring_receivable    liabilities:partner_payable       partner_margin
     liabilities:partner_payable    liabilities:partner_rr            Partner_RR
@@ -31,7 +31,7 @@ from atlas_lib.reserves_credit.subaccounts import read_subaccounts
 _ACTOR = "02_reserves_credit"
 _FACTORING, _PARTNER = "assets:factoring_receivable:", "liabilities:partner_payable:"
 _TRANSFERS = [
-    (_FACTORING, "liabilities:settlement_payable:", "merchant_payout_minor"),
+    (_FACTORING, "liabilities:payout_payable:", "merchant_payout_minor"),
     (_FACTORING, "liabilities:client_rr:", "merchant_reserve_minor"),
     (_FACTORING, _PARTNER, "partner_margin_minor"),
     (_PARTNER, "liabilities:partner_rr:", "partner_rr_minor"),

@@ -93,35 +93,32 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
 
 
 def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The transfer that each move books, mirroring the payout's newest open or posted one."""
+    """The transfers that each move books: every open one of the payout closed, or every posted one turned round.
+
+    A booking for which nothing is open any more gets a transfer of its own.
+    """
     if moves.empty:
         return pd.DataFrame()
-    closed = transfers["pending_no"][transfers["pending_no"] > 0]
-    wanted = "pending" if kind != "returned" else None
-    is_open = ~transfers["transfer_no"].isin(closed)
-    fits = transfers["kind"].eq("pending") if wanted else transfers["kind"].isin(["post", "single"])
-    newest = transfers[is_open & fits].drop_duplicates("transaction_id", keep="last")
-    ours = moves.assign(event=np.arange(len(moves)), transaction_id="payout:" + moves["payout_id"])
-    joined = ours.merge(
-        newest[["transaction_id", "transfer_no", "debit_account", "credit_account"]],
-        on="transaction_id",
-        how="left",
-        validate="1:1",
+    is_return = kind == "returned"
+    wanted = ["post", "single"] if is_return else ["pending"]
+    is_open = transfers["kind"].isin(wanted) & ~transfers["transfer_no"].isin(transfers["pending_no"])
+    ours = pd.DataFrame({"event": np.arange(len(moves)), "transaction_id": "payout:" + moves["payout_id"]})
+    closed = transfers[is_open].merge(ours, on="transaction_id", how="inner", validate="m:1")
+    closed = closed.assign(
+        kind={"rejected": "void", "booked": "post", "returned": "reversal"}[kind], pending_no=closed["transfer_no"]
     )
-    late = joined["transfer_no"].isna()
-    word = {"rejected": "void", "booked": "post", "returned": "reversal"}[kind]
-    payable = "liabilities:settlement_payable:" + moved["our_merchant_id"]
-    debit = joined["debit_account"].where(~late, payable)
-    credit = joined["credit_account"].where(~late, "assets:bank:" + moves["currency"])
-    turned = kind == "returned"
-    return pd.DataFrame(
+    if is_return:
+        closed = closed.rename(columns={"debit_account": "credit_account", "credit_account": "debit_account"})
+    late = ~ours["event"].isin(closed["event"])
+    single = pd.DataFrame(
         {
-            "event": joined["event"],
-            "kind": np.where(late, "single", word),
-            "pending_no": joined["transfer_no"].fillna(0).astype("int64"),
-            "debit_account": credit if turned else debit,
-            "credit_account": debit if turned else credit,
+            "event": ours["event"],
+            "kind": "single",
+            "pending_no": 0,
+            "debit_account": "liabilities:payout_payable:" + moved["our_merchant_id"],
+            "credit_account": "assets:bank:" + moves["currency"],
             "amount_minor": moves["amount_minor"],
             "currency": moves["currency"],
         }
     )
+    return pd.concat([closed[single.columns], single[late]], ignore_index=True)

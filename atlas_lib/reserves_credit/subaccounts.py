@@ -10,7 +10,7 @@ from atlas_lib.ledger.store import Ledger
 
 _SUBACCOUNTS = {
     "assets:factoring_receivable": "Factoring",
-    "liabilities:settlement_payable": "Settlement",
+    "liabilities:payout_payable": "Settlement",
     "liabilities:client_rr": "Rolling Reserve",
     "liabilities:partner_payable": "Partner",
     "liabilities:partner_rr": "Partner RR",

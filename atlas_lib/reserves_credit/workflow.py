@@ -42,9 +42,10 @@ HELD = ("Prepared", "Approved", "Requested", "Executed")  # the amount is that o
 _FACTS = (
     "payment_id", "attempt", "end_to_end_id", "execution_date", "sha256", "journal_sha256", "is_four_eyes",
     "prepared_by", "approved_by", "approved_sha256", "approved_journal_sha256", "bank_code", "bank_reference",
-    "merchant_id", "said",
+    "merchant_id", "contracts", "set_off_minor", "said",
 )  # fmt: skip
-_TEXT_FACTS = [f for f in _FACTS if f not in ("attempt", "is_four_eyes")]
+_WHOLE_FACTS = ["attempt", "set_off_minor"]
+_TEXT_FACTS = [f for f in _FACTS if f not in ("is_four_eyes", *_WHOLE_FACTS)]
 STATE_COLUMNS = ("payout_id", "amount_minor", "currency", "status", "by", "since_at", *_FACTS)
 
 
@@ -86,9 +87,8 @@ def fold_states(events: pd.DataFrame) -> pd.DataFrame:
     newest = current.groupby("transaction_id", sort=True).tail(1).set_index("transaction_id")
     last["status"] = last["transaction_id"].map(newest["event_type"]).map(STATUS_AFTER)
     last[_TEXT_FACTS] = last[_TEXT_FACTS].fillna("").astype("str")
-    last = last.assign(
-        attempt=last["attempt"].fillna(0).astype("int64"), is_four_eyes=last["is_four_eyes"].fillna(False).astype(bool)
-    )
+    last[_WHOLE_FACTS] = last[_WHOLE_FACTS].fillna(0).astype("int64")
+    last["is_four_eyes"] = last["is_four_eyes"].fillna(False).astype(bool)
     last["payout_id"] = last["transaction_id"].str.removeprefix("payout:")
     return last[list(STATE_COLUMNS)]
 
@@ -115,14 +115,16 @@ def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -
     A payout on its way keeps its status; one that is not yet requested is Blocked by the run's gates or by a person.
     Adds STATE_COLUMNS and live_status (without the block); amount_minor is that of the payment file where there is one.
     """
-    facts = ["payout_id", "amount_minor", "status", "by", "since_at", *(f for f in _FACTS if f != "merchant_id")]
-    own = states[facts].rename(columns={"amount_minor": "order_minor", "status": "live"})
+    facts = [f for f in _FACTS if f not in ("merchant_id", "contracts", "set_off_minor")]
+    own = states[["payout_id", "amount_minor", "status", "by", "since_at", *facts]].rename(
+        columns={"amount_minor": "order_minor", "status": "live"}
+    )
     live = payouts.merge(own, on="payout_id", how="left", validate="one_to_one")
     stands = live["live"].fillna(live["status"]).astype("str")
     gates = _gates(live, live["merchant_id"].isin(blocks["merchant_id"]))
     is_on_its_way = stands.isin(["Requested", "Executed"])
     status = stands.where(is_on_its_way | (gates == ""), "Blocked")
-    texts = ["by", *(f for f in _TEXT_FACTS if f != "merchant_id")]
+    texts = ["by", *(f for f in facts if f in _TEXT_FACTS)]
     return live.assign(
         status=status,
         live_status=stands,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reserves_credit.desk import PayoutDesk
+from atlas_lib.reserves_credit.positions import read_positions
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.workflow import name_payout
 
@@ -70,7 +72,7 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 _PAYOUT = {
     "merchant_id": "M1", "currency": "EUR", "amount_minor": 500_00, "due_date": "2026-10-30", "iban": "DE89370400440532013000",
-    "bic": "COBADEFFXXX", "status": "Ready", "reasons": "",
+    "bic": "COBADEFFXXX", "status": "Ready", "reasons": "", "paid_minor": 0, "under_way_minor": 0, "set_off_minor": 0,
 }  # fmt: skip
 DEBTOR = {
     "debtor_name": "Factoring GmbH", "debtor_iban": "DE02120300000000202051", "debtor_bic": "BYLADEM1001",
@@ -83,7 +85,14 @@ def payouts(*rows: dict[str, Any]) -> pd.DataFrame:
     full = [_PAYOUT | row for row in rows]
     for row in full:
         row.setdefault("payout_id", name_payout(row["merchant_id"], row["currency"], 1))
+        row.setdefault("payable_minor", row["amount_minor"] + row["set_off_minor"])
     return _frame("payouts", full)
+
+
+def fresh_positions(book: pd.DataFrame, sales: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:
+    """What a ledger in which nothing has happened yet says of these contracts."""
+    with tempfile.TemporaryDirectory() as folder, open_ledger(f"sqlite:///{folder}/ledger.sqlite", "test") as ledger:
+        return read_positions(book, transactions() if sales is None else sales, ledger, settings())
 
 
 class Office:
@@ -99,7 +108,22 @@ class Office:
     def desk(self, name: str, role: str) -> PayoutDesk:
         config = settings(**self.values)
         return PayoutDesk(
-            self.payouts, self.merchants, config, self.ledger, self.folder / "payments", Actor(name, role), self._clock
+            self.payouts,
+            self.contract_payments(),
+            self.merchants,
+            config,
+            self.ledger,
+            self.folder / "payments",
+            Actor(name, role),
+            self._clock,
+        )
+
+    def contract_payments(self) -> pd.DataFrame:
+        """One contract per payout, named after its merchant."""
+        owed = self.payouts["amount_minor"] + self.payouts["set_off_minor"]
+        named = self.payouts[["merchant_id", "currency"]].assign(contract_id="C-" + self.payouts["merchant_id"])
+        return declared("contract_payments").checked(
+            named.assign(merchant_payout_minor=owed, paid_minor=0, under_way_minor=0, open_minor=owed)
         )
 
     def of(self, merchant_id: str) -> str:

@@ -36,7 +36,7 @@ def test_requested_money_is_pending_and_leaves_the_account_only_when_the_bank_ha
     office.requested("M1")
     (pending,) = office.ledger.transfers(open_only=True).to_dict("records")
     assert (pending["debit_account"], pending["credit_account"]) == (
-        "liabilities:settlement_payable:M1",
+        "liabilities:payout_payable:M1",
         "assets:bank:EUR",
     )
     assert (pending["amount_minor"], pending["transaction_id"]) == (500_00, "payout:" + office.of("M1"))

@@ -65,7 +65,7 @@ def test_a_booked_debit_executes_the_payout_and_posts_its_money(office):
     office.requested("M1")
     assert booked(office, entry(office)) == ["moved"]
     assert office.status()["M1"] == "Executed"
-    assert balance(office, "liabilities:settlement_payable:M1") == 500_00
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
     assert balance(office, "assets:bank:EUR") == -500_00
     assert office.ledger.transfers(open_only=True).empty
 
@@ -128,7 +128,7 @@ def test_a_failed_payout_is_requested_again_under_a_new_end_to_end_id_and_paid_o
         == office.of("M1") + "-2"
     )
     assert booked(office, entry(office, end_to_end_id=office.of("M1") + "-2")) == ["moved"]
-    assert balance(office, "liabilities:settlement_payable:M1") == 500_00
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
 
 
 def test_a_payment_that_comes_back_is_returned_with_its_code_and_may_be_paid_anew(office):
@@ -138,12 +138,12 @@ def test_a_payment_that_comes_back_is_returned_with_its_code_and_may_be_paid_ane
     assert booked(office, back) == ["moved"]
     live = office.desk("ada", "auditor").payouts().set_index("merchant_id").loc["M1"]
     assert (live["status"], live["bank_code"]) == ("Returned", "AC04")
-    assert balance(office, "liabilities:settlement_payable:M1") == 0
+    assert balance(office, "liabilities:payout_payable:M1") == 0
     assert booked(office, back) == ["again"]
     office.now += pd.Timedelta(minutes=5)
     office.requested("M1")
     assert booked(office, entry(office, end_to_end_id=office.of("M1") + "-2", reference="BR3")) == ["moved"]
-    assert balance(office, "liabilities:settlement_payable:M1") == 500_00
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
 
 
 def test_a_booking_and_its_return_in_one_file_are_both_seen(office):
@@ -158,7 +158,7 @@ def test_a_booking_and_its_return_in_one_file_are_both_seen(office):
 def test_a_payment_booked_after_it_was_given_up_counts_as_paid_and_is_not_asked_for_again(office):
     rejected(office, office.requested("M1"), office.of("M1") + "-1")
     assert booked(office, entry(office)) == ["moved"]
-    assert balance(office, "liabilities:settlement_payable:M1") == 500_00
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
     with pytest.raises(Refused, match="Executed"):
         office.desk("olga", "settlement_ops").prepare([office.of("M1")])
 
@@ -174,7 +174,7 @@ def test_a_late_booking_while_the_next_attempt_is_under_way_is_said_loudly_and_b
 def test_a_second_booking_of_one_payment_is_said_loudly(office):
     office.requested("M1")
     assert booked(office, entry(office), entry(office, reference="BR9")) == ["moved", "paid twice"]
-    assert balance(office, "liabilities:settlement_payable:M1") == 500_00
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ reserve_rate float? rate client_rr / purchase price
 rolling_reserve_rate float? rate client_rr / receivables
 credit_limit_minor int? minor highest exposure allowed, in the row's currency; empty when it cannot be converted
 credit_limit_ratio float? rate receivables / credit limit
-status string - Ready or Blocked
+status string - Ready, Blocked, Requested (at the bank) or Executed (nothing left to pay)
 reasons string - reason codes joined by "; ", empty when Ready
 remarks string - codes of what the input does not tell, joined by "; "; they do not block
 """,
@@ -36,15 +36,52 @@ remarks string - codes of what the input does not tell, joined by "; "; they do 
         "payout_id",
         "One payout per merchant and currency, as it would be requested.",
         """
-payout_id string - stable id, also its EndToEndId
+payout_id string - the merchant's n-th payout in the currency; its EndToEndId is this and the attempt
 merchant_id string - merchant
 currency string - ISO 4217 code
-amount_minor int minor to be paid
+payable_minor int minor owed for all contracts of this input
+paid_minor int minor of it, covered by executed payouts
+under_way_minor int minor of it, covered by a payout at the bank
+set_off_minor int minor of the rest, set off against what the merchant owes from its sales
+amount_minor int minor to be paid = payable - paid - under way - set-off; of a Requested payout what was requested
 due_date date - first business day on or after the as-of day
 iban string? - account paid to
 bic string? - its bank
-status string - Ready or Blocked
+status string - Ready, Blocked, or Requested when it is at the bank
 reasons string - reason codes joined by "; "
+""",
+    ),
+    table(
+        "contract_payments",
+        _STAGE,
+        "contract_id",
+        "What payouts have covered of each contract, whichever run asked for them.",
+        """
+contract_id string - contract
+merchant_id string - merchant
+currency string - ISO 4217 code
+merchant_payout_minor int minor owed for the contract
+paid_minor int minor covered by executed payouts
+under_way_minor int minor covered by a payout at the bank
+open_minor int minor merchant_payout - paid - under way; negative when its figures went down after it was paid
+""",
+    ),
+    table(
+        "payout_positions",
+        _STAGE,
+        "merchant_id currency",
+        "Where each merchant's payouts stand in the ledger, and what is set off against the next one.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+executed_count int count payouts executed before the next one
+payout_id string - the payout that comes next or is at the bank
+requested_minor int minor its amount when it is at the bank, else 0
+set_off_minor int minor min(open part of its contracts, debt on its account of settled sales)
+fees_minor int minor fees of this input settled on that account, when there is a set-off
+refunds_minor int minor refunds likewise
+chargebacks_minor int minor chargebacks likewise
+prior_balance_minor int minor the rest: fees + refunds + chargebacks - set-off; sales and what came before this input
 """,
     ),
     table(
