@@ -27,6 +27,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
+from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
 from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, plan_replies
 from atlas_lib.reserves_credit.roles import Actor
@@ -173,6 +174,25 @@ class PayoutDesk:
     def unblock(self, merchant_id: str, said: str) -> None:
         """Let the payouts of a merchant go on, with the reason; the run's gates still hold."""
         self._switch("unblock", "MERCHANT_UNBLOCKED", merchant_id, said)
+
+    def set_policy(self, merchant_id: str, currency: str, policy: ReservePolicy, applies_from: date, said: str) -> None:
+        """Decide a merchant's reserve policy from a day on that lies after this run, with the reason."""
+        roles.require(self.actor, "set_policy")
+        _require_reason(said)
+
+        def plan() -> Booking:
+            if applies_from <= self._settings.as_of:
+                raise Refused(
+                    "A policy cannot change what is held already", expected=f"a day after {self._settings.as_of}",
+                    found=str(applies_from),
+                )  # fmt: skip
+            account = pd.DataFrame({"merchant_id": [merchant_id], "currency": [currency]})
+            facts = {"merchant_id": merchant_id, "currency": currency, "applies_from": str(applies_from), "said": said}
+            one = pd.DataFrame({"transaction_id": policy_ids(account), "batch_id": "", "amount_minor": 0})
+            event = one.assign(currency=currency, event_type="RESERVE_POLICY_SET")
+            return self._signed(event, [facts | {"terms": policy.terms()}]), _nothing()
+
+        self._book("policy", plan)
 
     def trail(self, payout_id: str) -> pd.DataFrame:
         """Everything that was done with a payout, oldest first: what, who, when, why."""

@@ -56,8 +56,8 @@ def read_positions(
     Gives contract_payments, payout_positions.
     """
     keys = contracts[_KEY].drop_duplicates().sort_values(_KEY, ignore_index=True)
-    done = _payouts_so_far(keys, ledger)
-    covered = _covered(done)
+    done = payouts_so_far(keys, ledger)
+    covered = covered_by(done)
     sums = covered.pivot_table(index="contract_id", columns="status", values="covered_minor", aggfunc="sum")
     sums = sums.reindex(index=contracts["contract_id"], columns=["Executed", "Requested"]).fillna(0).astype("int64")
     payments = contracts[["contract_id", *_KEY, "merchant_payout_minor"]].assign(
@@ -82,8 +82,10 @@ def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: L
     `chosen`: payouts with payout_id, merchant_id, currency; each covers the open part of its contracts.
     """
     keys = chosen[_KEY].drop_duplicates(ignore_index=True)
-    done = _payouts_so_far(keys, ledger)
-    others = _covered(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby("contract_id")["covered_minor"].sum()
+    done = payouts_so_far(keys, ledger)
+    others = (
+        covered_by(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby("contract_id")["covered_minor"].sum()
+    )
     mine = contract_payments.merge(keys, on=_KEY, how="inner", validate="many_to_one")
     covered = mine["contract_id"].map(others).fillna(0).astype("int64")
     wrong = mine[covered + mine["open_minor"] > mine["merchant_payout_minor"]]
@@ -105,7 +107,7 @@ def cover_of(chosen: pd.DataFrame, contract_payments: pd.DataFrame) -> pd.Series
     return pd.Series([texts.get(key, "{}") for key in keys], index=chosen.index, dtype="str")
 
 
-def _payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+def payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """The states of every payout of these merchants, with merchant_id, currency and number; asked for until none follows."""
     number, found, left = 1, [], keys
     while len(left):
@@ -118,7 +120,7 @@ def _payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else empty
 
 
-def _covered(done: pd.DataFrame) -> pd.DataFrame:
+def covered_by(done: pd.DataFrame) -> pd.DataFrame:
     """What executed and requested payouts cover of each contract."""
     held = done[done["status"].isin(["Executed", "Requested"])]
     parts = [

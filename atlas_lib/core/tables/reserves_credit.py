@@ -120,7 +120,7 @@ passed bool - the difference is within what line rounding explains
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+subaccount string - Factoring, Settlement, Client RR, Rolling Reserve (on sales), Partner or Partner RR
 account string - account code in the ledger
 movement_count int count postings
 debit_minor int minor sum of debits
@@ -136,12 +136,12 @@ balance_minor int minor positive on the account's own side: Factoring is owed to
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+subaccount string - Factoring, Settlement, Client RR, Rolling Reserve (on sales), Partner or Partner RR
 sequence int count 1 for the first movement of the sub-account
 movement_date date - day of the booking
 transaction_id string - transaction in the ledger
-contract_id string - contract it belongs to
-movement string - purchase, or reversal of an earlier booking
+contract_id string - contract it belongs to; empty for payouts and reserve movements
+movement string - purchase, reversal of an earlier booking, hold, release, draw, payout or payout returned
 debit_minor int minor debit
 credit_minor int minor credit
 balance_minor int minor running balance, positive on the account's own side
@@ -165,7 +165,7 @@ release_date date - business day from which it is free
 released_minor int minor released on schedule up to the as-of day
 drawn_minor int minor used for refunds and chargebacks
 balance_minor int minor held - released - drawn
-status string - held, due (a person releases it), released or drawn
+status string - held, due (a person or a floor keeps it back), released or drawn
 """,
     ),
     table(
@@ -215,7 +215,54 @@ claims_minor int minor refunds and chargebacks, all
 shortfall_minor int minor claims - draws: what the reserve could not pay
 recent_claims_minor int minor refunds and chargebacks of the last hold_days days
 coverage_rate float? rate balance / recent claims; empty when there are none
-undrawn_balance_minor int minor steady-state check: balance if nothing had been drawn
+undrawn_balance_minor int minor balance if nothing had been drawn or capped
+recent_base_minor int minor sales the reserve is a share of, of the last hold_days days
+steady_minor int minor steady-state check: reserve_rate x mean daily base x hold_days, near the undrawn balance
+""",
+    ),
+    table(
+        "reserve_flows",
+        _STAGE,
+        "merchant_id currency day",
+        "Settled sales and fees of each merchant by day: what the rolling reserve is a share of.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+day date - UTC day
+sales_minor int minor sales
+fees_minor int minor fees
+""",
+    ),
+    table(
+        "reserve_claims",
+        _STAGE,
+        "merchant_id currency day own_day",
+        "Settled refunds and chargebacks by day, and by the day of the sale they are about.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+day date - UTC day of the refund or chargeback
+own_day date? - day of the sale it names; empty when it names none
+claims_minor int minor refunds and chargebacks
+""",
+    ),
+    table(
+        "reserve_policies",
+        _STAGE,
+        "merchant_id currency applies_from",
+        "The reserve policy of each merchant and currency, by the day it applies from.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+applies_from date - first day it holds for; 1970-01-01 is since ever
+reserve_rate float rate share of the base held back
+reserve_base string - gross (sales) or net_of_fees
+hold_days int days calendar days a hold lasts
+release_rule string - scheduled, or manual: a person releases what is due
+cap_minor int? minor highest balance; nothing is held beyond; empty is none
+floor_minor int minor releases stop where the balance would go below
+decided_by string - person, empty for input and settings
+source string - settings, input (merchants) or decided (an event in the ledger)
 """,
     ),
     table(
