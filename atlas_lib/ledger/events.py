@@ -36,6 +36,8 @@ EVENT_TYPES = (
     "RESERVE_RELEASED",
     "RESERVE_DRAWN",
     "RESERVE_POLICY_SET",
+    "ALERT_RAISED",
+    "ALERT_CLEARED",
 )
 # At most one of each per transaction, whoever writes it.
 ONCE_PER_TRANSACTION = (

@@ -55,8 +55,8 @@ class PayoutDesk:
     ) -> None:
         names = merchants[["merchant_id", "merchant_name", "town", "country"]]
         self._payouts = payouts.merge(names, on="merchant_id", how="left", validate="m:1")
-        self._contracts = contract_payments
-        self._settings, self._ledger, self._clock_ns = settings, ledger, clock_ns
+        self._contracts, self.settings = contract_payments, settings
+        self._ledger, self._clock_ns = ledger, clock_ns
         self._folder = PaymentFolder(folder)
         self.actor = actor
 
@@ -78,7 +78,7 @@ class PayoutDesk:
             chosen = _chosen(live, "payout_id", wanted)
             workflow.check_move(chosen, "prepare")
             check_cover(chosen, self._contracts, self._ledger)
-            made[:] = make_orders(chosen, self._debtor(), self._next_day(), self._settings.as_of, self._now())
+            made[:] = make_orders(chosen, self._debtor(), self._next_day(), self.settings.as_of, self._now())
             for order in made:
                 self._folder.keep(order)
             return pd.concat([self._prepared(order, live, said) for order in made], ignore_index=True), _nothing()
@@ -98,7 +98,7 @@ class PayoutDesk:
             if row["is_four_eyes"] and row["prepared_by"] == self.actor.name:
                 raise Refused(
                     "A second person must approve", where=payment_id, found=f"{self.actor.name} prepared it",
-                    expected="another person", remedy=f"four eyes from {self._settings.four_eyes_amount:,.2f} EUR a day",
+                    expected="another person", remedy=f"four eyes from {self.settings.four_eyes_amount:,.2f} EUR a day",
                 )  # fmt: skip
             workflow.check_move(chosen, "approve")
             self._folder.check(payment_id, sha256, row["journal_sha256"])
@@ -181,9 +181,9 @@ class PayoutDesk:
         _require_reason(said)
 
         def plan() -> Booking:
-            if applies_from <= self._settings.as_of:
+            if applies_from <= self.settings.as_of:
                 raise Refused(
-                    "A policy cannot change what is held already", expected=f"a day after {self._settings.as_of}",
+                    "A policy cannot change what is held already", expected=f"a day after {self.settings.as_of}",
                     found=str(applies_from),
                 )  # fmt: skip
             account = pd.DataFrame({"merchant_id": [merchant_id], "currency": [currency]})
@@ -227,7 +227,7 @@ class PayoutDesk:
             & live["live_status"].isin(workflow.HELD)
         )
         total = int(order.lines["amount_minor"].sum()) + int(live.loc[is_small, "amount_minor"].sum())
-        return total >= int(money.to_minor([self._settings.four_eyes_amount], "EUR")[0])
+        return total >= int(money.to_minor([self.settings.four_eyes_amount], "EUR")[0])
 
     def _send_back(self, action: str, event_type: str, payment_id: str, said: str) -> None:
         roles.require(self.actor, action)
@@ -305,7 +305,7 @@ class PayoutDesk:
         raise LedgerError("The ledger is too busy for this decision", where=action, remedy="try again")
 
     def _debtor(self) -> Debtor:
-        s = self._settings
+        s = self.settings
         return Debtor(s.debtor_name, s.debtor_iban, s.debtor_bic, s.debtor_town, s.debtor_country)
 
     def _now(self) -> datetime:

@@ -180,9 +180,9 @@ def summarise_stage(
     payable = ready.groupby("currency")["amount_minor"].sum().reset_index(name="payable_minor")
     high = int((alerts["severity"] == "high").sum())
     verdict = (
-        f"{_amounts(payable, 'payable_minor')} ready to be paid in {_counted(len(ready), 'payout')}; {blocked} blocked"
+        f"{_amounts(payable, 'payable_minor')} ready to be paid in {counted(len(ready), 'payout')}; {blocked} blocked"
     )
-    verdict += f", {_counted(high, 'high alert')}."
+    verdict += f", {counted(high, 'high alert')}."
     figures = [
         ("Receivables bought", _amounts(totals, "receivables_minor")),
         ("Merchant payout", _amounts(totals, "merchant_payout_minor")),
@@ -259,7 +259,8 @@ def _amounts(totals: pd.DataFrame, column: str) -> str:
     return ", ".join(f"{money.format_minor(int(a), c)} {c}" for a, c in pairs) or "nothing"
 
 
-def _counted(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """`counted(1, "payout") == "1 payout"`, `counted(2, "payout") == "2 payouts"`."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 

@@ -61,6 +61,9 @@ class Actor:
         return bool(self.name) and self.role in ROLES
 
 
+_NOBODY_KNOWN = Actor("", "")
+
+
 def identify(environment: Mapping[str, str]) -> Actor:
     """The person that the environment names (see the table above).
 
@@ -80,6 +83,18 @@ def identify(environment: Mapping[str, str]) -> Actor:
     if people:
         return people.get(name, Actor(name, ""))
     return _checked(Actor(name, environment.get("ATLAS_ROLE", "")), "ATLAS_ROLE")
+
+
+def admit(environment: Mapping[str, str]) -> str:
+    """A line that says who is at the desk; Refused for a person who may not see all merchants.
+
+    Where no login is configured, the reader is whoever may read the files.
+    """
+    actor = identify(environment)
+    if actor != _NOBODY_KNOWN:
+        require(actor, "see_book")
+        return f"You are {actor.name}, {actor.role.replace('_', ' ')}."
+    return "Nobody is logged in: everything can be read, nothing can be decided."
 
 
 def may(actor: Actor, action: str) -> bool:
@@ -104,7 +119,7 @@ def visible(actor: Actor, table: pd.DataFrame) -> pd.DataFrame:
 
     Where no person is known at all (no login is configured) the reader is whoever may read the files: all rows, masked.
     """
-    if actor.role == "merchant" or not (may(actor, "see_book") or actor == Actor("", "")):
+    if actor.role == "merchant" or not (may(actor, "see_book") or actor == _NOBODY_KNOWN):
         own = table["merchant_id"] == actor.merchant_id if "merchant_id" in table and actor.merchant_id else False
         table = table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True)
     if "iban" in table and not may(actor, "see_bank_details"):

@@ -22,6 +22,7 @@ from atlas_lib.core.tables import declared
 Int64 = NDArray[np.int64]
 _ACCOUNT = ["merchant_id", "currency"]
 _NO_DAY, _DAYS = pd.Timestamp("1900-01-01"), 1 << 20  # days from 1970 on fit below, for thousands of years
+_NONE = np.zeros(0, np.int64)
 _KINDS = np.array(["release", "draw"], dtype=object)
 
 
@@ -87,12 +88,13 @@ class _Book:
         due = _on_day(self.release_day, self.by_release, day)
         due = due[~self.is_manual[due] & (self.left[due] > 0)]
         has_floor = self.floor[self.account[due]] > 0
-        self._take(due[~has_floor], self.left[due[~has_floor]], day, 0)
+        parts = [self._take(due[~has_floor], self.left[due[~has_floor]])]
         self.kept[self.account[due[has_floor]]] = True
         waiting = np.flatnonzero(self.kept)
         if waiting.size and calendars.is_business_day(np.datetime64(day, "D"))[()]:
             free = np.maximum(self.balance[waiting] - self.floor[waiting], 0)
-            self._take_oldest(waiting, free, day, 0)
+            parts.append(self._take_oldest(waiting, free, day))
+        self._note(parts, day, 0)
 
     def hold(self, day: int) -> None:
         new = _on_day(self.day, self.by_day, day)
@@ -107,12 +109,13 @@ class _Book:
         account, own, amount = (c[begin:end].copy() for c in (self.claim_account, self.claim_own, self.claim_amount))
         has_own = np.flatnonzero((own >= 0) & (own < self.high[account]))
         taken = np.minimum(amount[has_own], self.left[own[has_own]])
-        self._take(own[has_own], taken, day, 1)
+        parts = [self._take(own[has_own], taken)]
         amount[has_own] -= taken
         rest = np.zeros(self.accounts, np.int64)
         np.add.at(rest, account, amount)
         short = np.flatnonzero((rest > 0) & (self.balance > 0)) if amount.any() else np.zeros(0, np.int64)
-        self._take_oldest(short, rest[short], day, 1)
+        parts.append(self._take_oldest(short, rest[short]))
+        self._note(parts, day, 1)
 
     def movements(self, tranches: pd.DataFrame) -> pd.DataFrame:
         if not self._moves:
@@ -137,29 +140,37 @@ class _Book:
                 total[at] += amount
         return total
 
-    def _take(self, at: Int64, amount: Int64, day: int, kind: int) -> None:
-        """Take amounts from tranches, each at most once."""
+    def _take(self, at: Int64, amount: Int64) -> tuple[Int64, Int64]:
+        """Take amounts from tranches, each at most once; returns what was taken where."""
         real = amount > 0
         at, amount = at[real], amount[real]
-        if at.size:
-            self.left[at] -= amount
-            np.subtract.at(self.balance, self.account[at], amount)
-            self._moves.append((at, amount, day, kind))
+        self.left[at] -= amount
+        np.subtract.at(self.balance, self.account[at], amount)
+        return at, amount
 
-    def _take_oldest(self, accounts: Int64, amounts: Int64, day: int, kind: int) -> None:
-        """Take an amount from each account's open tranches, oldest first; a release only from those that are due."""
+    def _take_oldest(self, accounts: Int64, amounts: Int64, due_on: int | None = None) -> tuple[Int64, Int64]:
+        """Take an amount from each account's open tranches, oldest first; with a day only from those due by then."""
         if not accounts.size:
-            return
+            return _NONE, _NONE
         begin, count = self.low[accounts], self.high[accounts] - self.low[accounts]
         starts = np.r_[0, np.cumsum(count)[:-1]]
         at = np.repeat(begin - starts, count) + np.arange(int(count.sum()))
         open_units = self.left[at]
         self._advance(accounts, at, open_units, count)
-        if kind == 0:
-            open_units = np.where((self.release_day[at] <= day) & ~self.is_manual[at], open_units, 0)
+        if due_on is not None:
+            open_units = np.where((self.release_day[at] <= due_on) & ~self.is_manual[at], open_units, 0)
         reached = np.cumsum(open_units)
         base = np.repeat(np.r_[0, reached][starts], count)
-        self._take(at, np.clip(np.repeat(amounts, count) - (reached - open_units - base), 0, open_units), day, kind)
+        return self._take(at, np.clip(np.repeat(amounts, count) - (reached - open_units - base), 0, open_units))
+
+    def _note(self, parts: list[tuple[Int64, Int64]], day: int, kind: int) -> None:
+        """One movement per tranche, day and kind, also when it was taken from twice."""
+        at, amount = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        if at.size:
+            tranche, place = np.unique(at, return_inverse=True)
+            total = np.zeros(len(tranche), np.int64)
+            np.add.at(total, place, amount)
+            self._moves.append((tranche, total, day, kind))
 
     def _advance(self, accounts: Int64, at: Int64, open_units: Int64, count: Int64) -> None:
         """Leave out from now on what is empty at the front of each account."""

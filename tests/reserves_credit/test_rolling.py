@@ -111,6 +111,7 @@ def test_all_tranches_are_as_a_person_would_have_kept_them(holds, claims, as_of,
     assert (
         tranches["balance_minor"] == tranches["held_minor"] - tranches["released_minor"] - tranches["drawn_minor"]
     ).all()
+    assert not movements.duplicated(["tranche_id", "movement_date", "movement"]).any()
     moved = movements.groupby(["tranche_id", "movement"])["amount_minor"].sum()
     for kind, column in (("release", "released_minor"), ("draw", "drawn_minor")):
         sums = tranches.set_index("tranche_id")[column]

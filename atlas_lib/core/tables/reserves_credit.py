@@ -271,8 +271,8 @@ source string - settings, input (merchants) or decided (an event in the ledger)
         "scope subject_id currency",
         "Exposure from purchased contracts against its limit, per merchant, counterparty and currency.",
         """
-scope string - merchant, counterparty or currency
-subject_id string - merchant, counterparty or currency it is about
+scope string - merchant, obligor, counterparty or currency
+subject_id string - merchant, obligor (its contract), counterparty or currency it is about
 subject_name string - its name
 currency string - ISO 4217 code
 receivables_minor int minor face value bought
@@ -285,7 +285,29 @@ utilisation_rate float? rate exposure on the chosen basis / limit; empty without
 combined_rate float? rate utilisation over all currencies of the subject, which share one limit
 headroom_minor int? minor limit - exposure, negative when over
 level string - ok, watch, warn, breach, or none without limit
-limit_source string - input, default, none, or no rate (limit in another currency without an FX rate)
+limit_source string - input, default, settings, none, or no rate (limit in another currency without an FX rate)
+""",
+    ),
+    table(
+        "eligibility",
+        _STAGE,
+        "merchant_id currency",
+        "What a funder would lend against each merchant's receivables.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+outstanding_minor int minor receivables outstanding = receivable - customer payments
+old_minor int minor of them, unpaid for more than ineligible_after_days
+cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all
+eligible_minor int minor outstanding - old - cross-aged
+excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
+base_minor int minor (eligible - excess) x advance_rate
+reserve_minor int minor Client_RR held
+drawn_minor int minor paid out and not repaid
+availability_minor int minor base - reserve - drawn; negative when more is drawn than the base carries
+is_aged bool - the input tells what customers have paid, so that ages are known
+dilution_rate float? rate refunds and chargebacks / sales of the last 90 days; empty without sales
+dso_days float? days outstanding / receivables bought in the last 365 days x 365; empty when none were
 """,
     ),
     table(
@@ -335,7 +357,21 @@ subject_id string - whom it is about
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
 detail string - what was seen, in words
-since date - as-of day of the run that saw it
+since date - as-of day of the run that first saw it
+""",
+    ),
+    table(
+        "alert_changes",
+        _STAGE,
+        "alert_id",
+        "What changed since the run before: alerts raised for the first time, and alerts that have ended.",
+        """
+alert_id string - stable id
+change string - raised or cleared
+severity string - info, warning or high, as when it was raised
+detail string - what was seen, in words
+since date - as-of day it was raised on
+changed_on date - as-of day of this change
 """,
     ),
 ]
