@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from atlas_lib.core.run import Run
     from atlas_lib.reserves_credit.desk import PayoutDesk
 
 payouts_app = typer.Typer(no_args_is_help=True, help="Prepare, approve and request payouts; book the bank's answers.")
@@ -67,16 +68,19 @@ def request(payment_id: str, run_dir: RunDir = None) -> None:
 
 @payouts_app.command()
 def replies(
-    files: Annotated[list[Path], typer.Argument(help="pain.002 or camt.052, .053, .054 files")], run_dir: RunDir = None
+    files: Annotated[list[Path] | None, typer.Argument(help="pain.002 or camt.052, .053, .054 files")] = None,
+    run_dir: RunDir = None,
 ) -> None:
-    """Book what the bank answered; prints one line per reply with its outcome."""
+    """Book what the bank answered, in these files or, without any, in the run's bank lines; prints every outcome."""
     from atlas_lib.reserves_credit.bank_files import read_replies
+    from atlas_lib.reserves_credit.desk import replies_in
 
     desk = _desk(run_dir)
-    for path in files:
-        found = desk.book_replies(read_replies(path))
+    sources = [read_replies(path) for path in files] if files else [replies_in(_run(run_dir))]
+    for source in sources:
+        found = desk.book_replies(source)
         columns = ["source", "reply", "end_to_end_id", "amount_minor", "currency", "reason_code", "outcome"]
-        typer.echo(found[columns].to_string(index=False) if len(found) else f"{path.name}: nothing about payments.")
+        typer.echo(found[columns].to_string(index=False) if len(found) else "Nothing about payments.")
 
 
 @payouts_app.command()
@@ -93,8 +97,13 @@ def unblock(merchant_id: str, reason: Reason = "", run_dir: RunDir = None) -> No
     typer.echo(f"{merchant_id} goes on.")
 
 
-def _desk(run_dir: Path | None) -> PayoutDesk:
+def _run(run_dir: Path | None) -> Run:
     from atlas_lib.core.run import Run, latest_run_dir
+
+    return Run(run_dir or latest_run_dir(), "02_reserves_credit")
+
+
+def _desk(run_dir: Path | None) -> PayoutDesk:
     from atlas_lib.reserves_credit.desk import open_desk
 
-    return open_desk(Run(run_dir or latest_run_dir(), "02_reserves_credit"), os.environ)
+    return open_desk(_run(run_dir), os.environ)

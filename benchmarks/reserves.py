@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -59,13 +60,18 @@ def measure(contracts: pd.DataFrame, merchants: pd.DataFrame, path: Path) -> Non
     ours += seconds
     summary, seconds = _timed("payout summary", lambda: payouts.sum_lines(payouts.contract_lines(contracts, settings)))
     ours += seconds
-    print(
+    _line(
         f"  {len(summary):,} merchants, {len(held['reserve_tranches']):,} tranches, {len(held['reserve_movements']):,} tranche movements, {len(exposed['exposures']):,} exposures"
-    )  # noqa: T201
+    )
     grouped, peer = _timed("pandas groupby of the same figures", lambda: _groupby(contracts, path))
     assert grouped[0]["receivable_minor"].sum() == summary["receivables_minor"].sum()  # noqa: S101
     assert grouped[1]["amount_minor"].sum() == _moved(held)  # noqa: S101
-    print(f"ours {ours:.1f} s CPU, groupby {peer:.1f} s CPU, ratio {ours / peer:.2f}")  # noqa: T201
+    _line(f"ours {ours:.1f} s CPU, groupby {peer:.1f} s CPU, ratio {ours / peer:.2f}")
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _moved(held: dict[str, pd.DataFrame]) -> int:
@@ -94,7 +100,7 @@ def _timed(what: str, work: Callable[[], Any]) -> tuple[Any, float]:
     result = work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{what:42} {cpu:8.1f} s CPU {wall:8.1f} s wall   peak so far {peak:6.2f} GiB", flush=True)  # noqa: T201
+    _line(f"{what:42} {cpu:8.1f} s CPU {wall:8.1f} s wall   peak so far {peak:6.2f} GiB")
     return result, cpu
 
 

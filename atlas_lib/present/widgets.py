@@ -142,7 +142,7 @@ class _WorkPanel:
         self._work, self._output, self.after = work, ipywidgets.Output(), []  # type: WorkList, Any, list[Callable[[], None]]
         self._frame = work.read()
         self._choices = {name: _dropdown(name, self._frame[name]) for name in work.filters}
-        self._chosen = ipywidgets.SelectMultiple(rows=5, layout={"width": "min(900px, 100%)"})
+        self._chosen = ipywidgets.SelectMultiple(description="Choose", layout={"width": "min(960px, 100%)"})
         self._said, self._reason = ipywidgets.HTML(), _reason()
         for choice in self._choices.values():
             choice.observe(lambda _: self._fill(), names="value")
@@ -176,7 +176,7 @@ class _WorkPanel:
         columns, rows = list(self._work.columns), shown.to_dict("records")
         cells = [[format_value(name, row[name], str(row.get("currency", ""))) for name in columns] for row in rows]
         options = [(" · ".join(filter(None, row)), key) for row, key in zip(cells, shown[self._work.key], strict=True)]
-        self._chosen.options = options
+        self._chosen.options, self._chosen.rows = options, max(2, min(8, len(options)))
 
     def _action(self, act: Callable[[pd.DataFrame, str], str]) -> Callable[[], str]:
         def run() -> str:

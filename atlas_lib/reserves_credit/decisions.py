@@ -45,8 +45,11 @@ def payout_actions(desk: PayoutDesk) -> dict[str, Action]:
     return {"Prepare": prepare, "Block merchant": block, "Unblock merchant": unblock}
 
 
-def order_actions(desk: PayoutDesk) -> dict[str, Action]:
-    """Approve, Refuse, Request, Withdraw for chosen payment files."""
+def order_actions(desk: PayoutDesk, bank_replies: pd.DataFrame) -> dict[str, Action]:
+    """Approve, Refuse, Request, Withdraw for chosen payment files; Read bank lines for all.
+
+    `bank_replies`: what the run's bank lines say about payments (desk.replies_in).
+    """
 
     def approve(rows: pd.DataFrame, said: str) -> str:  # noqa: ARG001
         hashes = rows.set_index("payment_id")["sha256"]
@@ -61,7 +64,18 @@ def order_actions(desk: PayoutDesk) -> dict[str, Action]:
     def withdraw(rows: pd.DataFrame, said: str) -> str:
         return _each(rows, "payment_id", lambda payment: desk.withdraw(payment, said), "withdrawn")
 
-    return {"Approve": approve, "Refuse": refuse, "Request": request, "Withdraw": withdraw}
+    def read_bank(rows: pd.DataFrame, said: str) -> str:  # noqa: ARG001
+        found = desk.book_replies(bank_replies)
+        ours = found[found["outcome"] != "not ours"]["outcome"].value_counts().sort_index()
+        return ", ".join(f"{n} {word}" for word, n in ours.items()) or "No bank line of this run is about a payout."
+
+    return {
+        "Approve": approve,
+        "Refuse": refuse,
+        "Request": request,
+        "Withdraw": withdraw,
+        "Read bank lines": read_bank,
+    }
 
 
 class PolicyTrial:

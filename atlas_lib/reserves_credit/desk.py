@@ -26,6 +26,7 @@ from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
+from atlas_lib.reserves_credit.bank_files import replies_of_lines
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
@@ -325,6 +326,11 @@ def open_desk(run: Run, environment: Mapping[str, str], clock_ns: Callable[[], i
     folder = run.directory.parent / "payments"
     payouts, contracts, merchants = (run.read(name) for name in ("payouts", "contract_payments", "merchants"))
     return PayoutDesk(payouts, contracts, merchants, run.settings, ledger, folder, actor, clock_ns)
+
+
+def replies_in(run: Run) -> pd.DataFrame:
+    """What the run's own bank lines say about payments of ours."""
+    return replies_of_lines(run.read("statement_lines"))
 
 
 def _chosen(live: pd.DataFrame, key: str, wanted: list[str]) -> pd.DataFrame:
