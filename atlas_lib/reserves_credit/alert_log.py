@@ -6,21 +6,20 @@ folder raises an alert twice, and a rerun of an earlier day changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 import pandas as pd
 
 from atlas_lib.core import money
-from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.alerts import rank_alerts
+from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.purchases import day_end
 
-_ACTOR, _TRIES = "02_reserves_credit", 20
+_ACTOR = "02_reserves_credit"
 _EVENT = {"raised": "ALERT_RAISED", "cleared": "ALERT_CLEARED"}
 
 
@@ -29,20 +28,16 @@ def track_alerts(alerts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditS
 
     What an earlier call with this as-of day changed is said again, and booked once.
     """
-    for _ in range(_TRIES):
-        head = ledger.head()
-        known = ledger.events(event_types=list(_EVENT.values()))
-        changes = plan_changes(alerts, _standing(known), settings)
-        events = _change_events(changes, settings)
-        if events.empty:
-            return _tables(alerts, known, settings)
-        digest = hashlib.sha256(f"{head.entries}|{head.block_hash}".encode()).hexdigest()[:32]
-        try:
-            ledger.append(f"alerts:{digest}", events, expected_head=head)
-        except LedgerError:
-            if ledger.head() == head:
-                raise
-    raise LedgerError("The ledger is too busy to note the alerts", remedy="run again when less is written to it")
+
+    def read() -> pd.DataFrame:
+        return ledger.events(event_types=list(_EVENT.values()))
+
+    def plan() -> Booking:
+        changes = plan_changes(alerts, _standing(read()), settings)
+        return _change_events(changes, settings), pd.DataFrame()
+
+    append_decided(ledger, "alerts", plan)
+    return _tables(alerts, read(), settings)
 
 
 def plan_changes(alerts: pd.DataFrame, standing: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:

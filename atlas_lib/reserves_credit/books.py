@@ -12,21 +12,20 @@ yesterday's run does not undo today's, and a late sale becomes a correction date
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.engine import Input
-from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.appending import append_decided
 from atlas_lib.reserves_credit.positions import covered_by, payouts_so_far, read_positions
 from atlas_lib.reserves_credit.purchases import book_contracts, day_end, read_bookings
 from atlas_lib.reserves_credit.subaccounts import read_subaccounts
 
-_ACTOR, _TRIES = "02_reserves_credit", 20
+_ACTOR = "02_reserves_credit"
 _KEY = ["merchant_id", "currency"]
 _EVENT = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
 _PAYABLE, _RESERVE = "liabilities:settlement_payable:", "liabilities:rolling_reserve:"
@@ -63,19 +62,7 @@ def book_reserves(reserve_movements: pd.DataFrame, ledger: Ledger, settings: Res
     """Book the movements on sales that the ledger lacks; two runs at once book them once."""
     sales = reserve_movements[reserve_movements["source"] == "sales"]
     target = sales.groupby([*_KEY, "movement_date", "movement"])["amount_minor"].sum().reset_index()
-    for _ in range(_TRIES):
-        head = ledger.head()
-        events, transfers = plan_reserves(target, ledger, settings)
-        if events.empty:
-            return
-        digest = hashlib.sha256(f"{head.entries}|{head.block_hash}".encode()).hexdigest()[:32]
-        try:
-            ledger.append(f"reserves:{digest}", events, transfers, expected_head=head)
-            return
-        except LedgerError:
-            if ledger.head() == head:
-                raise
-    raise LedgerError("The ledger is too busy to book the reserves", remedy="run again when less is written to it")
+    append_decided(ledger, "reserves", lambda: plan_reserves(target, ledger, settings))
 
 
 def plan_reserves(

@@ -21,23 +21,21 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core import calendars, money
-from atlas_lib.core.errors import LedgerError, Refused
+from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
+from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.bank_files import replies_of_lines
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
-from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, plan_replies
+from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, plan_replies
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.sepa import Debtor
 
-_TRIES = 50
 _CUT_OFF_HOUR, _BANK_TIME = 17, ZoneInfo("Europe/Berlin")  # T2 takes customer payments until 17:00 CET
-
-Booking = tuple[pd.DataFrame, pd.DataFrame]
 
 
 class PayoutDesk:
@@ -152,7 +150,7 @@ class PayoutDesk:
         Input: replies as bank_files reads them. Output: the replies with payout_id, outcome and status_before.
         """
         roles.require(self.actor, "read_replies")
-        named, outcomes = self._named(replies), []
+        named, outcomes = name_replies(replies, self._ledger), []
         for kind in MOVING:
             planned: list[ReplyPlan] = []
 
@@ -259,18 +257,6 @@ class PayoutDesk:
 
         self._book(action, plan)
 
-    def _named(self, replies: pd.DataFrame) -> pd.DataFrame:
-        """The replies with their payout; one about a whole file becomes one per payout that was requested with it."""
-        about_file = (replies["end_to_end_id"] == "") & (replies["payment_id"] != "")
-        single, whole = replies[~about_file], replies[about_file]
-        held = self._ledger.events(batch_ids=whole["payment_id"].unique(), event_types=["PAYOUT_REQUESTED"])
-        files = held[["batch_id", "transaction_id"]].astype("str").drop_duplicates()
-        whole = whole.merge(files, left_on="payment_id", right_on="batch_id", how="left", validate="m:m")
-        payout_id = whole["transaction_id"].str.removeprefix("payout:").fillna("")
-        whole = whole.drop(columns=["batch_id", "transaction_id"]).assign(payout_id=payout_id)
-        single = single.assign(payout_id=workflow.payout_of(single["end_to_end_id"]))
-        return pd.concat([part for part in (single, whole) if len(part)] or [single], ignore_index=True)
-
     def _events(
         self, chosen: pd.DataFrame, event_type: str, facts: Mapping[str, object], own: Iterable[str] = ()
     ) -> pd.DataFrame:
@@ -290,20 +276,7 @@ class PayoutDesk:
         return events.assign(timestamp=self._now(), actor=self.actor.name, details=pd.Series(texts, dtype=object))
 
     def _book(self, action: str, plan: Callable[[], Booking]) -> None:
-        """Append what `plan` decides, unless somebody wrote in between: then decide again on what now stands."""
-        for _ in range(_TRIES):
-            head = self._ledger.head()
-            events, transfers = plan()
-            if events.empty:
-                return
-            append_id = f"desk:{action}:{head.entries}:{head.block_hash[:16]}"
-            try:
-                self._ledger.append(append_id, events, transfers, expected_head=head)
-                return
-            except LedgerError:
-                if self._ledger.head() == head:
-                    raise
-        raise LedgerError("The ledger is too busy for this decision", where=action, remedy="try again")
+        append_decided(self._ledger, f"desk:{action}", plan)
 
     def _debtor(self) -> Debtor:
         s = self.settings

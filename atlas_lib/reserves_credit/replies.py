@@ -18,6 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.workflow import payout_of
+
 MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
 _EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
 _REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
@@ -31,6 +34,19 @@ class ReplyPlan:
     moves: pd.DataFrame
     transfers: pd.DataFrame
     outcomes: pd.DataFrame
+
+
+def name_replies(replies: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The replies with payout_id; one about a whole file becomes one per payout that was requested with it."""
+    about_file = (replies["end_to_end_id"] == "") & (replies["payment_id"] != "")
+    single, whole = replies[~about_file], replies[about_file]
+    held = ledger.events(batch_ids=whole["payment_id"].unique(), event_types=["PAYOUT_REQUESTED"])
+    files = held[["batch_id", "transaction_id"]].astype("str").drop_duplicates()
+    whole = whole.merge(files, left_on="payment_id", right_on="batch_id", how="left", validate="m:m")
+    payout_id = whole["transaction_id"].str.removeprefix("payout:").fillna("")
+    whole = whole.drop(columns=["batch_id", "transaction_id"]).assign(payout_id=payout_id)
+    single = single.assign(payout_id=payout_of(single["end_to_end_id"]))
+    return pd.concat([part for part in (single, whole) if len(part)] or [single], ignore_index=True)
 
 
 def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> ReplyPlan:

@@ -86,7 +86,8 @@ def hold_reserves(
     flows, claims = daily_flows(transactions, settings)
     accounts = pd.concat([flows[_ACCOUNT], claims[_ACCOUNT]]).drop_duplicates().sort_values(_ACCOUNT, ignore_index=True)
     policies = read_policies(accounts, merchants, ledger, settings)
-    sales, used = roll_reserve(plan_holds(flows, policies, settings), claims, settings.as_of)
+    planned = plan_holds(flows, policies, settings)
+    sales, used = roll_reserve(planned, claims, settings.as_of)
     tranches = pd.concat([hold_contracts(contracts, settings.as_of), sales], ignore_index=True)
     holds = tranches.rename(columns={"held_on": "movement_date", "held_minor": "amount_minor"}).assign(movement="hold")
     columns = declared("reserve_movements").column_names
@@ -98,7 +99,7 @@ def hold_reserves(
         "reserve_tranches": declared("reserve_tranches").checked(tranches),
         "reserve_movements": declared("reserve_movements").checked(movements),
         "reserve_ladder": build_ladder(tranches, settings.as_of),
-        "reserve_coverage": measure_coverage(sales, flows, claims, policies, settings),
+        "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
     }
 
 
@@ -187,21 +188,21 @@ def ladder_by_month(ladder: pd.DataFrame, currency: str) -> pd.DataFrame:
 
 def measure_coverage(
     sales: pd.DataFrame,
-    flows: pd.DataFrame,
+    planned: pd.DataFrame,
     claims: pd.DataFrame,
     policies: pd.DataFrame,
     settings: ReservesCreditSettings,
 ) -> pd.DataFrame:
     """Whether the rolling reserve covers what it is there for, under the policy that holds on the as-of day.
 
-    coverage_rate = balance / (refunds + chargebacks of the last hold_days days); exposure from goods not
+    `planned` as plan_holds gives it; coverage_rate = balance / (refunds + chargebacks of the last hold_days days); exposure from goods not
     yet delivered is left out, because no input tells delivery dates.
     Steady state: steady_minor = reserve_rate x mean daily base of the last hold_days days x hold_days.
     """
     today = pd.Timestamp(settings.as_of)
     accounts = policies[_ACCOUNT].drop_duplicates(ignore_index=True)
     terms = apply_policies(accounts.assign(day=today), policies)[[*_ACCOUNT, "reserve_rate", "hold_days"]]
-    planned = plan_holds(flows, policies, settings).drop(columns=["reserve_rate", "hold_days"])
+    planned = planned[[*_ACCOUNT, "day", "base_minor", "wanted_minor", "release_date"]]
     first = today - pd.to_timedelta(terms["hold_days"], unit="D")
     since = terms.assign(first=first)
     lately = planned.merge(since, on=_ACCOUNT, validate="many_to_one")

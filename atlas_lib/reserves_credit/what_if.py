@@ -47,8 +47,9 @@ def _always(policies: pd.DataFrame, policy: ReservePolicy) -> pd.DataFrame:
 def _outcome(
     flows: pd.DataFrame, claims: pd.DataFrame, policies: pd.DataFrame, settings: ReservesCreditSettings
 ) -> pd.DataFrame:
-    tranches, _ = roll_reserve(plan_holds(flows, policies, settings), claims, settings.as_of)
-    coverage = measure_coverage(tranches, flows, claims, policies, settings)
+    planned = plan_holds(flows, policies, settings)
+    tranches, _ = roll_reserve(planned, claims, settings.as_of)
+    coverage = measure_coverage(tranches, planned, claims, policies, settings)
     sums = coverage.groupby("currency", sort=True)[[*_SUMS, "claims_minor"]].sum().reset_index()
     net = (flows["sales_minor"] - flows["fees_minor"]).groupby(flows["currency"]).sum()
     earned = sums["currency"].map(net).fillna(0).astype("int64") - sums["claims_minor"]
