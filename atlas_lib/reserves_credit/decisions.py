@@ -81,12 +81,19 @@ def order_actions(desk: PayoutDesk, bank_replies: pd.DataFrame) -> dict[str, Act
 class PolicyTrial:
     """Another reserve policy for one merchant: compared with the present one, then perhaps decided."""
 
-    def __init__(self, desk: PayoutDesk, held: Mapping[str, pd.DataFrame]) -> None:
-        self._desk, self._held = desk, held
+    def __init__(
+        self,
+        desk: PayoutDesk,
+        reserve_flows: pd.DataFrame,
+        reserve_claims: pd.DataFrame,
+        reserve_policies: pd.DataFrame,
+    ) -> None:
+        self._desk, self._policies = desk, reserve_policies
+        self._held = (reserve_flows, reserve_claims, reserve_policies)
 
     def fields(self) -> dict[str, Any]:
         """What can be chosen, as present.explore_trial takes it."""
-        accounts = self._held["reserve_policies"][["merchant_id", "currency"]].drop_duplicates()
+        accounts = self._policies[["merchant_id", "currency"]].drop_duplicates()
         settings = self._desk.settings
         return {
             "account": (accounts["merchant_id"] + " " + accounts["currency"]).tolist(),
@@ -102,9 +109,7 @@ class PolicyTrial:
     def compare(self, values: Mapping[str, Any]) -> pd.DataFrame:
         """Present and trial side by side, for the sales of this run."""
         merchant_id, currency = self._account(values)
-        parts = [
-            of_merchant(self._held[n], merchant_id) for n in ("reserve_flows", "reserve_claims", "reserve_policies")
-        ]
+        parts = [of_merchant(table, merchant_id) for table in self._held]
         own = [part[part["currency"] == currency].reset_index(drop=True) for part in parts]
         return compare_policies(own[0], own[1], own[2], {"trial": self._policy(values)}, self._desk.settings)
 
