@@ -225,7 +225,7 @@ def _with_payments(
 ) -> pd.DataFrame:
     """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay."""
     sums = contract_payments.groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]].sum()
-    positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor"]]
+    positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
     full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
     return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])
 

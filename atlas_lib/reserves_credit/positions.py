@@ -18,7 +18,7 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
-from atlas_lib.reserves_credit.workflow import name_payout, read_states
+from atlas_lib.reserves_credit.workflow import name_payout, read_blocks, read_states
 
 _KEY = ["merchant_id", "currency"]
 _SALES_ACCOUNTS = ("liabilities:settlement_payable:", "liabilities:rolling_reserve:")
@@ -68,10 +68,13 @@ def read_positions(
     positions = keys.merge(_numbers(keys, done), on=_KEY, how="left", validate="one_to_one")
     owed = payments.groupby(_KEY)["open_minor"].sum().clip(lower=0)
     charged = _set_off(keys, owed, transactions, ledger, settings)
+    stopped = read_blocks(keys["merchant_id"].unique(), ledger)["merchant_id"]
     return {
         "contract_payments": declared("contract_payments").checked(payments),
         "payout_positions": declared("payout_positions").checked(
-            positions.merge(charged, on=_KEY, how="left", validate="one_to_one")
+            positions.merge(charged, on=_KEY, how="left", validate="one_to_one").assign(
+                is_stopped=positions["merchant_id"].isin(stopped)
+            )
         ),
     }
 

@@ -132,6 +132,15 @@ def test_a_contract_paid_by_a_later_payout_is_not_paid_again_by_an_earlier_one_t
         runs.desk("olga", "settlement_ops").prepare([first])
 
 
+def test_a_merchant_stopped_at_the_desk_is_blocked_in_the_next_run_too(runs):
+    runs.run(line(1, 500_00))
+    runs.desk("rita", "risk_analyst").block("M1", "chargebacks rise")
+    found = runs.run(line(1, 500_00))["payout_summary"]
+    assert found[["status", "reasons"]].to_numpy().tolist() == [["Blocked", "MERCHANT_BLOCKED"]]
+    runs.desk("carl", "credit_manager").unblock("M1", "explained")
+    assert runs.run(line(1, 500_00))["payout_summary"]["status"].tolist() == ["Ready"]
+
+
 def settle(runs: Runs, sales: pd.DataFrame) -> None:
     """As 04 books settled transactions: a sale in, everything else out of the merchant's account."""
     bank, account = "assets:bank:EUR", "liabilities:settlement_payable:M1"

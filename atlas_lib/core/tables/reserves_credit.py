@@ -82,6 +82,7 @@ fees_minor int minor fees of this input settled on that account, when there is a
 refunds_minor int minor refunds likewise
 chargebacks_minor int minor chargebacks likewise
 prior_balance_minor int minor the rest: fees + refunds + chargebacks - set-off; sales and what came before this input
+is_stopped bool - a person has stopped the merchant's payouts at the desk
 """,
     ),
     table(
