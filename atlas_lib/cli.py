@@ -1,6 +1,6 @@
-"""The command line: `atlas run`, `intake`, `lab`, `dashboard`, `report`, `verify`, `example-data`, `evaluate`, ...
+"""The command line: `atlas run`, `intake`, `payouts`, `lab`, `dashboard`, `report`, `verify`, `evaluate`, ...
 
-Exit codes: 0 done, 1 failed, 2 input, 3 settings, 4 table, 5 check, 6 ledger.
+Exit codes: 0 done, 1 failed, 2 input, 3 settings, 4 table, 5 check, 6 ledger, 7 refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import typer
 
 from atlas_lib import evaluation
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.payout_commands import payouts_app
 
 app = typer.Typer(
     add_completion=False,
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Atlas Settlement: from the Excel file to reports, in one command.",
 )
-
+app.add_typer(payouts_app, name="payouts")
 app.add_typer(evaluation.app, name="evaluate")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
@@ -148,7 +149,8 @@ def dashboard(
     from atlas_lib.present.dashboard import voila_arguments, voila_environment
 
     os.environ.update(voila_environment(os.environ))
-    _exec("voila", *voila_arguments(_root() / "notebooks", port, open_browser))
+    header = os.environ.get("ATLAS_LOGIN_HEADER", "")
+    _exec("voila", *voila_arguments(_root() / "notebooks", port, open_browser, header))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.errors import AtlasError, InputError, SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Try the library on outside data and print what it makes of it.")
 _NAME_RATES = [0.85, 0.88, 0.9, 0.95]
@@ -90,3 +90,29 @@ def screening(
     for name, table in found.items():
         shown = table.T if name == "payments" else table
         typer.echo(f"{name}\n{shown.to_string(index=name == 'payments', float_format='{:.4f}'.format)}\n")
+
+
+@app.command()
+def payments(data: Annotated[Path, typer.Option(help="folder with the payment files")]) -> None:
+    """Read every pain.001 file below the folder; compare count and sum stated with those found in the payments."""
+    from decimal import Decimal
+
+    from atlas_lib.reserves_credit.bank_files import read_pain001
+
+    paths = sorted(p for p in data.rglob("*.xml") if "pain.001" in p.name)
+    if not paths:
+        raise InputError("No payment files", where=str(data), expected="*pain.001*.xml")
+    read, wrong, payments_count = 0, 0, 0
+    for path in paths:
+        try:
+            header, found = read_pain001(path)
+        except AtlasError as error:
+            typer.echo(f"unreadable  {path.name}: {error}")
+            continue
+        read, payments_count = read + 1, payments_count + len(found)
+        is_count = header["stated_count"] in (None, str(header["found_count"]))
+        is_sum = header["stated_sum"] is None or Decimal(header["stated_sum"]) == Decimal(header["found_sum"])
+        if not (is_count and is_sum):
+            wrong += 1
+            typer.echo(f"differs     {path.name}: {header}")
+    typer.echo(f"{read} of {len(paths)} files read, {payments_count} payments; count or sum differs in {wrong}.")

@@ -57,3 +57,9 @@ class LedgerError(AtlasError):
     """The ledger store refuses: conflicting content, broken chain, unreachable."""
 
     exit_code = 6
+
+
+class Refused(AtlasError):
+    """A person may not do this, or the thing is not in a state in which it can be done; nothing was changed."""
+
+    exit_code = 7

@@ -81,6 +81,26 @@ class ReservesCreditSettings(StageSettings):
         0.1, ge=0, le=1, description="share of a merchant's sales under review above which its payout waits"
     )
     stale_after_days: int = Field(45, ge=0, description="age of the newest record above which the input is stale")
+    other_limits: str = Field(
+        "",
+        description="limits beside the merchants': `scope subject currency amount; ...` with scope obligor, counterparty or currency, * for every subject",
+    )
+    ineligible_after_days: int = Field(90, ge=0, description="days unpaid after which a receivable is ineligible")
+    cross_ageing_rate: float = Field(
+        0.1, ge=0, le=1, description="share of old receivables above which all of a merchant's are ineligible"
+    )
+    concentration_cap_rate: float = Field(
+        0.2, gt=0, le=1, description="share of all receivables above which a merchant's are excess"
+    )
+    advance_rate: float = Field(0.85, ge=0, le=1, description="share of eligible receivables a funder advances")
+    four_eyes_amount: float = Field(
+        10_000.0, ge=0, description="EUR in payment files of one execution date from which a second person must approve"
+    )
+    debtor_name: str = Field("", max_length=140, description="owner of the account payouts are paid from")
+    debtor_iban: str = Field("", max_length=42, description="that account; without it no payment file is written")
+    debtor_bic: str = Field("", max_length=11, description="its bank; may stay empty within SEPA")
+    debtor_town: str = Field("", max_length=35, description="town of its owner")
+    debtor_country: str = Field("", max_length=2, description="ISO 3166 code of its owner's country")
 
 
 class PortfolioSettings(StageSettings):

@@ -6,7 +6,9 @@ assets:bank:<currency>                       debit    our account at the bank
 assets:factoring_receivable:<merchant>       debit    receivables bought
 assets:clearing:<counterparty>               debit    under way between the bank and us
 liabilities:settlement_payable:<merchant>    credit   settled sales owed to the merchant
-liabilities:client_rr:<merchant>             credit   reserve held back from the merchant
+liabilities:payout_payable:<merchant>        credit   purchased contracts owed to the merchant
+liabilities:client_rr:<merchant>             credit   reserve held back from purchased contracts
+liabilities:rolling_reserve:<merchant>       credit   reserve held back from settled sales
 liabilities:partner_rr:<merchant>            credit   reserve of the funding partner
 liabilities:partner_payable:<merchant>       credit   margin owed to the funding partner
 expenses:fees, suspense, equity:fx

@@ -15,8 +15,11 @@ _EXTENSIONS = (
 )
 
 
-def voila_arguments(notebooks: Path, port: int, open_browser: bool) -> list[str]:
-    """Arguments of `voila`: own template, no sources, no tracebacks, kernels culled after ten idle minutes."""
+def voila_arguments(notebooks: Path, port: int, open_browser: bool, login_header: str = "") -> list[str]:
+    """Arguments of `voila`: own template, no sources, no tracebacks, kernels culled after ten idle minutes.
+
+    `login_header`: header in which a proxy names the person; notebooks find it in their environment.
+    """
     return [
         str(notebooks),
         f"--port={port}",
@@ -29,6 +32,7 @@ def voila_arguments(notebooks: Path, port: int, open_browser: bool) -> list[str]
         "--VoilaExecutor.timeout=120",
         "--MappingKernelManager.cull_idle_timeout=600",
         "--MappingKernelManager.cull_interval=60",
+        *([f"--VoilaConfiguration.http_header_envs={login_header}"] if login_header else []),
         *([] if open_browser else ["--no-browser"]),
     ]
 

@@ -18,11 +18,13 @@ _ROUNDED = {
 
 
 def control_totals(contracts: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Receivables in = payouts ready + payouts blocked + reserve held + partner margin, per currency; difference 0."""
-    paid = summary["merchant_payout_minor"]
-    is_ready = summary["status"] == "Ready"
-    split = summary.assign(ready_minor=paid.where(is_ready, 0), blocked_minor=paid.where(~is_ready, 0))
-    parts = ["ready_minor", "blocked_minor", "client_rr_minor", "partner_payout_minor"]
+    """Receivables in = payouts ready, blocked, at the bank and executed + reserve held + partner margin; difference 0."""
+    paid, status = summary["merchant_payout_minor"], summary["status"]
+    by_status = {
+        f"{s.lower()}_minor": paid.where(status == s, 0) for s in ("Ready", "Blocked", "Requested", "Executed")
+    }
+    split = summary.assign(**by_status)
+    parts = [*by_status, "client_rr_minor", "partner_payout_minor"]
     out = split.groupby("currency", sort=True)[parts].sum()
     received = contracts.groupby("currency", sort=True)["receivable_minor"].sum().rename("receivables_in_minor")
     both = pd.concat([received, out], axis=1).fillna(0).astype("int64").reset_index(names="currency")

@@ -11,8 +11,9 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "rolling_reserve_rate": ("client_rr_minor", "receivables_minor"),
         },
     ),
-    "payouts": ("amount_minor", {}),
+    "payouts": ("payable_minor paid_minor under_way_minor set_off_minor amount_minor", {}),
     "payout_gates": ("", {}),
+    "contract_payments": ("merchant_payout_minor paid_minor under_way_minor open_minor", {}),
     "contracts": (
         "receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor partner_rr_minor "
         "purchase_price_minor",
@@ -20,6 +21,7 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     ),
     "subaccounts": ("", {}),
     "subaccount_movements": ("debit_minor credit_minor", {}),
+    "reserve_policies": ("", {}),
     "reserve_ladder": ("tranche_count release_minor", {}),
     "reserve_tranches": ("held_minor released_minor drawn_minor balance_minor", {}),
     "reserve_coverage": (
@@ -28,6 +30,12 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     ),
     "exposures": ("", {}),
     "concentration": ("exposure_minor", {}),
+    "eligibility": (
+        "outstanding_minor old_minor cross_aged_minor eligible_minor excess_minor base_minor reserve_minor drawn_minor "
+        "availability_minor",
+        {},
+    ),
     "alerts": ("", {}),
+    "alert_changes": ("", {}),
     "rounding_control": ("", {}),
 }

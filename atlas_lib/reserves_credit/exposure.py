@@ -13,15 +13,18 @@ default: what a workbook says a customer has paid counts only once a bank line c
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core import money
+from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 
+_OTHER_SCOPES = ("obligor", "counterparty", "currency")
 _MEASURES = ["receivables_minor", "gross_minor", "funded_minor", "reserve_minor", "effective_minor"]
 
 
@@ -34,8 +37,10 @@ def measure_exposure(
 ) -> dict[str, pd.DataFrame]:
     """Exposures per merchant, counterparty and currency, and the concentration of the book.
 
-    Only merchants have a credit limit; the limit of a counterparty is one on net settlement positions,
-    which 04_batching_settlement keeps. Gives exposures, concentration, concentration_totals.
+    Merchants have their credit limit; obligors, counterparties and currencies those of the setting `other_limits` (the
+    limit of the input's counterparties is one on net settlement positions, which 04_batching_settlement keeps). No input
+    names obligors: each contract is its own, listed when its limit is reached. Gives exposures, concentration,
+    concentration_totals.
     """
     lines = outstanding_lines(contracts, merchants, reserve_tranches)
     limits = credit_limits(lines, merchants, fx_rates, settings)
@@ -46,10 +51,16 @@ def measure_exposure(
         _summed(lines[lines["counterparty_id"].notna()], "counterparty", "counterparty_id", "counterparty_id"),
         _summed(lines, "currency", "currency", "currency"),
     ]
-    exposures = pd.concat([merchant, *unlimited], ignore_index=True)
+    limited = read_limits(settings)
+    if (limited["scope"] == "obligor").any():
+        unlimited.append(_summed(lines, "obligor", "contract_id", "contract_id"))
+    others = with_limits(pd.concat(unlimited, ignore_index=True), limited)
+    exposures = pd.concat([merchant, others], ignore_index=True)
     exposures["limit_minor"] = exposures["limit_minor"].astype("Int64")
     exposures["limit_source"] = exposures["limit_source"].fillna("none")
-    exposures = declared("exposures").checked(grade_exposures(exposures, settings))
+    graded = grade_exposures(exposures, settings)
+    quiet = (graded["scope"] == "obligor") & graded["level"].isin(["ok", "none"])
+    exposures = declared("exposures").checked(graded[~quiet])
     return {"exposures": exposures, **measure_concentration(exposures, fx_rates, settings)}
 
 
@@ -91,6 +102,35 @@ def credit_limits(
     converted[has_rate] = money.round_product(amount[has_rate].astype("int64"), factor[has_rate], settings.rounding)
     source = np.where(given.notna(), "input", "default")
     return keys.assign(limit_minor=converted, limit_source=np.where(has_rate, source, "no rate"))
+
+
+def read_limits(settings: ReservesCreditSettings) -> pd.DataFrame:
+    """The setting `other_limits` as rows scope, subject_id (`*`: every one), currency, limit_minor, source.
+
+    Raises SettingsError naming the entry that is not `scope subject currency amount`.
+    """
+    rows = []
+    for entry in filter(None, (e.strip() for e in settings.other_limits.split(";"))):
+        parts = entry.split()
+        amount = parts[3] if len(parts) == 4 else ""
+        if len(parts) != 4 or parts[0] not in _OTHER_SCOPES or not re.fullmatch(r"\d+(\.\d+)?", amount):
+            raise SettingsError(
+                "A limit is not understood", where="other_limits", found=entry,
+                expected="scope subject currency amount, as in `counterparty CP-01 EUR 500000`; scope " + ", ".join(_OTHER_SCOPES),
+            )  # fmt: skip
+        rows.append([*parts[:3], int(money.to_minor([float(amount)], parts[2])[0])])
+    return pd.DataFrame(rows, columns=pd.Index(["scope", "subject_id", "currency", "limit_minor"]))
+
+
+def with_limits(exposures: pd.DataFrame, limits: pd.DataFrame) -> pd.DataFrame:
+    """The exposures with limit_minor and limit_source `settings`; a subject's own limit goes before that of `*`."""
+    keys = ["scope", "subject_id", "currency"]
+    named = exposures.merge(limits, on=keys, how="left", validate="many_to_one")["limit_minor"].astype("Int64")
+    every = limits[limits["subject_id"] == "*"].drop(columns="subject_id")
+    common = exposures.merge(every, on=["scope", "currency"], how="left", validate="many_to_one")["limit_minor"]
+    limit = named.fillna(common.astype("Int64"))
+    source = pd.Series("settings", index=limit.index, dtype="str").where(limit.notna(), "none")
+    return exposures.reset_index(drop=True).assign(limit_minor=limit, limit_source=source)
 
 
 def fx_factor(source: pd.Series, target: pd.Series, fx_rates: pd.DataFrame, as_of: date) -> pd.Series:

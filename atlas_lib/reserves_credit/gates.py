@@ -71,13 +71,14 @@ def check_gates(
 ) -> pd.DataFrame:
     """Every failed gate and every remark, one row each: table payout_gates.
 
-    `summary` has one row per merchant and currency with merchant_payout_minor.
+    `summary` has one row per merchant and currency with merchant_payout_minor, open_minor (what a payout
+    would pay) and is_stopped (by a person at the desk).
     """
     facts = _facts(summary, merchants, exposures, reviewed, reserve_coverage)
     newest = _newest(contracts, reviewed)
     failed = [
         _limit_gate(facts),
-        ("NON_POSITIVE_PAYOUT", facts["merchant_payout_minor"] <= 0, _said(facts, "there is nothing to pay")),
+        ("NON_POSITIVE_PAYOUT", facts["open_minor"] <= 0, _said(facts, "there is nothing to pay")),
         _named_gate(facts, "IDENTITY_BREAK", _broken_identities(contracts), "contracts whose parts do not add up"),
         _named_gate(facts, "DUPLICATE_CONTRACT", _duplicates(contracts, rejects), "contract numbers given twice"),
         _iban_gate(facts),
@@ -150,7 +151,7 @@ def _facts(
     known = merchants[["merchant_id", "iban", "kyc_status", "is_blocked"]]
     keys = ["merchant_id", "currency"]
     facts = (
-        summary[[*keys, "merchant_payout_minor"]]
+        summary[[*keys, "merchant_payout_minor", "open_minor", "is_stopped"]]
         .merge(known, on="merchant_id", how="left", validate="many_to_one")
         .merge(limits[[*keys, "level", "combined_rate", "limit_source"]], on=keys, how="left", validate="one_to_one")
         .merge(reviewed, on="merchant_id", how="left", validate="many_to_one")
@@ -192,7 +193,7 @@ def _shortfall_gate(facts: pd.DataFrame) -> Gate:
 
 
 def _blocked_gate(facts: pd.DataFrame, screening_findings: pd.DataFrame) -> Gate:
-    by_person = facts["is_blocked"].fillna(False).astype(bool)
+    by_person = facts["is_blocked"].fillna(False).astype(bool) | facts["is_stopped"].astype(bool)
     is_listed = facts["merchant_id"].isin(_found(screening_findings, "BLACKLIST").index)
     return (
         "MERCHANT_BLOCKED",

@@ -10,7 +10,6 @@ Every line is rounded, then lines are summed; a mean rate times a sum is never u
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,20 @@ _SUMS = {
     "purchase_price_minor": "purchase_price_minor",
 }
 SUMMED = tuple(_SUMS)
+_WATERFALL = (
+    ("Receivables", "receivables_minor", 1),
+    ("Partner margin", "partner_payout_minor", -1),
+    ("Reserve held (Client_RR)", "client_rr_minor", -1),
+    ("Not split", "residual_minor", -1),
+    ("Paid already", "paid_minor", -1),
+    ("At the bank", "under_way_minor", -1),
+    ("Fees", "fees_minor", -1),
+    ("Refunds", "refunds_minor", -1),
+    ("Chargebacks", "chargebacks_minor", -1),
+    ("Prior balance", "prior_balance_minor", 1),
+    ("Payable to merchant", "open_minor", 1),
+)
+_ALWAYS = ("Partner margin", "Reserve held (Client_RR)", "Fees", "Refunds", "Chargebacks", "Prior balance")
 
 
 def summarise_payouts(
@@ -45,6 +58,8 @@ def summarise_payouts(
     reserve_coverage: pd.DataFrame,
     rejects: pd.DataFrame,
     screening_findings: pd.DataFrame,
+    contract_payments: pd.DataFrame,
+    payout_positions: pd.DataFrame,
     settings: ReservesCreditSettings,
 ) -> dict[str, pd.DataFrame]:
     """The payout summary per merchant and currency, its payouts, and why some of them are blocked.
@@ -54,19 +69,20 @@ def summarise_payouts(
     """
     lines = contract_lines(contracts, settings)
     summary = _with_limits(sum_lines(lines), exposures)
+    summary = _with_payments(summary, contract_payments, payout_positions)
     reviewed = review_sales(transactions, streaming_index, settings)
     gates = check_gates(
         summary, contracts, merchants, exposures, reviewed, reserve_coverage, rejects, screening_findings, settings
     )
     reasons = joined_codes(gates, summary, is_blocking=True)
     summary = summary.assign(
-        status=np.where(reasons == "", "Ready", "Blocked"),
+        status=_status_of(summary, reasons),
         reasons=reasons,
         remarks=joined_codes(gates, summary, is_blocking=False),
     )
     return {
         "payout_summary": declared("payout_summary").checked(summary),
-        "payouts": _payouts(summary, lines, merchants, settings),
+        "payouts": _payouts(summary, merchants, settings),
         "payout_gates": gates,
         "rounding_control": control_rounding(lines),
     }
@@ -124,34 +140,49 @@ def trace_contracts(contracts: pd.DataFrame, settings: ReservesCreditSettings) -
     return lines[["merchant_id", "contract_id", "start_date", "currency", *amounts, "reserve_rate", *source]]
 
 
-def explain_payout(summary: pd.DataFrame) -> pd.DataFrame:
-    """How the payout of a summary row comes about, as steps of a waterfall (columns label, amount_minor, is_total)."""
+def explain_payouts(
+    summary: pd.DataFrame, contract_payments: pd.DataFrame, payout_positions: pd.DataFrame
+) -> pd.DataFrame:
+    """How each payout comes about, as steps of a waterfall.
+
+    Columns merchant_id, currency, sequence, label, amount_minor, is_total; per payout the steps before the last add
+    up to it. What the parts of contracts lack to their receivables is a step of its own.
+    """
+    full = _with_payments(summary, contract_payments, payout_positions)
+    charged = [c for c in payout_positions.columns if c not in full]
+    full = full.merge(payout_positions[[*_KEYS, *charged]], on=_KEYS, validate="one_to_one")
+    parts = full["partner_payout_minor"] + full["client_rr_minor"] + full["merchant_payout_minor"]
+    full = full.assign(residual_minor=full["receivables_minor"] - parts)
     steps = [
-        ("Receivables", "receivables_minor", 1, False),
-        ("Partner margin", "partner_payout_minor", -1, False),
-        ("Reserve held (Client_RR)", "client_rr_minor", -1, False),
-        ("Payable to merchant", "merchant_payout_minor", 1, True),
+        full[_KEYS].assign(sequence=n, label=label, amount_minor=sign * full[column], is_total=column == "open_minor")
+        for n, (label, column, sign) in enumerate(_WATERFALL, 1)
     ]
-    rows = [summary.head(1).assign(label=w, amount_minor=s * summary[c].head(1), is_total=t) for w, c, s, t in steps]
-    return pd.concat(rows, ignore_index=True)[["label", "amount_minor", "is_total"]]
+    return pd.concat(steps, ignore_index=True).sort_values([*_KEYS, "sequence"], ignore_index=True)
+
+
+def waterfall_of(steps: pd.DataFrame, merchant_id: str, currency: str) -> pd.DataFrame:
+    """The steps of one payout; of those that are 0 only the reserve and the prior balance stay."""
+    own = steps[(steps["merchant_id"] == merchant_id) & (steps["currency"] == currency)]
+    kept = (own["amount_minor"] != 0) | own["is_total"] | own["label"].isin(_ALWAYS)
+    return own[kept].reset_index(drop=True)
 
 
 def summarise_stage(
-    payout_summary: pd.DataFrame, alerts: pd.DataFrame, concentration_totals: pd.DataFrame
+    payout_summary: pd.DataFrame, payouts: pd.DataFrame, alerts: pd.DataFrame, concentration_totals: pd.DataFrame
 ) -> StageSummary:
     """The verdict of the stage and its key figures, per currency where there are several."""
     if payout_summary.empty:
         words = "This input has no purchased contracts, so there is nothing to pay out."
         return StageSummary(words, "skipped", pd.DataFrame({"label": [], "value": []}))
     totals = total_row(payout_summary)
-    ready = payout_summary[payout_summary["status"] == "Ready"]
-    blocked = len(payout_summary) - len(ready)
-    payable = ready.groupby("currency")["merchant_payout_minor"].sum().reset_index(name="payable_minor")
+    blocked = int((payout_summary["status"] == "Blocked").sum())
+    ready = payouts[payouts["status"] == "Ready"]
+    payable = ready.groupby("currency")["amount_minor"].sum().reset_index(name="payable_minor")
     high = int((alerts["severity"] == "high").sum())
     verdict = (
-        f"{_amounts(payable, 'payable_minor')} ready to be paid in {_counted(len(ready), 'payout')}; {blocked} blocked"
+        f"{_amounts(payable, 'payable_minor')} ready to be paid in {counted(len(ready), 'payout')}; {blocked} blocked"
     )
-    verdict += f", {_counted(high, 'high alert')}."
+    verdict += f", {counted(high, 'high alert')}."
     figures = [
         ("Receivables bought", _amounts(totals, "receivables_minor")),
         ("Merchant payout", _amounts(totals, "merchant_payout_minor")),
@@ -189,21 +220,35 @@ def _ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
     return part.astype("float64") / divisor.where(divisor != 0)
 
 
-def _payouts(
-    summary: pd.DataFrame, lines: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings
+def _with_payments(
+    summary: pd.DataFrame, contract_payments: pd.DataFrame, payout_positions: pd.DataFrame
 ) -> pd.DataFrame:
-    """One payout per row of the summary; its id follows from the contracts it pays, so a rerun has the same."""
-    text = lines["contract_id"] + ":" + lines["merchant_payout_minor"].astype("str")
-    paid = lines.assign(text=text).sort_values("contract_id").groupby(_KEYS)["text"].agg("|".join).rename("paid")
-    keyed = summary.join(paid, on=_KEYS, validate="one_to_one")
+    """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay."""
+    sums = contract_payments.groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]].sum()
+    positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
+    full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
+    return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])
+
+
+def _status_of(summary: pd.DataFrame, reasons: pd.Series) -> pd.Series:
+    """Requested while a payout is at the bank; Executed when nothing is owed any more; else what the gates say."""
+    is_paid = (summary["owed_minor"] == 0) & (summary["paid_minor"] != 0)
+    words = np.select(
+        [summary["requested_minor"] > 0, is_paid, reasons != ""], ["Requested", "Executed", "Blocked"], "Ready"
+    )
+    return pd.Series(words, index=summary.index, dtype="str")
+
+
+def _payouts(summary: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """The payouts to come or at the bank: one per row of the summary that is not fully paid."""
     bank = merchants[["merchant_id", "iban", "bic"]]
-    full = keyed.merge(bank, on="merchant_id", how="left", validate="many_to_one")
-    identity = full["merchant_id"] + "|" + full["currency"] + "|" + full["paid"]
+    due_rows = summary[summary["status"] != "Executed"]
+    full = due_rows.merge(bank, on="merchant_id", how="left", validate="many_to_one")
     due = {c: calendars.roll_to_business_day(np.datetime64(settings.as_of), c) for c in full["currency"].unique()}
     return declared("payouts").checked(
         full.assign(
-            payout_id=identity.map(lambda t: "PO-" + hashlib.sha256(t.encode()).hexdigest()[:24]).astype("str"),
-            amount_minor=full["merchant_payout_minor"],
+            payable_minor=full["merchant_payout_minor"],
+            amount_minor=full["requested_minor"].where(full["status"] == "Requested", full["open_minor"]),
             due_date=full["currency"].map(due).astype("datetime64[us]"),
         )
     )
@@ -214,7 +259,8 @@ def _amounts(totals: pd.DataFrame, column: str) -> str:
     return ", ".join(f"{money.format_minor(int(a), c)} {c}" for a, c in pairs) or "nothing"
 
 
-def _counted(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """`counted(1, "payout") == "1 payout"`, `counted(2, "payout") == "2 payouts"`."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 

@@ -3,7 +3,7 @@
 Buying a contract is one event with its transfers (amounts of the contract, in minor units):
 
     debit                          credit                            amount
-    assets:factoring_receivable    liabilities:settlement_payable    merchant_payout
+    assets:factoring_receivable    liabilities:payout_payable        merchant_payout
     assets:factoring_receivable    liabilities:client_rr             merchant_reserve
     assets:factoring_receivable    liabilities:partner_payable       partner_margin
     liabilities:partner_payable    liabilities:partner_rr            Partner_RR
@@ -26,12 +26,11 @@ import pandas as pd
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.payouts import contract_lines
-from atlas_lib.reserves_credit.subaccounts import read_subaccounts
 
 _ACTOR = "02_reserves_credit"
 _FACTORING, _PARTNER = "assets:factoring_receivable:", "liabilities:partner_payable:"
 _TRANSFERS = [
-    (_FACTORING, "liabilities:settlement_payable:", "merchant_payout_minor"),
+    (_FACTORING, "liabilities:payout_payable:", "merchant_payout_minor"),
     (_FACTORING, "liabilities:client_rr:", "merchant_reserve_minor"),
     (_FACTORING, _PARTNER, "partner_margin_minor"),
     (_PARTNER, "liabilities:partner_rr:", "partner_rr_minor"),
@@ -43,13 +42,11 @@ _FIGURES = [
 ]  # fmt: skip
 
 
-def book_purchases(
-    contracts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings
-) -> dict[str, pd.DataFrame]:
-    """Book the contracts that the ledger does not hold yet, then read every sub-account back from it.
+def book_contracts(contracts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings) -> None:
+    """Book the contracts that the ledger does not hold yet.
 
-    Gives subaccounts, subaccount_movements. The same contracts a second time book nothing. Two runs that
-    would book different figures for one contract at once cannot both: the second is refused (LedgerError).
+    The same contracts a second time book nothing. Two runs that would book different figures for one contract at
+    once cannot both: the second is refused (LedgerError).
     """
     lines = contract_lines(contracts, settings)
     booked = read_bookings(contracts["contract_id"], ledger)
@@ -61,8 +58,6 @@ def book_purchases(
         all_events = pd.concat([undone, events], ignore_index=True)
         all_transfers = pd.concat([back, transfers.assign(event=transfers["event"] + len(undone))], ignore_index=True)
         ledger.append(_append_id(all_events), all_events, all_transfers)
-        booked = read_bookings(contracts["contract_id"], ledger)
-    return read_subaccounts(booked, ledger)
 
 
 def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
@@ -129,7 +124,7 @@ def purchase_events(open_lines: pd.DataFrame, settings: ReservesCreditSettings) 
             "event_type": "CONTRACT_PURCHASED",
             "amount_minor": open_lines["receivable_minor"],
             "currency": open_lines["currency"],
-            "timestamp": first_day.where(open_lines["version"] == 1, _day_end(settings)),
+            "timestamp": first_day.where(open_lines["version"] == 1, day_end(settings)),
             "actor": _ACTOR,
             "details": _json_lines(details),
         }
@@ -150,7 +145,7 @@ def reversal_events(
             "event_type": "SETTLEMENT_REVERSED",
             "amount_minor": replaced["booked_figures"].str.split("|").str[2].astype("int64"),
             "currency": replaced["booked_figures"].str.split("|").str[1],
-            "timestamp": _day_end(settings),
+            "timestamp": day_end(settings),
             "actor": _ACTOR,
             "details": _json_lines(details),
         }
@@ -196,7 +191,8 @@ def _json_lines(rows: pd.DataFrame) -> list[str]:
     return rows.to_json(orient="records", lines=True).splitlines() if len(rows) else []
 
 
-def _day_end(settings: ReservesCreditSettings) -> pd.Timestamp:
+def day_end(settings: ReservesCreditSettings) -> pd.Timestamp:
+    """The last instant of the as-of day."""
     return pd.Timestamp(settings.as_of, tz="UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
 
 

@@ -3,13 +3,12 @@
 Two kinds of *tranche*. A purchased contract's Client_RR (base: purchase price) is held until the
 contract's term ends and then falls due; a person releases it, because arrears decide. The rolling
 reserve on sales is one tranche per merchant, currency and day, released on schedule on the first
-business day on or after `held_on + hold_days`.
+business day on or after `held_on + hold_days` (rolling.py), under the policy of that day (policies.py).
 """
 
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -18,77 +17,118 @@ from atlas_lib.core import calendars, money
 from atlas_lib.core.engine import Input, Steps, open_engine
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.policies import apply_policies, read_policies
 from atlas_lib.reserves_credit.rolling import roll_reserve
 
 _ACCOUNT = ["merchant_id", "currency"]
+_SETTLED = """(status = 'APPROVED' OR (type = 'SALE' AND status = 'REFUNDED'))
+  AND CAST(created_at AS DATE) <= CAST(:as_of AS DATE)"""
 _DAILY: Steps = (
     (
-        "daily_sales",
-        """
+        "reserve_flows",
+        f"""
 SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
        CAST(SUM(CASE WHEN type = 'SALE' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales_minor,
-       CAST(SUM(CASE WHEN type = 'FEE' THEN amount_minor ELSE 0 END) AS BIGINT) AS fees_minor,
-       CAST(SUM(CASE WHEN type IN ('REFUND', 'CHARGEBACK') THEN amount_minor ELSE 0 END) AS BIGINT) AS claims_minor
+       CAST(SUM(CASE WHEN type = 'FEE' THEN amount_minor ELSE 0 END) AS BIGINT) AS fees_minor
 FROM transactions
-WHERE (status = 'APPROVED' OR (type = 'SALE' AND status = 'REFUNDED'))
-  AND type IN ('SALE', 'FEE', 'REFUND', 'CHARGEBACK')
-  AND CAST(created_at AS DATE) <= CAST(:as_of AS DATE)
+WHERE {_SETTLED} AND type IN ('SALE', 'FEE')
 GROUP BY merchant_id, currency, CAST(created_at AS DATE)
+""",  # noqa: S608
+    ),
+    (
+        "sold",
+        f"""
+SELECT merchant_id, currency, named, MIN(day) AS day FROM (
+  SELECT merchant_id, currency, transaction_id AS named, CAST(created_at AS DATE) AS day FROM transactions
+  WHERE {_SETTLED} AND type = 'SALE'
+  UNION ALL
+  SELECT merchant_id, currency, reference AS named, CAST(created_at AS DATE) AS day FROM transactions
+  WHERE {_SETTLED} AND type = 'SALE' AND reference IS NOT NULL) AS sale
+GROUP BY merchant_id, currency, named
+""",  # noqa: S608
+    ),
+    (
+        "claims",
+        f"""
+SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
+       regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor
+FROM transactions
+WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
+""",  # noqa: S608
+    ),
+    (
+        "reserve_claims",
+        """
+SELECT c.merchant_id, c.currency, c.day, s.day AS own_day, CAST(SUM(c.amount_minor) AS BIGINT) AS claims_minor
+FROM claims c LEFT JOIN sold s
+  ON s.merchant_id = c.merchant_id AND s.currency = c.currency AND s.named = c.named AND s.day <= c.day
+GROUP BY c.merchant_id, c.currency, c.day, s.day
 """,
     ),
 )
 
 
 def hold_reserves(
-    contracts: pd.DataFrame, merchants: pd.DataFrame, transactions: Input, settings: ReservesCreditSettings
+    contracts: pd.DataFrame,
+    merchants: pd.DataFrame,
+    transactions: Input,
+    settings: ReservesCreditSettings,
+    ledger: Ledger | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Tranches, movements, ladder and coverage of both kinds of reserve, up to the as-of day.
 
     hold = round(percent x base); balance = holds - releases - draws, per tranche and in total.
-    `transactions` is the table or the path of its Parquet file (it may be large).
-    Gives reserve_tranches, reserve_movements, reserve_ladder, reserve_coverage.
+    `transactions` is the table or the path of its Parquet file (it may be large); the ledger holds decided policies.
+    Gives reserve_flows, reserve_claims, reserve_policies, reserve_tranches, reserve_movements, reserve_ladder,
+    reserve_coverage.
     """
-    flows = daily_sales(transactions, settings)
-    sales, draws = roll_reserve(plan_holds(flows, merchants, settings), flows, settings.as_of)
+    flows, claims = daily_flows(transactions, settings)
+    accounts = pd.concat([flows[_ACCOUNT], claims[_ACCOUNT]]).drop_duplicates().sort_values(_ACCOUNT, ignore_index=True)
+    policies = read_policies(accounts, merchants, ledger, settings)
+    planned = plan_holds(flows, policies, settings)
+    sales, used = roll_reserve(planned, claims, settings.as_of)
     tranches = pd.concat([hold_contracts(contracts, settings.as_of), sales], ignore_index=True)
     holds = tranches.rename(columns={"held_on": "movement_date", "held_minor": "amount_minor"}).assign(movement="hold")
     columns = declared("reserve_movements").column_names
-    movements = pd.concat([holds[holds["amount_minor"] > 0][columns], draws[columns]], ignore_index=True)
+    movements = pd.concat([holds[holds["amount_minor"] > 0][columns], used[columns]], ignore_index=True)
     return {
+        "reserve_flows": declared("reserve_flows").checked(flows),
+        "reserve_claims": declared("reserve_claims").checked(claims),
+        "reserve_policies": policies,
         "reserve_tranches": declared("reserve_tranches").checked(tranches),
         "reserve_movements": declared("reserve_movements").checked(movements),
         "reserve_ladder": build_ladder(tranches, settings.as_of),
-        "reserve_coverage": measure_coverage(sales, flows, merchants, settings),
+        "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
     }
 
 
-def daily_sales(transactions: Input, settings: ReservesCreditSettings) -> pd.DataFrame:
-    """Sales, fees and claims (refunds, chargebacks) per merchant, currency and UTC day; settled statuses only."""
-    engine = open_engine(settings.engine)
-    result = engine.run(_DAILY, {"transactions": transactions}, ["daily_sales"], {"as_of": settings.as_of.isoformat()})
-    return result["daily_sales"].sort_values([*_ACCOUNT, "day"], ignore_index=True)
+def daily_flows(transactions: Input, settings: ReservesCreditSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sales and fees, and claims (refunds, chargebacks), per merchant, currency and UTC day; settled statuses only.
 
-
-def plan_holds(flows: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
-    """The hold of each merchant's day: hold = round(reserve_rate x base), with its release date.
-
-    base = sales - fees of the day (never below 0), or the sales; the merchant's own rate and days
-    come before the settings'. Adds base_minor, reserve_rate, hold_days, held_minor, release_date.
+    A claim belongs to a sale of the same merchant whose transaction id or reference it names, with or without one
+    letter behind a hyphen (`AS1-R`): `own_day` is that sale's day, empty when it names none.
     """
-    own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]]
-    days = flows.join(own, on="merchant_id", validate="many_to_one")
-    usual_rate = float(Decimal(str(settings.reserve_percent)) / 100)
-    rate = days["reserve_rate"].astype("float64").fillna(usual_rate)
-    hold_days = days["hold_days"].astype("Int64").fillna(settings.hold_days).astype("int64")
-    fees = days["fees_minor"] if settings.reserve_base == "net_of_fees" else 0
+    engine = open_engine(settings.engine)
+    wanted = ["reserve_flows", "reserve_claims"]
+    result = engine.run(_DAILY, {"transactions": transactions}, wanted, {"as_of": settings.as_of.isoformat()})
+    flows = result["reserve_flows"].sort_values([*_ACCOUNT, "day"], ignore_index=True)
+    return flows, result["reserve_claims"].sort_values([*_ACCOUNT, "day", "own_day"], ignore_index=True)
+
+
+def plan_holds(flows: pd.DataFrame, policies: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """What each merchant's day asks to hold: wanted = round(reserve_rate x base), with its release date.
+
+    base = sales - fees of the day (never below 0), or the sales, by the policy of that day.
+    Adds its terms, base_minor, wanted_minor, release_date.
+    """
+    days = apply_policies(flows, policies)
+    fees = days["fees_minor"].where(days["reserve_base"] == "net_of_fees", 0)
     base = (days["sales_minor"] - fees).clip(lower=0)
-    held = money.round_product(base, rate, settings.rounding)
-    free = days["day"] + pd.to_timedelta(hold_days, unit="D")
+    free = days["day"] + pd.to_timedelta(days["hold_days"], unit="D")
     return days.assign(
         base_minor=base,
-        reserve_rate=rate,
-        hold_days=hold_days,
-        held_minor=held,
+        wanted_minor=money.round_product(base, days["reserve_rate"], settings.rounding),
         release_date=_next_business_day(free, days["currency"]),
     )
 
@@ -147,29 +187,44 @@ def ladder_by_month(ladder: pd.DataFrame, currency: str) -> pd.DataFrame:
 
 
 def measure_coverage(
-    sales: pd.DataFrame, flows: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings
+    sales: pd.DataFrame,
+    planned: pd.DataFrame,
+    claims: pd.DataFrame,
+    policies: pd.DataFrame,
+    settings: ReservesCreditSettings,
 ) -> pd.DataFrame:
-    """Whether the rolling reserve covers what it is there for.
+    """Whether the rolling reserve covers what it is there for, under the policy that holds on the as-of day.
 
-    coverage_rate = balance / (refunds + chargebacks of the last hold_days days); exposure from goods not
+    `planned` as plan_holds gives it; coverage_rate = balance / (refunds + chargebacks of the last hold_days days); exposure from goods not
     yet delivered is left out, because no input tells delivery dates.
+    Steady state: steady_minor = reserve_rate x mean daily base of the last hold_days days x hold_days.
     """
-    days = plan_holds(flows, merchants, settings)
-    recent = days["day"] > pd.Timestamp(settings.as_of) - pd.to_timedelta(days["hold_days"], unit="D")
-    undrawn = days["held_minor"].where(days["release_date"] > pd.Timestamp(settings.as_of), 0)
-    days = days.assign(recent_claims_minor=days["claims_minor"].where(recent, 0), undrawn_balance_minor=undrawn)
-    amounts = ["claims_minor", "recent_claims_minor", "undrawn_balance_minor"]
-    policy = {"reserve_rate": ("reserve_rate", "first"), "hold_days": ("hold_days", "first")}
-    per_account = days.groupby(_ACCOUNT, sort=True).agg(**policy, **{a: (a, "sum") for a in amounts}).reset_index()
+    today = pd.Timestamp(settings.as_of)
+    accounts = policies[_ACCOUNT].drop_duplicates(ignore_index=True)
+    terms = apply_policies(accounts.assign(day=today), policies)[[*_ACCOUNT, "reserve_rate", "hold_days"]]
+    planned = planned[[*_ACCOUNT, "day", "base_minor", "wanted_minor", "release_date"]]
+    first = today - pd.to_timedelta(terms["hold_days"], unit="D")
+    since = terms.assign(first=first)
+    lately = planned.merge(since, on=_ACCOUNT, validate="many_to_one")
+    lately = lately[lately["day"] > lately["first"]]
+    recent = lately.groupby(_ACCOUNT)["base_minor"].sum().rename("recent_base_minor")
+    dated = claims.merge(since, on=_ACCOUNT, validate="many_to_one")
+    dated = dated.assign(recent_claims_minor=dated["claims_minor"].where(dated["day"] > dated["first"], 0))
+    claimed = dated.groupby(_ACCOUNT)[["claims_minor", "recent_claims_minor"]].sum()
+    open_days = planned[planned["release_date"] > today].groupby(_ACCOUNT)["wanted_minor"].sum()
     kept = ["held_minor", "released_minor", "drawn_minor", "balance_minor"]
-    sums = sales.groupby(_ACCOUNT, sort=True)[kept].sum().reset_index()
-    coverage = per_account.merge(sums, on=_ACCOUNT, how="left", validate="one_to_one")
-    coverage[kept] = coverage[kept].fillna(0).astype("int64")
-    claims = coverage["recent_claims_minor"]
+    parts = [sales.groupby(_ACCOUNT)[kept].sum(), claimed, recent, open_days.rename("undrawn_balance_minor")]
+    coverage = terms.merge(pd.concat(parts, axis=1).reset_index(), on=_ACCOUNT, how="left", validate="one_to_one")
+    amounts = [c for c in coverage.columns if c.endswith("_minor")]
+    coverage[amounts] = coverage[amounts].fillna(0).astype("int64")
+    recent_claims = coverage["recent_claims_minor"]
     return declared("reserve_coverage").checked(
         coverage.assign(
             shortfall_minor=coverage["claims_minor"] - coverage["drawn_minor"],
-            coverage_rate=(coverage["balance_minor"] / claims.where(claims > 0)).astype("float64"),
+            coverage_rate=(coverage["balance_minor"] / recent_claims.where(recent_claims > 0)).astype("float64"),
+            steady_minor=money.round_product(
+                coverage["recent_base_minor"], coverage["reserve_rate"], settings.rounding
+            ),
         )
     )
 

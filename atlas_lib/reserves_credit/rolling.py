@@ -1,7 +1,11 @@
-"""The rolling reserve as a queue: holds enter at the back, releases and draws consume the front.
+"""The rolling reserve, day by day: releases, then holds, then draws, for all accounts of a day at once.
 
-Rule of order within a day: release what is due, hold the day's sales, then draw. Draws take the
-oldest tranche first and never more than is held; the rest is a shortfall.
+    hold    = min(wanted, max(cap - balance, 0))
+    release = what is due, oldest first, as long as the balance stays at or above the floor
+    draw    = a claim takes its own tranche (of the day of the sale it is about) first, then the oldest, never below zero
+
+so that per tranche and account, on every day, balance = holds - releases - draws. A tranche that is released by hand
+waits when it is due; so does what the floor keeps back.
 """
 
 from __future__ import annotations
@@ -12,131 +16,191 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from atlas_lib.core import calendars
 from atlas_lib.core.tables import declared
 
 Int64 = NDArray[np.int64]
 _ACCOUNT = ["merchant_id", "currency"]
+_NO_DAY, _DAYS = pd.Timestamp("1900-01-01"), 1 << 20  # days from 1970 on fit below, for thousands of years
+_NONE = np.zeros(0, np.int64)
+_KINDS = np.array(["release", "draw"], dtype=object)
 
 
-def roll_reserve(holds: pd.DataFrame, flows: pd.DataFrame, as_of: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+def roll_reserve(holds: pd.DataFrame, claims: pd.DataFrame, as_of: date) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tranches of the rolling reserve with what was released and drawn, and those movements.
 
-    Every reserve account is a queue of held units, oldest first. Releases and draws both consume its
-    front, so one number per account and day, the units consumed so far, says all. On each day
-
-        consumed = min(max(consumed, units due) + claims, units held)
-
-    which is a shift between two bounds; such steps compose into one of the same form, so all days of
-    all accounts are solved by a doubling scan instead of a loop. Cutting the consumed units at the
-    ends of the tranches gives each movement its tranche.
+    holds: merchant_id, currency, day, base_minor, wanted_minor, release_date, release_rule, cap_minor (empty: none),
+    floor_minor; one row per account and day. claims: merchant_id, currency, day, own_day (may be empty), claims_minor.
     """
-    held = holds[holds["held_minor"] > 0].sort_values([*_ACCOUNT, "day"], ignore_index=True)
-    tranches = _sales_tranches(held)
-    days = _reserve_days(held, flows, as_of)
-    if held.empty:
-        return tranches, declared("reserve_movements").empty()
-    start = days["account_start"].to_numpy()
-    after = start + _scan(days)
-    before = np.where(days["is_first"], start, np.r_[0, after[:-1]])
-    freed = np.maximum(before, start + days["due_minor"].to_numpy())
-    movements = _cut_at_tranches(tranches, days, before, freed, after)
-    used = movements.pivot_table(index="tranche_id", columns="movement", values="amount_minor", aggfunc="sum")
-    used = used.reindex(index=tranches["tranche_id"], columns=["release", "draw"]).fillna(0).astype("int64")
-    return _settled(tranches, used["release"].to_numpy(), used["draw"].to_numpy()), movements
+    wanted = holds[holds["wanted_minor"] > 0].sort_values([*_ACCOUNT, "day"], ignore_index=True)
+    book = _Book(wanted)
+    book.load_claims(claims, wanted)
+    for day in book.days_until(int(np.datetime64(as_of, "D").astype(np.int64))):
+        book.release(day)
+        book.hold(day)
+        book.draw(day)
+    tranches = _tranches(wanted, book, as_of)
+    movements = book.movements(tranches)
+    return tranches[tranches["held_minor"] > 0].reset_index(drop=True), movements
 
 
-def _sales_tranches(held: pd.DataFrame) -> pd.DataFrame:
-    day = held["day"].dt.strftime("%Y-%m-%d") if len(held) else pd.Series([], dtype="str")
-    tranches = pd.DataFrame(
-        {
-            "tranche_id": "sales:" + held["merchant_id"] + ":" + held["currency"] + ":" + day,
-            "source": "sales",
-            "contract_id": None,
-            "held_on": held["day"],
-            **{c: held[c] for c in [*_ACCOUNT, "base_minor", "held_minor", "release_date"]},
-        }
+class _Book:
+    """Balances of all tranches, one position each, ordered by account and day."""
+
+    def __init__(self, wanted: pd.DataFrame) -> None:
+        account = wanted.groupby(_ACCOUNT, sort=False).ngroup().to_numpy()
+        self.account, self.accounts = account, int(account.max(initial=-1)) + 1
+        self.day, self.release_day = _day_numbers(wanted["day"]), _day_numbers(wanted["release_date"])
+        self.wanted = wanted["wanted_minor"].to_numpy("int64")
+        self.cap = wanted["cap_minor"].astype("Int64").fillna(np.iinfo("int64").max).to_numpy("int64")
+        self.floor_of = wanted["floor_minor"].to_numpy("int64")
+        self.is_manual = (wanted["release_rule"] == "manual").to_numpy()
+        self.held, self.left = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.int64)
+        self.balance, self.floor = np.zeros(self.accounts, np.int64), np.zeros(self.accounts, np.int64)
+        first = np.searchsorted(account, np.arange(self.accounts))
+        self.low, self.high = first.copy(), first.copy()  # tranches from low on may be open; those before high are held
+        self.by_day, self.by_release = np.argsort(self.day, kind="stable"), np.argsort(self.release_day, kind="stable")
+        self.kept = np.zeros(self.accounts, bool)  # accounts where the floor keeps back what is due
+        self._moves: list[tuple[Int64, Int64, int, int]] = []
+
+    def load_claims(self, claims: pd.DataFrame, wanted: pd.DataFrame) -> None:
+        """Claims by day, each with the position of its account and of its own tranche (-1: none)."""
+        accounts = pd.MultiIndex.from_frame(wanted[_ACCOUNT].drop_duplicates())
+        account = accounts.get_indexer(pd.MultiIndex.from_frame(claims[_ACCOUNT])).astype(np.int64)
+        own_day = _day_numbers(claims["own_day"].fillna(_NO_DAY))
+        keys, wanted_key = self.account * _DAYS + self.day, account * _DAYS + own_day
+        at = np.minimum(np.searchsorted(keys, wanted_key), max(len(keys) - 1, 0))
+        own = np.where(keys[at] == wanted_key, at, -1) if len(keys) else np.full(len(claims), -1)
+        day, amount = _day_numbers(claims["day"]), claims["claims_minor"].to_numpy("int64")
+        order = np.lexsort((own_day, account, day))
+        order = order[(account[order] >= 0) & (amount[order] > 0)]
+        self.claim_day, self.claim_account = day[order], account[order]
+        self.claim_own, self.claim_amount = own[order], amount[order]
+
+    def days_until(self, last: int) -> list[int]:
+        """The days on which something happens, and with a floor every day from the first (it may let go on any)."""
+        days = np.unique(np.concatenate([self.day, self.release_day, self.claim_day]))
+        if days.size and (self.floor_of > 0).any():
+            days = np.arange(days[0], last + 1)
+        return [int(d) for d in days[days <= last]]
+
+    def release(self, day: int) -> None:
+        due = _on_day(self.release_day, self.by_release, day)
+        due = due[~self.is_manual[due] & (self.left[due] > 0)]
+        has_floor = self.floor[self.account[due]] > 0
+        parts = [self._take(due[~has_floor], self.left[due[~has_floor]])]
+        self.kept[self.account[due[has_floor]]] = True
+        waiting = np.flatnonzero(self.kept)
+        if waiting.size and calendars.is_business_day(np.datetime64(day, "D"))[()]:
+            free = np.maximum(self.balance[waiting] - self.floor[waiting], 0)
+            parts.append(self._take_oldest(waiting, free, day))
+        self._note(parts, day, 0)
+
+    def hold(self, day: int) -> None:
+        new = _on_day(self.day, self.by_day, day)
+        account = self.account[new]
+        amount = np.minimum(self.wanted[new], np.maximum(self.cap[new] - self.balance[account], 0))
+        self.held[new] = self.left[new] = amount
+        self.balance[account] += amount
+        self.floor[account], self.high[account] = self.floor_of[new], new + 1
+
+    def draw(self, day: int) -> None:
+        begin, end = np.searchsorted(self.claim_day, [day, day + 1])
+        account, own, amount = (c[begin:end].copy() for c in (self.claim_account, self.claim_own, self.claim_amount))
+        has_own = np.flatnonzero((own >= 0) & (own < self.high[account]))
+        taken = np.minimum(amount[has_own], self.left[own[has_own]])
+        parts = [self._take(own[has_own], taken)]
+        amount[has_own] -= taken
+        rest = np.zeros(self.accounts, np.int64)
+        np.add.at(rest, account, amount)
+        short = np.flatnonzero((rest > 0) & (self.balance > 0)) if amount.any() else np.zeros(0, np.int64)
+        parts.append(self._take_oldest(short, rest[short]))
+        self._note(parts, day, 1)
+
+    def movements(self, tranches: pd.DataFrame) -> pd.DataFrame:
+        if not self._moves:
+            return declared("reserve_movements").empty()
+        at = np.concatenate([m[0] for m in self._moves])
+        count = [len(m[0]) for m in self._moves]
+        days = np.repeat(np.array([m[2] for m in self._moves], "datetime64[D]"), count)
+        return pd.DataFrame(
+            {
+                **{c: tranches[c].to_numpy()[at] for c in ("tranche_id", *_ACCOUNT)},
+                "source": "sales",
+                "movement_date": days.astype("datetime64[us]"),
+                "movement": np.repeat(_KINDS[[m[3] for m in self._moves]], count),
+                "amount_minor": np.concatenate([m[1] for m in self._moves]),
+            }
+        )
+
+    def totals(self, kind: int) -> Int64:
+        total = np.zeros(len(self.held), np.int64)
+        for at, amount, _, move in self._moves:
+            if move == kind:
+                total[at] += amount
+        return total
+
+    def _take(self, at: Int64, amount: Int64) -> tuple[Int64, Int64]:
+        """Take amounts from tranches, each at most once; returns what was taken where."""
+        real = amount > 0
+        at, amount = at[real], amount[real]
+        self.left[at] -= amount
+        np.subtract.at(self.balance, self.account[at], amount)
+        return at, amount
+
+    def _take_oldest(self, accounts: Int64, amounts: Int64, due_on: int | None = None) -> tuple[Int64, Int64]:
+        """Take an amount from each account's open tranches, oldest first; with a day only from those due by then."""
+        if not accounts.size:
+            return _NONE, _NONE
+        begin, count = self.low[accounts], self.high[accounts] - self.low[accounts]
+        starts = np.r_[0, np.cumsum(count)[:-1]]
+        at = np.repeat(begin - starts, count) + np.arange(int(count.sum()))
+        open_units = self.left[at]
+        self._advance(accounts, at, open_units, count)
+        if due_on is not None:
+            open_units = np.where((self.release_day[at] <= due_on) & ~self.is_manual[at], open_units, 0)
+        reached = np.cumsum(open_units)
+        base = np.repeat(np.r_[0, reached][starts], count)
+        return self._take(at, np.clip(np.repeat(amounts, count) - (reached - open_units - base), 0, open_units))
+
+    def _note(self, parts: list[tuple[Int64, Int64]], day: int, kind: int) -> None:
+        """One movement per tranche, day and kind, also when it was taken from twice."""
+        at, amount = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        if at.size:
+            tranche, place = np.unique(at, return_inverse=True)
+            total = np.zeros(len(tranche), np.int64)
+            np.add.at(total, place, amount)
+            self._moves.append((tranche, total, day, kind))
+
+    def _advance(self, accounts: Int64, at: Int64, open_units: Int64, count: Int64) -> None:
+        """Leave out from now on what is empty at the front of each account."""
+        is_open = np.flatnonzero(open_units > 0)
+        owner = np.repeat(np.arange(len(accounts)), count)[is_open]
+        seen, first = np.unique(owner, return_index=True)
+        self.low[accounts[seen]] = at[is_open[first]]
+
+
+def _on_day(days: Int64, order: Int64, day: int) -> Int64:
+    begin, end = np.searchsorted(days, [day, day + 1], sorter=order)
+    return order[begin:end]
+
+
+def _tranches(wanted: pd.DataFrame, book: _Book, as_of: date) -> pd.DataFrame:
+    day = wanted["day"].dt.strftime("%Y-%m-%d") if len(wanted) else pd.Series([], dtype="str")
+    released, drawn = book.totals(0), book.totals(1)
+    is_due = (wanted["release_date"] <= pd.Timestamp(as_of)).to_numpy()
+    return wanted.assign(
+        tranche_id="sales:" + wanted["merchant_id"] + ":" + wanted["currency"] + ":" + day,
+        source="sales",
+        contract_id=None,
+        held_on=wanted["day"],
+        held_minor=book.held,
+        released_minor=released,
+        drawn_minor=drawn,
+        balance_minor=book.left,
+        status=np.select([is_due & (book.left > 0), book.left > 0, released > 0], ["due", "held", "released"], "drawn"),
     )
-    zero = np.zeros(len(held), dtype=np.int64)
-    return _settled(tranches, zero, zero)
 
 
-def _settled(tranches: pd.DataFrame, released: Int64, drawn: Int64) -> pd.DataFrame:
-    balance = tranches["held_minor"].to_numpy() - released - drawn
-    status = np.select([balance > 0, released > 0], ["held", "released"], "drawn")
-    return tranches.assign(released_minor=released, drawn_minor=drawn, balance_minor=balance, status=status)
-
-
-def _reserve_days(held: pd.DataFrame, flows: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    """One row per account and day on which something happens: units held and due so far, claims of the day."""
-    parts = [
-        held[[*_ACCOUNT, "day", "held_minor"]],
-        held[[*_ACCOUNT, "release_date", "held_minor"]].rename(
-            columns={"release_date": "day", "held_minor": "due_minor"}
-        ),
-        flows[flows["claims_minor"] > 0][[*_ACCOUNT, "day", "claims_minor"]],
-    ]
-    amounts = ["held_minor", "due_minor", "claims_minor"]
-    stacked = pd.concat(parts, ignore_index=True).reindex(columns=[*_ACCOUNT, "day", *amounts])
-    stacked[amounts] = stacked[amounts].fillna(0).astype("int64")
-    totals = held.groupby(_ACCOUNT, sort=True)["held_minor"].sum()
-    starts = (totals.cumsum() - totals).rename("account_start")
-    days = stacked[stacked["day"] <= pd.Timestamp(as_of)].groupby([*_ACCOUNT, "day"], sort=True)[amounts].sum()
-    days = days.reset_index().join(starts, on=_ACCOUNT, how="inner", validate="many_to_one")
-    days = days.reset_index(drop=True)
-    account = days.groupby(_ACCOUNT, sort=False)
-    return days.assign(
-        is_first=account.cumcount() == 0,
-        held_minor=account["held_minor"].cumsum(),
-        due_minor=account["due_minor"].cumsum(),
-    )
-
-
-def _scan(days: pd.DataFrame) -> Int64:
-    """Units consumed after each day, from 0 at the start of each account (doubling scan, log2 n passes)."""
-    shift = days["claims_minor"].to_numpy().copy()
-    high = days["held_minor"].to_numpy().copy()
-    low = np.minimum(days["due_minor"].to_numpy() + shift, high)
-    first = np.flatnonzero(days["is_first"].to_numpy())
-    begins = np.repeat(first, np.diff(np.r_[first, len(days)]))
-    step = 1
-    while step < len(days):
-        late = np.flatnonzero(np.arange(len(days)) - step >= begins)
-        early = late - step
-        if not late.size:
-            break
-        joined = shift[early] + shift[late]
-        low_joined = np.clip(low[early] + shift[late], low[late], high[late])
-        high_joined = np.clip(high[early] + shift[late], low[late], high[late])
-        shift[late], low[late], high[late] = joined, low_joined, high_joined
-        step *= 2
-    return np.asarray(np.clip(shift, low, high), dtype=np.int64)
-
-
-def _cut_at_tranches(
-    tranches: pd.DataFrame, days: pd.DataFrame, before: Int64, freed: Int64, after: Int64
-) -> pd.DataFrame:
-    """Releases (before..freed) and draws (freed..after) of each day, cut where one tranche ends and the next begins."""
-    ends = tranches["held_minor"].cumsum().to_numpy()
-    pieces_from = np.r_[before, freed]
-    pieces_to = np.r_[freed, after]
-    row = np.tile(np.arange(len(days)), 2)
-    kind = np.repeat(["release", "draw"], len(days))
-    real = np.flatnonzero(pieces_to > pieces_from)
-    first = np.searchsorted(ends, pieces_from[real], side="right")
-    last = np.searchsorted(ends, pieces_to[real], side="left")
-    count = last - first + 1
-    piece = np.repeat(real, count)
-    tranche = np.repeat(first - np.r_[0, np.cumsum(count)[:-1]], count) + np.arange(count.sum())
-    begin = np.maximum(pieces_from[piece], (ends - tranches["held_minor"].to_numpy())[tranche])
-    end = np.minimum(pieces_to[piece], ends[tranche])
-    return pd.DataFrame(
-        {
-            "tranche_id": tranches["tranche_id"].to_numpy()[tranche],
-            "merchant_id": tranches["merchant_id"].to_numpy()[tranche],
-            "currency": tranches["currency"].to_numpy()[tranche],
-            "source": "sales",
-            "movement_date": days["day"].to_numpy()[row[piece]],
-            "movement": kind[piece],
-            "amount_minor": end - begin,
-        }
-    )
+def _day_numbers(days: pd.Series) -> Int64:
+    return days.to_numpy("datetime64[D]").astype(np.int64)

@@ -10,27 +10,42 @@ from atlas_lib.ledger.store import Ledger
 
 _SUBACCOUNTS = {
     "assets:factoring_receivable": "Factoring",
-    "liabilities:settlement_payable": "Settlement",
-    "liabilities:client_rr": "Rolling Reserve",
+    "liabilities:payout_payable": "Settlement",
+    "liabilities:client_rr": "Client RR",
+    "liabilities:rolling_reserve": "Rolling Reserve",
     "liabilities:partner_payable": "Partner",
     "liabilities:partner_rr": "Partner RR",
 }
 _KEY = ["merchant_id", "currency", "subaccount"]
 
 
-def read_subaccounts(booked: pd.DataFrame, ledger: Ledger) -> dict[str, pd.DataFrame]:
-    """Movements with running balances, and the balances, of the sub-accounts of these bookings."""
-    ids = booked["transaction_id"].tolist()
-    postings = ledger.postings(ids)
-    kinds = ledger.events(ids)[["entry_id", "event_type"]]
+_MOVEMENT = {
+    "SETTLEMENT_REVERSED": "reversal",
+    "RESERVE_HELD": "hold",
+    "RESERVE_RELEASED": "release",
+    "RESERVE_DRAWN": "draw",
+    "PAYOUT_EXECUTED": "payout",
+    "PAYOUT_RETURNED": "payout returned",
+}
+
+
+def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """Movements with running balances, and the balances, of the sub-accounts of these transactions.
+
+    Reserve movements count up to the instant `end`, as the tranches do; all else as the ledger stands now.
+    """
+    postings = ledger.postings(transaction_ids)
+    kinds = ledger.events(transaction_ids)[["entry_id", "event_type"]]
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
     moves = moves.merge(kinds, on="entry_id", how="left", validate="many_to_one")
-    is_back = moves["event_type"] == "SETTLEMENT_REVERSED"
+    moves = moves[~moves["event_type"].str.startswith("RESERVE_") | (moves["timestamp"] <= end)]
+    is_contract = moves["transaction_id"].str.startswith("contract:")
+    contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
-        movement=np.where(is_back, "reversal", "purchase"),
+        movement=moves["event_type"].map(_MOVEMENT).fillna("purchase").astype("str"),
         movement_date=moves["timestamp"].dt.tz_localize(None).dt.normalize(),
-        contract_id=moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True),
+        contract_id=contract_id.where(is_contract, ""),
     ).sort_values([*_KEY, "timestamp", "transaction_id", "movement", "debit_minor", "credit_minor"], ignore_index=True)
     side = np.where(moves["subaccount"] == "Factoring", 1, -1)
     moves["net_minor"] = side * (moves["debit_minor"] - moves["credit_minor"])
@@ -57,29 +72,44 @@ def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_subaccounts(
-    subaccounts: pd.DataFrame, payout_summary: pd.DataFrame, reserve_tranches: pd.DataFrame
+    subaccounts: pd.DataFrame,
+    subaccount_movements: pd.DataFrame,
+    contract_payments: pd.DataFrame,
+    payout_summary: pd.DataFrame,
+    reserve_tranches: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Whether the ledger's balances equal the summary and the tranches to the cent, per merchant and currency.
+    """Whether the ledger equals the summary and the tranches to the cent, per merchant and currency.
+
+    The summary against the bookings of its contracts, the tranches against the balances of the reserve accounts.
 
     Columns check, passed, is_blocking, detail (difference of the sums and number of merchants that differ).
     """
     columns = {
-        "Factoring": "receivables_minor", "Settlement": "merchant_payout_minor", "Rolling Reserve": "client_rr_minor",
+        "Factoring": "receivables_minor", "Settlement": "merchant_payout_minor", "Client RR": "client_rr_minor",
         "Partner RR": "partner_rr_minor", "Partner": "partner_minor",
     }  # fmt: skip
     kept = payout_summary.assign(
         partner_minor=payout_summary["partner_payout_minor"] - payout_summary["partner_rr_minor"]
     )
     wide = kept.set_index(["merchant_id", "currency"])[list(columns.values())]
-    own = reserve_tranches[reserve_tranches["source"] == "contract"]
-    tranches = own.groupby(["merchant_id", "currency"])["balance_minor"].sum()
-    ledger = {name: subaccounts[subaccounts["subaccount"] == name] for name in columns}
-    balance = {name: rows.set_index(["merchant_id", "currency"])["balance_minor"] for name, rows in ledger.items()}
+    of_contracts = subaccount_movements[subaccount_movements["contract_id"].isin(contract_payments["contract_id"])]
+    side = of_contracts["credit_minor"] - of_contracts["debit_minor"]
+    net = side.where(of_contracts["subaccount"] != "Factoring", -side)
+    booked = net.groupby([of_contracts[k] for k in _KEY]).sum()
     rows = [
-        _equal(f"Ledger {name} equals the summary", balance[name], wide[column]) for name, column in columns.items()
+        _equal(f"Ledger {name} equals the summary", _of(booked, name), wide[column]) for name, column in columns.items()
     ]
-    rows.append(_equal("Ledger Rolling Reserve equals the open tranches", balance["Rolling Reserve"], tranches))
+    balance = subaccounts.set_index(_KEY)["balance_minor"]
+    for name, source, held in (("Client RR", "contract", booked), ("Rolling Reserve", "sales", balance)):
+        own = reserve_tranches[reserve_tranches["source"] == source]
+        sums = own.groupby(["merchant_id", "currency"])["balance_minor"].sum()
+        rows.append(_equal(f"Ledger {name} equals the open tranches", _of(held, name), sums))
     return pd.DataFrame(rows)
+
+
+def _of(balances: pd.Series, subaccount: str) -> pd.Series:
+    """The balances of one kind of sub-account, by merchant and currency."""
+    return balances[balances.index.get_level_values("subaccount") == subaccount].droplevel("subaccount")
 
 
 def _equal(check: str, left: pd.Series, right: pd.Series) -> dict[str, object]:

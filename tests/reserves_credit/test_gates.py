@@ -11,7 +11,7 @@ from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.gates import _REVIEWED, check_contracts, count_codes
 from atlas_lib.reserves_credit.payouts import summarise_payouts
 from atlas_lib.reserves_credit.reserves import hold_reserves
-from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings, transactions
+from tests.reserves_credit.reserves_credit_frames import contracts, fresh_positions, merchants, settings, transactions
 
 _LINE = {"receivable_minor": 1_000_00, "merchant_payout_minor": 720_00, "merchant_reserve_minor": 80_00, "partner_margin_minor": 200_00}  # fmt: skip
 _GOOD_IBAN = "DE89370400440532013000"  # ISO 13616 registry, the example for Germany
@@ -29,7 +29,7 @@ def _gated(
     exposure = measure_exposure(book, known, tables["fx_rates"], reserves["reserve_tranches"], chosen)
     summary = summarise_payouts(
         book, known, paid, tables["streaming_index"], exposure["exposures"], reserves["reserve_coverage"],
-        tables["rejects"], tables["screening_findings"], chosen,
+        tables["rejects"], tables["screening_findings"], **fresh_positions(book), settings=chosen,
     )["payout_summary"]  # fmt: skip
     assert ((summary["reasons"] == "") == (summary["status"] == "Ready")).all()
     return dict(summary[["merchant_id", "reasons"]].to_numpy())
@@ -49,7 +49,7 @@ def test_a_workbook_without_bank_details_kyc_and_limits_stays_ready_and_says_wha
     exposures = measure_exposure(book, known, empty["fx_rates"], reserves["reserve_tranches"], chosen)["exposures"]
     tables = summarise_payouts(
         book, known, transactions(), empty["streaming_index"], exposures, reserves["reserve_coverage"],
-        empty["rejects"], empty["screening_findings"], chosen,
+        empty["rejects"], empty["screening_findings"], **fresh_positions(book), settings=chosen,
     )  # fmt: skip
     row = tables["payout_summary"].iloc[0]
     assert (row["status"], row["remarks"]) == ("Ready", "DEFAULT_LIMIT; KYC_UNKNOWN; NO_BANK_DETAILS")

@@ -12,7 +12,8 @@ from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit import controls, payouts
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.reserves import hold_reserves
-from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings
+from atlas_lib.reserves_credit.workflow import name_payout
+from tests.reserves_credit.reserves_credit_frames import contracts, fresh_positions, merchants, settings
 
 
 def _empty(name: str) -> pd.DataFrame:
@@ -23,9 +24,10 @@ def summarise(book: pd.DataFrame, known: pd.DataFrame | None = None, **policy: A
     chosen, parties = settings(**policy), known if known is not None else merchants({"merchant_id": "M1"})
     reserves = hold_reserves(book, parties, _empty("transactions"), chosen)
     exposure = measure_exposure(book, parties, _empty("fx_rates"), reserves["reserve_tranches"], chosen)
-    return payouts.summarise_payouts(
+    positions = fresh_positions(book)
+    return positions | payouts.summarise_payouts(
         book, parties, _empty("transactions"), _empty("streaming_index"), exposure["exposures"],
-        reserves["reserve_coverage"], _empty("rejects"), _empty("screening_findings"), chosen,
+        reserves["reserve_coverage"], _empty("rejects"), _empty("screening_findings"), **positions, settings=chosen,
     )  # fmt: skip
 
 
@@ -98,19 +100,20 @@ def test_currencies_are_never_added_and_each_has_its_own_total() -> None:
     ]
 
 
-def test_a_payout_keeps_its_id_until_what_it_pays_changes() -> None:
+def test_a_payout_keeps_its_id_until_it_is_executed_whatever_it_pays() -> None:
     first = summarise(contracts(_FIRST))["payouts"].iloc[0]
-    again = summarise(contracts(_FIRST), as_of="2023-12-24")["payouts"].iloc[0]
-    changed = summarise(contracts(_FIRST | {"merchant_payout_minor": 2_136_95}))["payouts"].iloc[0]
-    assert first["payout_id"] == again["payout_id"] != changed["payout_id"]
+    again = summarise(contracts(_FIRST, _FIRST), as_of="2023-12-24")["payouts"].iloc[0]
+    assert first["payout_id"] == again["payout_id"] == name_payout("M1", "EUR", 1)
     assert len(first["payout_id"]) <= 35
     assert again["due_date"] == pd.Timestamp("2023-12-27")
 
 
 def test_the_waterfall_ends_at_the_payable() -> None:
-    steps = payouts.explain_payout(summarise(contracts(_FIRST))["payout_summary"])
-    assert steps["amount_minor"].tolist() == [3_360_00, -985_60, -237_44, 2_136_96]
-    assert steps["amount_minor"].iloc[:3].sum() == steps["amount_minor"].iloc[3]
+    found = summarise(contracts(_FIRST))
+    steps = payouts.explain_payouts(found["payout_summary"], found["contract_payments"], found["payout_positions"])
+    shown = payouts.waterfall_of(steps, "M1", "EUR")
+    assert shown["amount_minor"].tolist() == [3_360_00, -985_60, -237_44, 0, 0, 0, 0, 2_136_96]
+    assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1]
 
 
 def test_the_drilldown_ends_at_the_source_cell() -> None:
@@ -124,13 +127,17 @@ def test_a_book_without_contracts_is_skipped_in_one_friendly_line() -> None:
     tables = summarise(contracts())
     assert all(t.empty for t in tables.values())
     assert payouts.total_row(tables["payout_summary"]).empty
-    summary = payouts.summarise_stage(tables["payout_summary"], _empty("alerts"), _empty("concentration_totals"))
+    summary = payouts.summarise_stage(
+        tables["payout_summary"], tables["payouts"], _empty("alerts"), _empty("concentration_totals")
+    )
     assert (summary.status, len(summary.figures)) == ("skipped", 0)
 
 
 def test_the_verdict_names_what_is_ready() -> None:
     tables = summarise(contracts(_FIRST))
-    summary = payouts.summarise_stage(tables["payout_summary"], _empty("alerts"), _empty("concentration_totals"))
+    summary = payouts.summarise_stage(
+        tables["payout_summary"], tables["payouts"], _empty("alerts"), _empty("concentration_totals")
+    )
     assert summary.verdict == "2,136.96 EUR ready to be paid in 1 payout; 0 blocked, 0 high alerts."
     assert summary.status == "passed"
 

@@ -11,13 +11,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger, open_ledger
+from atlas_lib.reserves_credit.books import keep_books
 from atlas_lib.reserves_credit.payouts import contract_lines
-from atlas_lib.reserves_credit.purchases import book_purchases, plan_bookings, purchase_events, read_bookings
-from tests.reserves_credit.reserves_credit_frames import contracts, settings
+from atlas_lib.reserves_credit.purchases import plan_bookings, purchase_events, read_bookings
+from tests.reserves_credit.reserves_credit_frames import contracts, settings, transactions
 
 _FIRST = {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}  # fmt: skip
 _SECOND = {"receivable_minor": 1_000_00, "merchant_payout_minor": 700_00, "merchant_reserve_minor": 0, "partner_margin_minor": 300_00, "merchant_id": "M2", "reserve_rate": 0.0}  # fmt: skip
+
+
+def book_purchases(book: pd.DataFrame, ledger: Ledger, chosen: ReservesCreditSettings) -> dict[str, pd.DataFrame]:
+    return keep_books(book, declared("reserve_movements").empty(), transactions(), ledger, chosen)
 
 
 @pytest.fixture

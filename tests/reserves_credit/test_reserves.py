@@ -96,14 +96,17 @@ def test_daily_sales_are_the_same_on_both_engines(duckdb_engine: Engine, spark_e
     rows = transactions(
         {"amount_minor": 100_00, "created_at": "2026-06-01T23:59:59"},
         {"amount_minor": 20_00, "created_at": "2026-06-01T10:00", "type": "FEE"},
-        {"amount_minor": 5_00, "created_at": "2026-06-02T00:00", "type": "REFUND"},
+        {"amount_minor": 5_00, "created_at": "2026-06-02T00:00", "type": "REFUND", "reference": "T1-R"},
         {"amount_minor": 7_00, "created_at": "2026-06-02T00:00", "status": "REFUNDED", "merchant_id": "M2"},
         {"amount_minor": 7_00, "created_at": "2026-06-03T00:00"},
     )
     both = [
-        engine.run(_DAILY, {"transactions": rows}, ["daily_sales"], {"as_of": "2026-06-02"})["daily_sales"]
+        engine.run(_DAILY, {"transactions": rows}, [name], {"as_of": "2026-06-02"})[name]
         .sort_values(["merchant_id", "currency", "day"], ignore_index=True)
+        for name in ("reserve_flows", "reserve_claims")
         for engine in (duckdb_engine, spark_engine)
     ]  # fmt: skip
-    pd.testing.assert_frame_equal(*both)
-    assert len(both[0]) == 3
+    pd.testing.assert_frame_equal(*both[:2])
+    pd.testing.assert_frame_equal(*both[2:])
+    assert (len(both[0]), len(both[2])) == (2, 1)
+    assert both[2]["own_day"].tolist() == [pd.Timestamp("2026-06-01")]

@@ -25,7 +25,7 @@ reserve_rate float? rate client_rr / purchase price
 rolling_reserve_rate float? rate client_rr / receivables
 credit_limit_minor int? minor highest exposure allowed, in the row's currency; empty when it cannot be converted
 credit_limit_ratio float? rate receivables / credit limit
-status string - Ready or Blocked
+status string - Ready, Blocked, Requested (at the bank) or Executed (nothing left to pay)
 reasons string - reason codes joined by "; ", empty when Ready
 remarks string - codes of what the input does not tell, joined by "; "; they do not block
 """,
@@ -36,15 +36,53 @@ remarks string - codes of what the input does not tell, joined by "; "; they do 
         "payout_id",
         "One payout per merchant and currency, as it would be requested.",
         """
-payout_id string - stable id, also its EndToEndId
+payout_id string - the merchant's n-th payout in the currency; its EndToEndId is this and the attempt
 merchant_id string - merchant
 currency string - ISO 4217 code
-amount_minor int minor to be paid
+payable_minor int minor owed for all contracts of this input
+paid_minor int minor of it, covered by executed payouts
+under_way_minor int minor of it, covered by a payout at the bank
+set_off_minor int minor of the rest, set off against what the merchant owes from its sales
+amount_minor int minor to be paid = payable - paid - under way - set-off; of a Requested payout what was requested
 due_date date - first business day on or after the as-of day
 iban string? - account paid to
 bic string? - its bank
-status string - Ready or Blocked
+status string - Ready, Blocked, or Requested when it is at the bank
 reasons string - reason codes joined by "; "
+""",
+    ),
+    table(
+        "contract_payments",
+        _STAGE,
+        "contract_id",
+        "What payouts have covered of each contract, whichever run asked for them.",
+        """
+contract_id string - contract
+merchant_id string - merchant
+currency string - ISO 4217 code
+merchant_payout_minor int minor owed for the contract
+paid_minor int minor covered by executed payouts
+under_way_minor int minor covered by a payout at the bank
+open_minor int minor merchant_payout - paid - under way; negative when its figures went down after it was paid
+""",
+    ),
+    table(
+        "payout_positions",
+        _STAGE,
+        "merchant_id currency",
+        "Where each merchant's payouts stand in the ledger, and what is set off against the next one.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+executed_count int count payouts executed before the next one
+payout_id string - the payout that comes next or is at the bank
+requested_minor int minor its amount when it is at the bank, else 0
+set_off_minor int minor min(open part of its contracts, debt on its account of settled sales)
+fees_minor int minor fees of this input settled on that account, when there is a set-off
+refunds_minor int minor refunds likewise
+chargebacks_minor int minor chargebacks likewise
+prior_balance_minor int minor the rest: fees + refunds + chargebacks - set-off; sales and what came before this input
+is_stopped bool - a person has stopped the merchant's payouts at the desk
 """,
     ),
     table(
@@ -83,7 +121,7 @@ passed bool - the difference is within what line rounding explains
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+subaccount string - Factoring, Settlement, Client RR, Rolling Reserve (on sales), Partner or Partner RR
 account string - account code in the ledger
 movement_count int count postings
 debit_minor int minor sum of debits
@@ -99,12 +137,12 @@ balance_minor int minor positive on the account's own side: Factoring is owed to
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-subaccount string - Factoring, Settlement, Rolling Reserve, Partner or Partner RR
+subaccount string - Factoring, Settlement, Client RR, Rolling Reserve (on sales), Partner or Partner RR
 sequence int count 1 for the first movement of the sub-account
 movement_date date - day of the booking
 transaction_id string - transaction in the ledger
-contract_id string - contract it belongs to
-movement string - purchase, or reversal of an earlier booking
+contract_id string - contract it belongs to; empty for payouts and reserve movements
+movement string - purchase, reversal of an earlier booking, hold, release, draw, payout or payout returned
 debit_minor int minor debit
 credit_minor int minor credit
 balance_minor int minor running balance, positive on the account's own side
@@ -128,7 +166,7 @@ release_date date - business day from which it is free
 released_minor int minor released on schedule up to the as-of day
 drawn_minor int minor used for refunds and chargebacks
 balance_minor int minor held - released - drawn
-status string - held, due (a person releases it), released or drawn
+status string - held, due (a person or a floor keeps it back), released or drawn
 """,
     ),
     table(
@@ -178,7 +216,54 @@ claims_minor int minor refunds and chargebacks, all
 shortfall_minor int minor claims - draws: what the reserve could not pay
 recent_claims_minor int minor refunds and chargebacks of the last hold_days days
 coverage_rate float? rate balance / recent claims; empty when there are none
-undrawn_balance_minor int minor steady-state check: balance if nothing had been drawn
+undrawn_balance_minor int minor balance if nothing had been drawn or capped
+recent_base_minor int minor sales the reserve is a share of, of the last hold_days days
+steady_minor int minor steady-state check: reserve_rate x mean daily base x hold_days, near the undrawn balance
+""",
+    ),
+    table(
+        "reserve_flows",
+        _STAGE,
+        "merchant_id currency day",
+        "Settled sales and fees of each merchant by day: what the rolling reserve is a share of.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+day date - UTC day
+sales_minor int minor sales
+fees_minor int minor fees
+""",
+    ),
+    table(
+        "reserve_claims",
+        _STAGE,
+        "merchant_id currency day own_day",
+        "Settled refunds and chargebacks by day, and by the day of the sale they are about.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+day date - UTC day of the refund or chargeback
+own_day date? - day of the sale it names; empty when it names none
+claims_minor int minor refunds and chargebacks
+""",
+    ),
+    table(
+        "reserve_policies",
+        _STAGE,
+        "merchant_id currency applies_from",
+        "The reserve policy of each merchant and currency, by the day it applies from.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+applies_from date - first day it holds for; 1970-01-01 is since ever
+reserve_rate float rate share of the base held back
+reserve_base string - gross (sales) or net_of_fees
+hold_days int days calendar days a hold lasts
+release_rule string - scheduled, or manual: a person releases what is due
+cap_minor int? minor highest balance; nothing is held beyond; empty is none
+floor_minor int minor releases stop where the balance would go below
+decided_by string - person, empty for input and settings
+source string - settings, input (merchants) or decided (an event in the ledger)
 """,
     ),
     table(
@@ -187,8 +272,8 @@ undrawn_balance_minor int minor steady-state check: balance if nothing had been 
         "scope subject_id currency",
         "Exposure from purchased contracts against its limit, per merchant, counterparty and currency.",
         """
-scope string - merchant, counterparty or currency
-subject_id string - merchant, counterparty or currency it is about
+scope string - merchant, obligor, counterparty or currency
+subject_id string - merchant, obligor (its contract), counterparty or currency it is about
 subject_name string - its name
 currency string - ISO 4217 code
 receivables_minor int minor face value bought
@@ -201,7 +286,29 @@ utilisation_rate float? rate exposure on the chosen basis / limit; empty without
 combined_rate float? rate utilisation over all currencies of the subject, which share one limit
 headroom_minor int? minor limit - exposure, negative when over
 level string - ok, watch, warn, breach, or none without limit
-limit_source string - input, default, none, or no rate (limit in another currency without an FX rate)
+limit_source string - input, default, settings, none, or no rate (limit in another currency without an FX rate)
+""",
+    ),
+    table(
+        "eligibility",
+        _STAGE,
+        "merchant_id currency",
+        "What a funder would lend against each merchant's receivables.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+outstanding_minor int minor receivables outstanding = receivable - customer payments
+old_minor int minor of them, unpaid for more than ineligible_after_days
+cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all
+eligible_minor int minor outstanding - old - cross-aged
+excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
+base_minor int minor (eligible - excess) x advance_rate
+reserve_minor int minor Client_RR held
+drawn_minor int minor paid out and not repaid
+availability_minor int minor base - reserve - drawn; negative when more is drawn than the base carries
+is_aged bool - the input tells what customers have paid, so that ages are known
+dilution_rate float? rate refunds and chargebacks / sales of the last 90 days; empty without sales
+dso_days float? days outstanding / receivables bought in the last 365 days x 365; empty when none were
 """,
     ),
     table(
@@ -251,7 +358,21 @@ subject_id string - whom it is about
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
 detail string - what was seen, in words
-since date - as-of day of the run that saw it
+since date - as-of day of the run that first saw it
+""",
+    ),
+    table(
+        "alert_changes",
+        _STAGE,
+        "alert_id",
+        "What changed since the run before: alerts raised for the first time, and alerts that have ended.",
+        """
+alert_id string - stable id
+change string - raised or cleared
+severity string - info, warning or high, as when it was raised
+detail string - what was seen, in words
+since date - as-of day it was raised on
+changed_on date - as-of day of this change
 """,
     ),
 ]

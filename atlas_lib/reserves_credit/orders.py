@@ -1,0 +1,131 @@
+"""Payment files of payouts: how payouts become files and journals, where these lie, and that they are unchanged.
+
+In the folder `payments` beside the ledger (`<payment_id>` is also the MsgId):
+```
+prepared/<payment_id>.xml, .csv    the payment file and its journal; approval holds the SHA-256 of both
+outbox/<payment_id>.xml            handed over to the bank, byte for byte the approved one
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core import calendars
+from atlas_lib.core.errors import Refused
+from atlas_lib.reserves_credit.sepa import Debtor, write_pain001
+
+_JOURNAL = ("payout_id", "end_to_end_id", "debit_account", "credit_account", "amount_minor", "currency")
+
+
+@dataclass(frozen=True)
+class PaymentOrder:
+    """One payment file: its payouts, its bytes, and the journal of what will be booked when it is requested."""
+
+    payment_id: str
+    execution_date: str
+    lines: pd.DataFrame
+    content: bytes
+    journal: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hash_of(self.content)
+
+    @property
+    def journal_sha256(self) -> str:
+        return hash_of(self.journal)
+
+
+def make_orders(chosen: pd.DataFrame, debtor: Debtor, earliest: date, as_of: date, now: datetime) -> list[PaymentOrder]:
+    """The payouts as payment orders, one per debtor account and execution date.
+
+    `chosen`: payout_id, attempt (so far), merchant_id, merchant_name, amount_minor, set_off_minor, currency, due_date,
+    iban, bic, town, country. execution_date = first TARGET day on or after both due_date and `earliest`.
+    """
+    attempt = chosen["attempt"] + 1
+    first = np.maximum(chosen["due_date"].to_numpy("datetime64[D]"), np.datetime64(earliest))
+    party = {"merchant_name": "creditor_name", "iban": "creditor_iban", "bic": "creditor_bic", "town": "creditor_town"}
+    lines = chosen.rename(columns=party | {"country": "creditor_country"}).assign(
+        attempt=attempt,
+        end_to_end_id=chosen["payout_id"] + "-" + attempt.astype("str"),
+        execution_date=calendars.roll_to_business_day(first).astype("str"),
+        remittance_text="Payout " + chosen["payout_id"] + f", receivables up to {as_of}",
+    )
+    return [_make_order(part, str(day), debtor, now) for day, part in lines.groupby("execution_date", sort=True)]
+
+
+def _make_order(lines: pd.DataFrame, day: str, debtor: Debtor, now: datetime) -> PaymentOrder:
+    lines = lines.sort_values("end_to_end_id", ignore_index=True)
+    text = "|".join([now.isoformat(), debtor.iban, day, *lines["end_to_end_id"]])
+    payment_id = "PAY-" + hash_of(text.encode())[:24]
+    content = write_pain001(lines, debtor, date.fromisoformat(day), payment_id, now)
+    journal = _journal_of(lines).to_csv(index=False, lineterminator="\n").encode()
+    return PaymentOrder(payment_id, day, lines.assign(payment_id=payment_id), content, journal)
+
+
+def _journal_of(lines: pd.DataFrame) -> pd.DataFrame:
+    """What is booked when the file is requested: the payment itself, and what of the payout is set off."""
+    payable = "liabilities:payout_payable:" + lines["merchant_id"]
+    paid = lines.assign(debit_account=payable, credit_account="assets:bank:" + lines["currency"])
+    sales = "liabilities:settlement_payable:" + lines["merchant_id"]
+    set_off = lines.assign(debit_account=payable, credit_account=sales, amount_minor=lines["set_off_minor"])
+    both = pd.concat([paid, set_off[set_off["amount_minor"] > 0]], ignore_index=True)
+    return both.sort_values(["end_to_end_id", "credit_account"], ignore_index=True)[list(_JOURNAL)]
+
+
+class PaymentFolder:
+    """The prepared files and the outbox."""
+
+    def __init__(self, folder: Path) -> None:
+        self._prepared, self._outbox = folder / "prepared", folder / "outbox"
+
+    def keep(self, order: PaymentOrder) -> None:
+        for suffix, content in ((".xml", order.content), (".csv", order.journal)):
+            _write(self._prepared / f"{order.payment_id}{suffix}", content)
+
+    def check(self, payment_id: str, sha256: str, journal_sha256: str) -> None:
+        """Refused unless the prepared file and its journal are those with these SHA-256."""
+        for suffix, expected in ((".xml", sha256), (".csv", journal_sha256)):
+            path = self._prepared / f"{payment_id}{suffix}"
+            found = hash_of(path.read_bytes()) if path.exists() else "no file"
+            if found != expected:
+                raise Refused(
+                    "The payment file is not the one that was prepared and approved", where=path.name, expected=expected,
+                    found=found, remedy="withdraw it and prepare it again; the new file needs a new approval",
+                )  # fmt: skip
+
+    def journal(self, payment_id: str) -> pd.DataFrame:
+        """What the journal says will be booked."""
+        content = (self._prepared / f"{payment_id}.csv").read_bytes()
+        return pd.read_csv(io.BytesIO(content), dtype={c: "str" for c in _JOURNAL if c != "amount_minor"})
+
+    def is_handed_over(self, payment_id: str) -> bool:
+        return (self._outbox / f"{payment_id}.xml").exists()
+
+    def hand_over(self, payment_id: str) -> Path:
+        """Put the prepared file into the outbox; the same file again is the same bytes under the same name."""
+        path = self._outbox / f"{payment_id}.xml"
+        _write(path, (self._prepared / f"{payment_id}.xml").read_bytes())
+        return path
+
+
+def hash_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of the file or nothing of it under its name; two processes that write the same bytes do not meet."""
+    import os
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

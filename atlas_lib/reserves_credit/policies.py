@@ -1,0 +1,107 @@
+"""Reserve policies: how much of a merchant's sales is held, of what, how long, between which bounds.
+
+A policy that a person decides holds for one merchant and currency from a day on that lies after the run it was decided
+on; what was held before stays as it was. Before it, and without one, the merchant's own rate and days of the input hold,
+else the settings; these have no cap and no floor and release on schedule.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import Ledger
+
+_ACCOUNT = ["merchant_id", "currency"]
+_TERMS = ["reserve_rate", "reserve_base", "hold_days", "release_rule", "cap_minor", "floor_minor"]
+_ALWAYS = pd.Timestamp("1970-01-01")
+
+
+class ReservePolicy(BaseModel):
+    """What a person may decide for one merchant and currency; amounts in minor units of that currency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reserve_percent: float = Field(ge=0, le=100)
+    reserve_base: Literal["gross", "net_of_fees"] = "net_of_fees"
+    hold_days: int = Field(ge=3, le=180)
+    release_rule: Literal["scheduled", "manual"] = "scheduled"
+    cap_minor: int | None = Field(None, ge=0)
+    floor_minor: int = Field(0, ge=0)
+
+    def terms(self) -> dict[str, Any]:
+        """The policy as a row of reserve_policies has it."""
+        rate = float(Decimal(str(self.reserve_percent)) / 100)
+        return self.model_dump(exclude={"reserve_percent"}) | {"reserve_rate": rate}
+
+
+def policy_ids(accounts: pd.DataFrame) -> pd.Series:
+    """The ledger's transaction of each account's policies."""
+    return ("policy:" + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
+
+
+def read_policies(
+    accounts: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | None, settings: ReservesCreditSettings
+) -> pd.DataFrame:
+    """Every policy of these accounts (merchant_id, currency) by the day it applies from: table reserve_policies.
+
+    Of two decided for one day the later decision stands. Without a ledger there are only input and settings.
+    """
+    usual = usual_policies(accounts, merchants, settings)
+    decided = _decided(accounts, ledger) if ledger is not None else usual.head(0)
+    both = pd.concat([part for part in (usual, decided) if len(part)] or [usual], ignore_index=True)
+    last = both.drop_duplicates([*_ACCOUNT, "applies_from"], keep="last")
+    return declared("reserve_policies").checked(last)
+
+
+def usual_policies(accounts: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """What holds without any decision: the input's rate and days of each merchant, else the settings."""
+    own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]]
+    known = accounts[_ACCOUNT].join(own, on="merchant_id", validate="many_to_one")
+    has_own = known["reserve_rate"].notna() | known["hold_days"].notna()
+    return known.assign(
+        applies_from=_ALWAYS,
+        reserve_rate=known["reserve_rate"]
+        .astype("float64")
+        .fillna(float(Decimal(str(settings.reserve_percent)) / 100)),
+        reserve_base=settings.reserve_base,
+        hold_days=known["hold_days"].astype("Int64").fillna(settings.hold_days).astype("int64"),
+        release_rule="scheduled",
+        cap_minor=pd.Series(pd.NA, index=known.index, dtype="Int64"),
+        floor_minor=0,
+        decided_by="",
+        source=has_own.map({True: "input", False: "settings"}),
+    )
+
+
+def apply_policies(days: pd.DataFrame, policies: pd.DataFrame) -> pd.DataFrame:
+    """The rows (merchant_id, currency, day) with the terms of the policy that holds on their day, in the same order."""
+    typed = days.astype({"day": "datetime64[us]", **dict.fromkeys(_ACCOUNT, "str")})
+    left = typed.assign(row=range(len(days))).sort_values("day", kind="stable")
+    right = policies[[*_ACCOUNT, "applies_from", *_TERMS]].sort_values("applies_from", kind="stable")
+    if left.empty:  # merge_asof cannot join empty texts
+        return typed.assign(**{term: right[term].head(0) for term in _TERMS})
+    joined = pd.merge_asof(left, right, left_on="day", right_on="applies_from", by=_ACCOUNT)
+    return joined.sort_values("row", ignore_index=True).drop(columns=["row", "applies_from"])
+
+
+def _decided(accounts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    events = ledger.events(transaction_ids=policy_ids(accounts))
+    events = events[events["event_type"] == "RESERVE_POLICY_SET"]
+    rows = [json.loads(d) for d in events["details"]]
+    frame = pd.DataFrame(
+        [r["terms"] | {c: r[c] for c in (*_ACCOUNT, "applies_from")} for r in rows],
+        columns=pd.Index([*_ACCOUNT, "applies_from", *_TERMS]),
+    )
+    return frame.assign(
+        applies_from=pd.to_datetime(frame["applies_from"]).astype("datetime64[us]"),
+        cap_minor=frame["cap_minor"].astype("Int64"),
+        decided_by=events["actor"].to_numpy(),
+        source="decided",
+    )

@@ -1,0 +1,185 @@
+"""What the ledger already holds for each merchant: contracts paid, payouts under way, and what it owes from its sales.
+
+A payout covers contracts. What an executed or requested payout covered of a contract is not owed again, whichever
+run asks: a workbook that has grown, one with only the new contracts, or yesterday's.
+
+*Set-off*: the merchant's account of settled sales (with the reserve held from them) below zero, at most what is owed
+for contracts. It is explained by the fees, refunds and chargebacks of this input; the rest is the prior balance.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from atlas_lib.core.engine import Input, Steps, open_engine
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.workflow import name_payout, read_blocks, read_states
+
+_KEY = ["merchant_id", "currency"]
+_SALES_ACCOUNTS = ("liabilities:settlement_payable:", "liabilities:rolling_reserve:")
+_COVERED = ["contract_id", "status", "covered_minor"]
+_CHARGES: Steps = (
+    (
+        "charges",
+        """
+SELECT t.merchant_id, t.currency,
+       CAST(SUM(CASE WHEN t.type = 'FEE' THEN t.amount_minor ELSE 0 END) AS BIGINT) AS fees_minor,
+       CAST(SUM(CASE WHEN t.type = 'REFUND' THEN t.amount_minor ELSE 0 END) AS BIGINT) AS refunds_minor,
+       CAST(SUM(CASE WHEN t.type = 'CHARGEBACK' THEN t.amount_minor ELSE 0 END) AS BIGINT) AS chargebacks_minor
+FROM transactions t JOIN settled s ON s.transaction_id = t.transaction_id
+WHERE t.type IN ('FEE', 'REFUND', 'CHARGEBACK')
+GROUP BY t.merchant_id, t.currency
+""",
+    ),
+)
+_OWN: Steps = (
+    (
+        "own",
+        """
+SELECT t.transaction_id FROM transactions t JOIN negative n ON n.merchant_id = t.merchant_id AND n.currency = t.currency
+WHERE t.type IN ('FEE', 'REFUND', 'CHARGEBACK')
+""",
+    ),
+)
+
+
+def read_positions(
+    contracts: pd.DataFrame, transactions: Input, ledger: Ledger, settings: ReservesCreditSettings
+) -> dict[str, pd.DataFrame]:
+    """Per contract what payouts cover, and per merchant and currency the payout that comes next and the set-off.
+
+    Gives contract_payments, payout_positions.
+    """
+    keys = contracts[_KEY].drop_duplicates().sort_values(_KEY, ignore_index=True)
+    done = payouts_so_far(keys, ledger)
+    covered = covered_by(done)
+    sums = covered.pivot_table(index="contract_id", columns="status", values="covered_minor", aggfunc="sum")
+    sums = sums.reindex(index=contracts["contract_id"], columns=["Executed", "Requested"]).fillna(0).astype("int64")
+    payments = contracts[["contract_id", *_KEY, "merchant_payout_minor"]].assign(
+        paid_minor=sums["Executed"].to_numpy(), under_way_minor=sums["Requested"].to_numpy()
+    )
+    open_minor = payments["merchant_payout_minor"] - payments["paid_minor"] - payments["under_way_minor"]
+    payments = payments.assign(open_minor=open_minor)
+    positions = keys.merge(_numbers(keys, done), on=_KEY, how="left", validate="one_to_one")
+    owed = payments.groupby(_KEY)["open_minor"].sum().clip(lower=0)
+    charged = _set_off(keys, owed, transactions, ledger, settings)
+    stopped = read_blocks(keys["merchant_id"].unique(), ledger)["merchant_id"]
+    return {
+        "contract_payments": declared("contract_payments").checked(payments),
+        "payout_positions": declared("payout_positions").checked(
+            positions.merge(charged, on=_KEY, how="left", validate="one_to_one").assign(
+                is_stopped=positions["merchant_id"].isin(stopped)
+            )
+        ),
+    }
+
+
+def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: Ledger) -> None:
+    """Refused when another payout has covered one of these contracts since the run was made.
+
+    `chosen`: payouts with payout_id, merchant_id, currency; each covers the open part of its contracts.
+    """
+    keys = chosen[_KEY].drop_duplicates(ignore_index=True)
+    done = payouts_so_far(keys, ledger)
+    others = (
+        covered_by(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby("contract_id")["covered_minor"].sum()
+    )
+    mine = contract_payments.merge(keys, on=_KEY, how="inner", validate="many_to_one")
+    covered = mine["contract_id"].map(others).fillna(0).astype("int64")
+    wrong = mine[covered + mine["open_minor"] > mine["merchant_payout_minor"]]
+    if len(wrong):
+        raise Refused(
+            "A contract of this payout has been paid meanwhile", where=str(wrong["contract_id"].iloc[0]),
+            remedy="make a new run: it shows what is still owed",
+        )  # fmt: skip
+
+
+def cover_of(chosen: pd.DataFrame, contract_payments: pd.DataFrame) -> pd.Series:
+    """What each payout covers, as a JSON text: contract id to minor units."""
+    parts = contract_payments[contract_payments["open_minor"] != 0]
+    texts = {
+        key: json.dumps(dict(zip(part["contract_id"], part["open_minor"].tolist(), strict=True)), sort_keys=True)
+        for key, part in parts.groupby(_KEY)
+    }
+    keys = zip(chosen["merchant_id"], chosen["currency"], strict=True)
+    return pd.Series([texts.get(key, "{}") for key in keys], index=chosen.index, dtype="str")
+
+
+def payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The states of every payout of these merchants, with merchant_id, currency and number; asked for until none follows."""
+    number, found, left = 1, [], keys
+    while len(left):
+        ids = [name_payout(m, c, number) for m, c in zip(left["merchant_id"], left["currency"], strict=True)]
+        named = left.assign(payout_id=pd.Series(ids, index=left.index, dtype="str"), number=number)
+        states = read_states(ids, ledger).drop(columns=["merchant_id", "currency"])
+        found.append(named.merge(states, on="payout_id", how="inner", validate="one_to_one"))
+        left, number = found[-1][_KEY], number + 1
+    empty = keys.head(0).assign(payout_id="", number=0, status="", contracts="", amount_minor=0)
+    return pd.concat(found, ignore_index=True) if found else empty
+
+
+def covered_by(done: pd.DataFrame) -> pd.DataFrame:
+    """What executed and requested payouts cover of each contract."""
+    held = done[done["status"].isin(["Executed", "Requested"])]
+    parts = [
+        (c, s, a)
+        for s, t in zip(held["status"], held["contracts"], strict=True)
+        for c, a in json.loads(t or "{}").items()
+    ]
+    return pd.DataFrame(parts, columns=pd.Index(_COVERED)).astype({"contract_id": "str", "covered_minor": "int64"})
+
+
+def _numbers(keys: pd.DataFrame, done: pd.DataFrame) -> pd.DataFrame:
+    """How many payouts are executed before the first that is not, and id and amount of that one: it comes next.
+
+    An executed payout that came back is the first again, also when a later one is executed.
+    """
+    is_executed = (done["status"] == "Executed").astype("int64")
+    leading = is_executed.groupby([done[k] for k in _KEY]).cummin()
+    executed = leading.groupby([done[k] for k in _KEY]).sum().rename("executed_count")
+    joined = keys.join(executed, on=_KEY, validate="one_to_one")
+    count = joined["executed_count"].fillna(0).astype("int64")
+    following = [name_payout(*row) for row in zip(keys["merchant_id"], keys["currency"], count + 1, strict=True)]
+    requested = done[done["status"] == "Requested"].set_index("payout_id")["amount_minor"]
+    payout_id = pd.Series(following, index=keys.index, dtype="str")
+    amount = payout_id.map(requested).fillna(0).astype("int64")
+    return keys.assign(executed_count=count, payout_id=payout_id, requested_minor=amount)
+
+
+def _set_off(
+    keys: pd.DataFrame, owed: pd.Series, transactions: Input, ledger: Ledger, settings: ReservesCreditSettings
+) -> pd.DataFrame:
+    """What of the payout goes against a negative account of sales: set_off = min(owed, -balance), by what caused it."""
+    balances = ledger.balances()
+    parts = [
+        balances[balances["account"].str.startswith(p)].assign(merchant_id=balances["account"].str.removeprefix(p))
+        for p in _SALES_ACCOUNTS
+    ]
+    left = -pd.concat(parts).groupby(_KEY)["balance_minor"].sum().rename("sales_minor")
+    joined = keys.join(left, on=_KEY).join(owed.rename("owed_minor"), on=_KEY)
+    debt = (-joined["sales_minor"].fillna(0).astype("int64")).clip(lower=0)
+    set_off = debt.where(debt < joined["owed_minor"], joined["owed_minor"]).astype("int64")
+    named = keys.assign(set_off_minor=set_off)
+    charges = _charges(named[set_off > 0][_KEY], transactions, ledger, settings)
+    full = named.merge(charges, on=_KEY, how="left", validate="one_to_one")
+    kinds = ["fees_minor", "refunds_minor", "chargebacks_minor"]
+    full[kinds] = full[kinds].fillna(0).astype("int64")
+    return full.assign(prior_balance_minor=full[kinds].sum(axis=1) - full["set_off_minor"])
+
+
+def _charges(
+    negative: pd.DataFrame, transactions: Input, ledger: Ledger, settings: ReservesCreditSettings
+) -> pd.DataFrame:
+    """Fees, refunds and chargebacks of this input that the ledger has settled, for merchants with a negative account."""
+    if negative.empty:
+        return negative.assign(fees_minor=0, refunds_minor=0, chargebacks_minor=0)
+    engine = open_engine(settings.engine)
+    own = engine.run(_OWN, {"transactions": transactions, "negative": negative}, ["own"])["own"]
+    claims = ledger.claims(own["transaction_id"])
+    settled = claims.loc[claims["status"] == "settled", ["transaction_id"]].drop_duplicates()
+    return engine.run(_CHARGES, {"transactions": transactions, "settled": settled}, ["charges"])["charges"]

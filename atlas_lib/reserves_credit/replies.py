@@ -1,0 +1,140 @@
+"""What the bank's replies do to payouts: decided for a whole file at once, per kind of reply.
+
+| reply | moves | to | in the ledger |
+|---|---|---|---|
+| rejected | Requested | Failed, with the bank's code | the pending transfer is void |
+| booked | Requested | Executed | the pending transfer is posted |
+| booked, although it was given up | Failed, Ready, Returned, Prepared, Approved | Executed | a transfer of its own: the bank has paid, so nobody may again |
+| returned | Executed | Returned, with the bank's code | the posted transfer is reversed |
+
+Everything else changes nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
+(a second booking for a payout that is paid or under way), `out of order`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.workflow import payout_of
+
+MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
+_EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
+_REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
+_GIVEN_UP = ("Failed", "Ready", "Returned", "Prepared", "Approved")
+
+
+@dataclass(frozen=True)
+class ReplyPlan:
+    """What one kind of reply does: `moves` (one row per payout), their transfers, and an outcome per reply."""
+
+    moves: pd.DataFrame
+    transfers: pd.DataFrame
+    outcomes: pd.DataFrame
+
+
+def name_replies(replies: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The replies with payout_id; one about a whole file becomes one per payout that was requested with it."""
+    about_file = (replies["end_to_end_id"] == "") & (replies["payment_id"] != "")
+    single, whole = replies[~about_file], replies[about_file]
+    held = ledger.events(batch_ids=whole["payment_id"].unique(), event_types=["PAYOUT_REQUESTED"])
+    files = held[["batch_id", "transaction_id"]].astype("str").drop_duplicates()
+    whole = whole.merge(files, left_on="payment_id", right_on="batch_id", how="left", validate="m:m")
+    payout_id = whole["transaction_id"].str.removeprefix("payout:").fillna("")
+    whole = whole.drop(columns=["batch_id", "transaction_id"]).assign(payout_id=payout_id)
+    single = single.assign(payout_id=payout_of(single["end_to_end_id"]))
+    return pd.concat([part for part in (single, whole) if len(part)] or [single], ignore_index=True)
+
+
+def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> ReplyPlan:
+    """Judge the replies of one kind (bank_files.REPLY_COLUMNS and payout_id) against where the payouts stand.
+
+    `states` as workflow.read_states gives them; `transfers`: all transfers of these payouts, as the ledger has them.
+    """
+    own = replies[replies["reply"] == kind].reset_index(drop=True)
+    known = own.merge(
+        states.add_prefix("our_"), left_on="payout_id", right_on="our_payout_id", how="left", validate="m:1"
+    )
+    outcome = _judge(known, kind)
+    is_second = known.assign(outcome=outcome).groupby(["payout_id", "outcome"]).cumcount() > 0
+    repeated = pd.Series("paid twice" if kind == "booked" else "again", index=known.index)
+    outcome = outcome.mask((outcome == "moved") & is_second, repeated)
+    moved = known[outcome == "moved"].reset_index(drop=True)
+    moves = pd.DataFrame(
+        {
+            "payout_id": moved["payout_id"],
+            "payment_id": moved["our_payment_id"],
+            "event_type": _EVENT[kind],
+            "amount_minor": moved["our_amount_minor"].astype("int64"),
+            "currency": moved["our_currency"],
+            "bank_code": moved["reason_code"],
+            "said": moved["reason_text"],
+            "bank_reference": moved["bank_reference"],
+            "source": moved["source"],
+        }
+    )
+    outcomes = own.assign(outcome=outcome, status_before=known["our_status"].fillna(""))
+    return ReplyPlan(moves, _closing(moves, moved, transfers, kind), outcomes)
+
+
+def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
+    """One word per reply; rules in the order in which they are asked."""
+    status = known["our_status"].fillna("")
+    is_current = known["end_to_end_id"].isin([""]) | (known["end_to_end_id"] == known["our_end_to_end_id"])
+    same_reference = known["bank_reference"] == known["our_bank_reference"]
+    differs = (known["amount_minor"] != known["our_amount_minor"]) | (known["currency"] != known["our_currency"])
+    reached = status.isin(_REACHED[kind]) & is_current
+    if kind == "booked":
+        in_flight = status.isin(["Requested", "Executed"])
+        rules = [
+            (status == "", "not ours"),
+            (reached & (same_reference | (known["bank_reference"] == "")), "again"),
+            ((in_flight & ~is_current) | ((status == "Executed") & is_current), "paid twice"),
+            (differs, "amount differs"),
+            ((status == "Requested") | status.isin(_GIVEN_UP), "moved"),
+        ]
+    else:
+        start = "Requested" if kind == "rejected" else "Executed"
+        rules = [
+            (status == "", "not ours"),
+            (reached, "again"),
+            ((kind == "returned") & differs, "amount differs"),
+            ((status == start) & is_current, "moved"),
+        ]
+    chosen = np.select([np.asarray(rule, dtype=bool) for rule, _ in rules], [word for _, word in rules], "out of order")
+    return pd.Series(chosen, index=known.index, dtype="str")
+
+
+def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The transfers that each move books: every open one of the payout closed, or every posted one turned round.
+
+    A booking for which nothing is open any more gets a transfer of its own.
+    """
+    if moves.empty:
+        return pd.DataFrame()
+    is_return = kind == "returned"
+    wanted = ["post", "single"] if is_return else ["pending"]
+    is_open = transfers["kind"].isin(wanted) & ~transfers["transfer_no"].isin(transfers["pending_no"])
+    ours = pd.DataFrame({"event": np.arange(len(moves)), "transaction_id": "payout:" + moves["payout_id"]})
+    closed = transfers[is_open].merge(ours, on="transaction_id", how="inner", validate="m:1")
+    closed = closed.assign(
+        kind={"rejected": "void", "booked": "post", "returned": "reversal"}[kind], pending_no=closed["transfer_no"]
+    )
+    if is_return:
+        closed = closed.rename(columns={"debit_account": "credit_account", "credit_account": "debit_account"})
+    late = ~ours["event"].isin(closed["event"])
+    single = pd.DataFrame(
+        {
+            "event": ours["event"],
+            "kind": "single",
+            "pending_no": 0,
+            "debit_account": "liabilities:payout_payable:" + moved["our_merchant_id"],
+            "credit_account": "assets:bank:" + moves["currency"],
+            "amount_minor": moves["amount_minor"],
+            "currency": moves["currency"],
+        }
+    )
+    return pd.concat([closed[single.columns], single[late]], ignore_index=True)

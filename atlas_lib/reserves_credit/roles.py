@@ -1,0 +1,173 @@
+"""Who may see and do what: one table, asked by every action of the room and by no widget.
+
+Who acts comes from the login header that a proxy sets, or from the environment; never from a text box:
+
+| variable | meaning |
+|---|---|
+| ATLAS_LOGIN_HEADER | header in which the proxy in front of the dashboard names the person; then nothing else names one |
+| ATLAS_ACTOR | the person, where no header is configured |
+| ATLAS_PEOPLE | YAML file: person to role, or to `{role: merchant, merchant_id: M-1}` |
+| ATLAS_ROLE | role of ATLAS_ACTOR where there is no such file |
+
+Without any of them nobody is known: figures can be read, nothing can be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from atlas_lib.core.errors import Refused, SettingsError
+
+ROLES = ("settlement_ops", "risk_analyst", "credit_manager", "finance_controller", "auditor", "merchant")
+_OFFICE = ROLES[:-1]
+PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "see_book": ("see payouts, reserves and exposure of all merchants", _OFFICE),
+    "see_own": ("see the rows of one's own merchant", ("merchant",)),
+    "see_bank_details": (
+        "see account numbers in full",
+        ("settlement_ops", "finance_controller", "auditor", "merchant"),
+    ),
+    "prepare": ("put payouts into a payment file", ("settlement_ops",)),
+    "withdraw": ("take a prepared or approved payment file back", ("settlement_ops",)),
+    "approve_small": (
+        "approve a payment file below the four-eyes amount",
+        ("settlement_ops", "credit_manager", "finance_controller"),
+    ),
+    "approve": ("approve any payment file that another person prepared", ("credit_manager", "finance_controller")),
+    "refuse": ("refuse a payment file", ("credit_manager", "finance_controller")),
+    "request": ("hand an approved payment file to the bank", ("settlement_ops",)),
+    "read_replies": ("book what the bank answered", ("settlement_ops", "finance_controller")),
+    "block": ("stop the payouts of a merchant", ("risk_analyst", "credit_manager")),
+    "unblock": ("let the payouts of a merchant go on", ("credit_manager",)),
+    "set_policy": ("set a merchant's reserve policy", ("credit_manager",)),
+}
+_NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person with a role; a merchant's person also has the merchant."""
+
+    name: str
+    role: str
+    merchant_id: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.name) and self.role in ROLES
+
+
+_NOBODY_KNOWN = Actor("", "")
+
+
+def identify(environment: Mapping[str, str]) -> Actor:
+    """The person that the environment names (see the table above).
+
+    Raises SettingsError for an unreadable or wrong people file, Refused when the proxy names nobody we know.
+    """
+    header = environment.get("ATLAS_LOGIN_HEADER", "")
+    people = _read_people(environment.get("ATLAS_PEOPLE", ""))
+    if header:
+        name = environment.get("HTTP_" + header.upper().replace("-", "_"), "")
+        if name not in people:
+            raise Refused(
+                "This page knows no such person", where=f"login header {header}", found=name or "no name",
+                expected="a person listed in the file that ATLAS_PEOPLE names", remedy="ask for a role",
+            )  # fmt: skip
+        return people[name]
+    name = environment.get("ATLAS_ACTOR", "")
+    if people:
+        return people.get(name, Actor(name, ""))
+    return _checked(Actor(name, environment.get("ATLAS_ROLE", "")), "ATLAS_ROLE")
+
+
+def admit(environment: Mapping[str, str]) -> str:
+    """A line that says who is at the desk; Refused for a person who may not see all merchants.
+
+    Where no login is configured, the reader is whoever may read the files.
+    """
+    actor = identify(environment)
+    if actor != _NOBODY_KNOWN:
+        require(actor, "see_book")
+        return f"You are {actor.name}, {actor.role.replace('_', ' ')}."
+    return "Nobody is logged in: everything can be read, nothing can be decided."
+
+
+def may(actor: Actor, action: str) -> bool:
+    """Whether the table allows the action to the person."""
+    return actor.is_known and actor.role in PERMISSIONS[action][1]
+
+
+def require(actor: Actor, action: str) -> None:
+    """Refused, with who may, unless the table allows the action to the person."""
+    if not may(actor, action):
+        meaning, roles = PERMISSIONS[action]
+        raise Refused(
+            f"You may not {meaning}",
+            found=f"{actor.name or _NOBODY} as {actor.role or 'no role'}",
+            expected=" or ".join(roles),
+            remedy="ask a person with that role",
+        )
+
+
+def visible(actor: Actor, table: pd.DataFrame) -> pd.DataFrame:
+    """What the person may see of a table: own rows for a merchant, account numbers masked for most.
+
+    Where no person is known at all (no login is configured) the reader is whoever may read the files: all rows, masked.
+    """
+    if actor.role == "merchant" or not (may(actor, "see_book") or actor == _NOBODY_KNOWN):
+        own = table["merchant_id"] == actor.merchant_id if "merchant_id" in table and actor.merchant_id else False
+        table = table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True)
+    if "iban" in table and not may(actor, "see_bank_details"):
+        table = table.assign(iban=mask_iban(table["iban"]))
+    return table
+
+
+def mask_iban(iban: pd.Series) -> pd.Series:
+    """Country and the last four characters: `DE** **** 0334`; an empty one stays empty."""
+    text = iban.astype("str")
+    return (text.str[:2] + "** **** " + text.str[-4:]).where(iban.notna(), iban)
+
+
+def list_permissions() -> pd.DataFrame:
+    """The table as documents show it: columns action, meaning, and `yes` under each role that may."""
+    rows = [
+        {"action": action, "meaning": meaning} | {role: "yes" if role in roles else "" for role in ROLES}
+        for action, (meaning, roles) in PERMISSIONS.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _read_people(path: str) -> dict[str, Actor]:
+    import yaml
+
+    if not path:
+        return {}
+    try:
+        listed = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("The list of people cannot be read", where=path, found=str(error)) from error
+    if not isinstance(listed, dict):
+        raise SettingsError("The list of people is no mapping", where=path, expected="lines of `person: role`")
+    return {str(name): _person(str(name), entry, path) for name, entry in listed.items()}
+
+
+def _person(name: str, entry: object, path: str) -> Actor:
+    fields = entry if isinstance(entry, dict) else {"role": entry}
+    actor = _checked(Actor(name, str(fields.get("role", "")), str(fields.get("merchant_id", ""))), path)
+    if (actor.role == "merchant") != bool(actor.merchant_id):
+        raise SettingsError(
+            "A merchant's person needs the merchant, and nobody else has one", where=f"{path}, {name}",
+            expected="{role: merchant, merchant_id: M-1}", found=str(entry),
+        )  # fmt: skip
+    return actor
+
+
+def _checked(actor: Actor, where: str) -> Actor:
+    if actor.role and actor.role not in ROLES:
+        raise SettingsError("No such role", where=where, expected=", ".join(ROLES), found=actor.role)
+    return actor

@@ -1,0 +1,190 @@
+"""The life of a payout: which status follows which, and where each payout stands, read from the ledger's events.
+
+```
+Ready --prepare--> Prepared --approve--> Approved --request--> Requested --bank books--> Executed
+  ^                   |                      |                     |                         |
+  '--refuse/withdraw--'----------------------'    bank rejects --> Failed   bank returns --> Returned
+Failed and Returned --prepare--> Prepared (the next attempt).  Blocked: a gate of the run, or a person stopped the merchant.
+```
+A payout is `payout:<payout_id>` in the ledger. Its money is pending from Requested on, posted when Executed, void
+when Failed, reversed when Returned; the store itself refuses a second pending or posted transfer for one payout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import pandas as pd
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.ledger.store import Ledger
+
+STATUS_AFTER = {
+    "PAYOUT_PREPARED": "Prepared",
+    "PAYOUT_APPROVED": "Approved",
+    "PAYOUT_REFUSED": "Ready",
+    "PAYOUT_WITHDRAWN": "Ready",
+    "PAYOUT_REQUESTED": "Requested",
+    "PAYOUT_EXECUTED": "Executed",
+    "PAYOUT_FAILED": "Failed",
+    "PAYOUT_RETURNED": "Returned",
+}
+MAY_FOLLOW = {
+    "prepare": ("Ready", "Failed", "Returned"),
+    "approve": ("Prepared",),
+    "refuse": ("Prepared", "Approved"),
+    "withdraw": ("Prepared", "Approved"),
+    "request": ("Approved",),
+}
+HELD = ("Prepared", "Approved", "Requested", "Executed")  # the amount is that of the payment file
+_FACTS = (
+    "payment_id", "attempt", "end_to_end_id", "execution_date", "sha256", "journal_sha256", "is_four_eyes",
+    "prepared_by", "approved_by", "approved_sha256", "approved_journal_sha256", "bank_code", "bank_reference",
+    "merchant_id", "contracts", "set_off_minor", "said",
+)  # fmt: skip
+_WHOLE_FACTS = ["attempt", "set_off_minor"]
+_TEXT_FACTS = [f for f in _FACTS if f not in ("is_four_eyes", *_WHOLE_FACTS)]
+STATE_COLUMNS = ("payout_id", "amount_minor", "currency", "status", "by", "since_at", *_FACTS)
+
+
+def name_payout(merchant_id: str, currency: str, number: int) -> str:
+    """The id of a merchant's n-th payout in a currency: the (n+1)-th exists only when the n-th is executed."""
+    text = f"{merchant_id}|{currency}|{number}"
+    return "PO-" + hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def payout_of(end_to_end_ids: pd.Series) -> pd.Series:
+    """`PO-0123-2` (second attempt of PO-0123) -> `PO-0123`; empty for ids that are not ours."""
+    return end_to_end_ids.astype("str").str.extract(r"^(PO-[0-9a-f]{24})-\d+$", expand=False).fillna("")
+
+
+def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
+    """Where these payouts stand (STATE_COLUMNS), those without any event left out."""
+    events = ledger.events(transaction_ids=["payout:" + i for i in payout_ids])
+    return fold_states(events[events["event_type"].isin(list(STATUS_AFTER))])
+
+
+def fold_states(events: pd.DataFrame) -> pd.DataFrame:
+    """The events of payouts, oldest first, folded into one row per payout: the last event of each kind counts.
+
+    Approval, approver and bank code are those since the payout was last prepared.
+    """
+    rows = events.reset_index(drop=True)
+    details = pd.DataFrame([json.loads(d) for d in rows["details"].tolist()], index=rows.index)
+    facts = details.reindex(columns=list(_FACTS)).astype(object)
+    is_new = rows["event_type"] == "PAYOUT_PREPARED"
+    rows = rows.assign(
+        round_no=is_new.groupby(rows["transaction_id"]).cumsum(), by=rows["actor"], since_at=rows["timestamp"]
+    )
+    both = pd.concat(
+        [rows[["transaction_id", "round_no", "event_type", "amount_minor", "currency", "by", "since_at"]], facts],
+        axis=1,
+    )
+    current = both[both["round_no"] == both.groupby("transaction_id")["round_no"].transform("max")]
+    last = current.groupby("transaction_id", sort=True).last().reset_index()  # per column the last one that is given
+    newest = current.groupby("transaction_id", sort=True).tail(1).set_index("transaction_id")
+    last["status"] = last["transaction_id"].map(newest["event_type"]).map(STATUS_AFTER)
+    last[_TEXT_FACTS] = last[_TEXT_FACTS].fillna("").astype("str")
+    last[_WHOLE_FACTS] = last[_WHOLE_FACTS].fillna(0).astype("int64")
+    last["is_four_eyes"] = last["is_four_eyes"].fillna(False).astype(bool)
+    last["payout_id"] = last["transaction_id"].str.removeprefix("payout:")
+    return last[list(STATE_COLUMNS)]
+
+
+def read_blocks(merchant_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
+    """Merchants that a person has stopped: merchant_id, by, since_at, reason; those let go again left out."""
+    events = ledger.events(transaction_ids=["merchant:" + m for m in merchant_ids])
+    events = events[events["event_type"].isin(["MERCHANT_BLOCKED", "MERCHANT_UNBLOCKED"])]
+    last = events.groupby("transaction_id", sort=True).tail(1)
+    stopped = last[last["event_type"] == "MERCHANT_BLOCKED"]
+    return pd.DataFrame(
+        {
+            "merchant_id": stopped["transaction_id"].str.removeprefix("merchant:").astype("str"),
+            "by": stopped["actor"].astype("str"),
+            "since_at": stopped["timestamp"],
+            "reason": pd.Series([json.loads(d)["said"] for d in stopped["details"]], index=stopped.index, dtype="str"),
+        }
+    ).sort_values("merchant_id", ignore_index=True)
+
+
+def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
+    """The payouts of a run as they stand now: the ledger's status over the run's, and who did what.
+
+    A payout on its way keeps its status; one that is not yet requested is Blocked by the run's gates or by a person.
+    Adds STATE_COLUMNS and live_status (without the block); amount_minor is that of the payment file where there is one.
+    """
+    facts = [f for f in _FACTS if f not in ("merchant_id", "contracts", "set_off_minor")]
+    own = states[["payout_id", "amount_minor", "status", "by", "since_at", *facts]].rename(
+        columns={"amount_minor": "order_minor", "status": "live"}
+    )
+    live = payouts.merge(own, on="payout_id", how="left", validate="one_to_one")
+    stands = live["live"].fillna(live["status"]).astype("str")
+    gates = _gates(live, live["merchant_id"].isin(blocks["merchant_id"]))
+    is_on_its_way = stands.isin(["Requested", "Executed"])
+    status = stands.where(is_on_its_way | (gates == ""), "Blocked")
+    texts = ["by", *(f for f in facts if f in _TEXT_FACTS)]
+    return live.assign(
+        status=status,
+        live_status=stands,
+        reasons=gates.where(~is_on_its_way, ""),
+        amount_minor=live["amount_minor"].mask(stands.isin(HELD), live["order_minor"]).astype("int64"),
+        attempt=live["attempt"].fillna(0).astype("int64"),
+        is_four_eyes=live["is_four_eyes"].fillna(False).astype(bool),
+        **{c: live[c].fillna("").astype("str") for c in texts},
+    ).drop(columns=["live", "order_minor"])
+
+
+def _gates(live: pd.DataFrame, is_stopped: pd.Series) -> pd.Series:
+    """The run's reasons, and MERCHANT_BLOCKED where a person has stopped the merchant since."""
+    is_new = is_stopped & ~live["reasons"].str.contains("MERCHANT_BLOCKED")
+    code = pd.Series("MERCHANT_BLOCKED", index=live.index, dtype="str").where(is_new, "")
+    return (live["reasons"] + "; " + code).str.strip("; ").astype("str")
+
+
+def sum_orders(live: pd.DataFrame) -> pd.DataFrame:
+    """The payment files among these payouts, newest first: one row per payment_id that was not sent back."""
+    held = live[(live["payment_id"] != "") & (live["live_status"] != "Ready")]
+    common = ["execution_date", "currency", "prepared_by", "approved_by", "is_four_eyes", "sha256"]
+    orders = held.groupby("payment_id", sort=True).agg(
+        payout_count=("payout_id", "size"),
+        amount_minor=("amount_minor", "sum"),
+        status=("status", _counted),
+        since_at=("since_at", "max"),
+        **{c: (c, "first") for c in common},
+    )
+    return orders.reset_index().sort_values(["since_at", "payment_id"], ascending=[False, True], ignore_index=True)
+
+
+def read_trail(payout_id: str, ledger: Ledger) -> pd.DataFrame:
+    """The events of one payout, oldest first (columns entry_id, event_type, amount_minor, currency, actor, role, made_at, said)."""
+    events = ledger.events(transaction_ids=[f"payout:{payout_id}"])
+    details = [json.loads(d) for d in events["details"]]
+    said = {
+        key: pd.Series([d.get(key, "") for d in details], index=events.index, dtype="str") for key in ("role", "said")
+    }
+    trail = events[["entry_id", "event_type", "amount_minor", "currency", "actor"]]
+    return trail.assign(role=said["role"], made_at=events["timestamp"], said=said["said"])
+
+
+def _counted(statuses: pd.Series) -> str:
+    """`Prepared` where all are, else `1 Blocked, 2 Prepared`."""
+    counts = statuses.value_counts().sort_index()
+    return str(counts.index[0]) if len(counts) == 1 else ", ".join(f"{n} {s}" for s, n in counts.items())
+
+
+def check_move(payouts: pd.DataFrame, action: str) -> None:
+    """Refused unless every one of these payouts stands where the action starts; the first that does not is named."""
+    wrong = payouts[~payouts["status"].isin(MAY_FOLLOW[action])]
+    if len(wrong):
+        row = wrong.iloc[0]
+        who = f" by {row['by']}" if row["by"] else ""
+        why = f": {row['reasons']}" if row["reasons"] else ""
+        raise Refused(
+            f"Cannot {action} this payout",
+            where=str(row["payout_id"]),
+            expected=" or ".join(MAY_FOLLOW[action]),
+            found=f"{row['status']}{who}{why}",
+            remedy="look at the list again: another person or an earlier click may have been faster",
+        )

@@ -1,0 +1,120 @@
+"""Widgets pass on what a person chose, say how it went, and never fall silent."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.present.widgets import WorkList, explore_trial, explore_work
+
+
+class Desk:
+    """Rows that an action changes."""
+
+    def __init__(self) -> None:
+        self.rows = pd.DataFrame({"id": ["a", "b"], "amount_minor": [100, 250], "currency": "EUR", "status": "Ready"})
+        self.asked: list[tuple[list[str], str]] = []
+
+    def read(self) -> pd.DataFrame:
+        return self.rows
+
+    def pay(self, rows: pd.DataFrame, said: str) -> str:
+        self.asked.append((rows["id"].tolist(), said))
+        self.rows = self.rows.assign(status=self.rows["status"].where(~self.rows["id"].isin(rows["id"]), "Paid"))
+        return "paid <once>"
+
+    def refuse(self, rows: pd.DataFrame, said: str) -> str:
+        raise Refused("You may not", found=f"{len(rows)} rows, {said}")
+
+    def fail(self, rows: pd.DataFrame, said: str) -> str:
+        raise RuntimeError(f"secret path {len(rows)} {said}")
+
+
+def parts(box: Any, kind: str) -> list[Any]:
+    own = [box] if type(box).__name__ == kind else []
+    return own + [found for child in getattr(box, "children", ()) for found in parts(child, kind)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def page(desk: Desk) -> Any:
+    actions = {"Pay": desk.pay, "Refuse": desk.refuse, "Fail": desk.fail}
+    return explore_work([WorkList("Payouts", desk.read, "id", ["status"], ["id", "amount_minor", "status"], actions)])
+
+
+def click(box: Any, label: str) -> str:
+    (button,) = [b for b in parts(box, "Button") if b.description == label]
+    button.click()
+    assert not button.disabled
+    return parts(box, "HTML")[-1].value
+
+
+def test_an_action_gets_the_chosen_rows_and_the_reason_and_its_effect_is_shown(desk):
+    box = page(desk)
+    (chosen,), (reason,) = parts(box, "SelectMultiple"), parts(box, "Text")
+    assert [label for label, _ in chosen.options] == ["a · 1.00 · Ready", "b · 2.50 · Ready"]
+    chosen.value, reason.value = ("b",), "because"
+    assert 'role="status"' in click(box, "Pay")
+    assert desk.asked == [(["b"], "because")]
+    assert [label for label, _ in chosen.options] == ["a · 1.00 · Ready", "b · 2.50 · Paid"]
+
+
+def test_what_an_action_says_is_text_and_never_markup(desk):
+    assert "paid &lt;once&gt;" in click(page(desk), "Pay")
+
+
+def test_a_refusal_is_an_alert_with_its_reason_and_a_failure_one_without_details(desk):
+    box = page(desk)
+    assert 'role="alert"' in click(box, "Refuse")
+    assert "You may not" in click(box, "Refuse")
+    failed = click(box, "Fail")
+    assert 'role="alert"' in failed
+    assert "secret path" not in failed
+
+
+def test_only_what_the_filter_shows_can_be_chosen(desk):
+    box = page(desk)
+    desk.pay(desk.rows.tail(1), "")
+    click(box, "Refuse")
+    (status,) = parts(box, "Dropdown")
+    status.value = "Paid"
+    assert [key for _, key in parts(box, "SelectMultiple")[0].options] == ["b"]
+
+
+def test_an_empty_list_says_so(desk):
+    desk.rows = desk.rows.head(0)
+    assert "Nothing to decide" in str(parts(page(desk), "Output")[0].outputs)
+
+
+def test_a_trial_compares_the_values_typed_and_applies_them_with_a_reason():
+    applied: list[Any] = []
+
+    def compare(values: Any) -> pd.DataFrame:
+        return pd.DataFrame({"percent": [values["percent"]]})
+
+    def apply(values: Any, said: str) -> str:
+        applied.append((dict(values), said))
+        return "decided"
+
+    fields = {
+        "account": ["M1 EUR"],
+        "percent": (0.0, 100.0, 10.0),
+        "days": (3, 180, 90),
+        "first": datetime.date(2026, 11, 2),
+    }
+    box = explore_trial(fields, compare, apply)
+    parts(box, "BoundedFloatText")[0].value = 12.5
+    assert "nothing is decided" in click(box, "Compare")
+    assert "12.50" in str(parts(box, "Output")[0].outputs)
+    assert applied == []
+    parts(box, "Text")[0].value = "returns rise"
+    assert "decided" in click(box, "Apply")
+    values = {"account": "M1 EUR", "percent": 12.5, "days": 90, "first": datetime.date(2026, 11, 2)}
+    assert applied == [(values, "returns rise")]

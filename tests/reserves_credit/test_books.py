@@ -1,0 +1,119 @@
+"""Every reserve figure is a ledger balance: booked once, corrected late, never undone by yesterday's run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import Ledger, open_ledger
+from atlas_lib.reserves_credit.books import keep_books
+from atlas_lib.reserves_credit.payouts import contract_lines, sum_lines
+from atlas_lib.reserves_credit.purchases import day_end
+from atlas_lib.reserves_credit.reserves import hold_reserves
+from atlas_lib.reserves_credit.subaccounts import check_subaccounts
+from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings, transactions
+
+_NO_CONTRACTS = declared("contracts").empty()
+SALES = [
+    {"amount_minor": 1_000_00, "created_at": "2026-06-01T10:00", "reference": "A"},
+    {"amount_minor": 500_00, "created_at": "2026-06-03T10:00"},
+    {"amount_minor": 30_00, "created_at": "2026-06-04T10:00", "type": "REFUND", "reference": "A-R"},
+]
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Iterator[Ledger]:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "test") as opened:
+        yield opened
+
+
+def run(ledger: Ledger, as_of: str, *rows: dict[str, Any], **policy: Any) -> dict[str, pd.DataFrame]:
+    chosen, sales = settings(as_of, hold_days=10, **policy), transactions(*rows)
+    reserves = hold_reserves(_NO_CONTRACTS, merchants({"merchant_id": "M1"}), sales, chosen)
+    return reserves | keep_books(_NO_CONTRACTS, reserves["reserve_movements"], sales, ledger, chosen)
+
+
+def checked(tables: dict[str, pd.DataFrame]) -> list[bool]:
+    summary = sum_lines(contract_lines(_NO_CONTRACTS, settings()))
+    names = ("subaccounts", "subaccount_movements", "contract_payments")
+    return check_subaccounts(*(tables[n] for n in names), summary, tables["reserve_tranches"])["passed"].tolist()
+
+
+def reserve(ledger: Ledger) -> int:
+    found = ledger.balances()
+    return -int(found.loc[found["account"] == "liabilities:rolling_reserve:M1", "balance_minor"].sum())
+
+
+def test_holds_releases_and_draws_are_booked_and_equal_the_tranches(ledger):
+    tables = run(ledger, "2026-06-30", *SALES)
+    assert tables["reserve_tranches"]["released_minor"].tolist() == [70_00, 50_00]
+    assert reserve(ledger) == 0
+    moves = tables["subaccount_movements"].query("subaccount == 'Rolling Reserve'")
+    assert moves[["movement", "balance_minor"]].to_numpy().tolist() == [
+        ["hold", 100_00], ["hold", 150_00], ["draw", 120_00], ["release", 50_00], ["release", 0],
+    ]  # fmt: skip
+    assert all(checked(tables))
+
+
+def test_the_same_run_again_books_nothing_and_a_later_one_only_what_is_new(ledger):
+    run(ledger, "2026-06-05", *SALES)
+    assert reserve(ledger) == 120_00
+    before = len(ledger.events())
+    assert all(checked(run(ledger, "2026-06-05", *SALES)))
+    assert len(ledger.events()) == before
+    assert all(checked(run(ledger, "2026-06-30", *SALES)))
+    assert len(ledger.events()) == before + 2
+
+
+def test_yesterdays_run_made_again_undoes_nothing_of_today(ledger):
+    run(ledger, "2026-06-30", *SALES)
+    before = len(ledger.events())
+    yesterday = run(ledger, "2026-06-05", *SALES)
+    assert all(checked(yesterday))
+    assert yesterday["subaccounts"].set_index("subaccount").loc["Rolling Reserve", "balance_minor"] == 120_00
+    assert len(ledger.events()) == before
+
+
+def test_a_sale_that_comes_late_is_a_correction_of_today_and_the_past_stays(ledger):
+    run(ledger, "2026-06-05", *SALES)
+    late = {"amount_minor": 200_00, "created_at": "2026-06-02T10:00"}
+    tables = run(ledger, "2026-06-06", *SALES, late)
+    assert all(checked(tables))
+    assert reserve(ledger) == 140_00
+    assert ledger.events()["timestamp"].dt.date.astype("str").tolist()[-1] == "2026-06-06"
+
+
+def test_another_rate_books_the_difference_and_the_other_way_round(ledger):
+    run(ledger, "2026-06-03", *SALES[:2], reserve_percent=10)
+    assert all(checked(run(ledger, "2026-06-03", *SALES[:2], reserve_percent=4)))
+    assert reserve(ledger) == 60_00
+    assert all(checked(run(ledger, "2026-06-03", *SALES[:2], reserve_percent=10)))
+    assert reserve(ledger) == 150_00
+    assert ledger.verify().empty
+
+
+def test_a_reserve_that_is_not_booked_is_found_by_the_check(ledger):
+    tables = run(ledger, "2026-06-03", *SALES[:2])
+    wrong = tables["reserve_tranches"].assign(balance_minor=tables["reserve_tranches"]["balance_minor"] + 1)
+    assert not all(checked(tables | {"reserve_tranches": wrong}))
+
+
+def test_contracts_and_sales_of_one_merchant_are_held_in_accounts_of_their_own(ledger):
+    book = contracts(
+        {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}
+    )  # fmt: skip
+    chosen, sales = settings("2026-06-05"), transactions(*SALES)
+    reserves = hold_reserves(book, merchants({"merchant_id": "M1"}), sales, chosen)
+    tables = keep_books(book, reserves["reserve_movements"], sales, ledger, chosen)
+    balance = tables["subaccounts"].set_index("subaccount")["balance_minor"]
+    assert (balance["Client RR"], balance["Rolling Reserve"], balance["Settlement"]) == (237_44, 120_00, 2_136_96)
+
+
+def test_a_days_release_is_booked_at_the_midnight_that_ends_it():
+    """Stripe API, reserve holds: release_after 1755972386 frees up at 1755993600, the next midnight UTC."""
+    day = pd.Timestamp(1755972386, unit="s").date().isoformat()
+    assert int((day_end(settings(day)) + pd.Timedelta(microseconds=1)).timestamp()) == 1755993600

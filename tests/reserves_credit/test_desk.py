@@ -1,0 +1,229 @@
+"""The payout desk: four eyes, approval bound to the file, and nothing paid twice whoever clicks what."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import AtlasError, Refused
+from tests.reserves_credit.reserves_credit_frames import Office, payouts
+
+
+@pytest.fixture
+def office(tmp_path) -> Office:
+    return Office(tmp_path)
+
+
+def event_types(office: Office) -> list[str]:
+    return office.ledger.events()["event_type"].tolist()
+
+
+def test_a_payout_is_prepared_approved_and_requested_each_an_event_with_actor_role_and_time(office):
+    payment_id = office.requested("M1")
+    assert office.status() == {"M1": "Requested", "M2": "Ready"}
+    trail = office.desk("ada", "auditor").trail(office.of("M1"))
+    assert trail["event_type"].tolist() == ["PAYOUT_PREPARED", "PAYOUT_APPROVED", "PAYOUT_REQUESTED"]
+    assert trail["actor"].tolist() == ["olga", "carl", "olga"]
+    assert trail["role"].tolist() == ["settlement_ops", "credit_manager", "settlement_ops"]
+    assert (trail["made_at"] == pd.Timestamp("2026-10-30 10:00", tz="UTC")).all()
+    prepared, sent = (office.folder / "payments" / f / f"{payment_id}.xml" for f in ("prepared", "outbox"))
+    assert prepared.read_bytes() == sent.read_bytes()
+
+
+def test_requested_money_is_pending_and_leaves_the_account_only_when_the_bank_has_booked_it(office):
+    office.requested("M1")
+    (pending,) = office.ledger.transfers(open_only=True).to_dict("records")
+    assert (pending["debit_account"], pending["credit_account"]) == (
+        "liabilities:payout_payable:M1",
+        "assets:bank:EUR",
+    )
+    assert (pending["amount_minor"], pending["transaction_id"]) == (500_00, "payout:" + office.of("M1"))
+    assert office.ledger.trial_balance().empty
+
+
+def test_from_the_four_eyes_amount_on_the_preparer_cannot_approve(office):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M2")])
+    assert office.order(payment_id)["is_four_eyes"]
+    with pytest.raises(Refused, match="approve any payment file"):
+        olga.approve(payment_id, office.order(payment_id)["sha256"])
+    with pytest.raises(Refused, match="second person"):
+        office.desk("olga", "credit_manager").approve(payment_id, office.order(payment_id)["sha256"])
+    office.desk("carl", "credit_manager").approve(payment_id, office.order(payment_id)["sha256"])
+    assert office.status()["M2"] == "Approved"
+
+
+def test_below_it_one_person_may_do_both(office):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    olga.request(payment_id)
+    assert office.status()["M1"] == "Requested"
+
+
+def test_splitting_an_amount_into_several_files_does_not_avoid_the_second_person(office):
+    office.payouts = payouts({"amount_minor": 6_000_00}, {"merchant_id": "M2", "amount_minor": 6_000_00})
+    olga = office.desk("olga", "settlement_ops")
+    (first,), (second,) = olga.prepare([office.of("M1")]), olga.prepare([office.of("M2")])
+    assert (office.order(first)["is_four_eyes"], office.order(second)["is_four_eyes"]) == (False, True)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".csv"])
+def test_a_file_changed_after_approval_is_not_requested_and_needs_a_new_approval(office, suffix):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    path = office.folder / "payments" / "prepared" / f"{payment_id}{suffix}"
+    path.write_bytes(path.read_bytes().replace(b"500", b"900"))
+    with pytest.raises(Refused, match="not the one that was prepared and approved"):
+        olga.request(payment_id)
+    assert office.ledger.transfers().empty
+    olga.withdraw(payment_id, "the file was changed")
+    (again,) = olga.prepare([office.of("M1")])
+    with pytest.raises(Refused, match="Prepared"):
+        olga.request(again)
+
+
+def test_an_approval_for_another_file_is_refused(office):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    with pytest.raises(Refused, match="not the one"):
+        olga.approve(payment_id, "0" * 64)
+    assert office.status()["M1"] == "Prepared"
+
+
+def test_a_refused_file_makes_its_payouts_ready_again_with_the_reason_kept(office):
+    (payment_id,) = office.desk("olga", "settlement_ops").prepare([office.of("M1"), office.of("M2")])
+    office.desk("carl", "credit_manager").refuse(payment_id, "too early")
+    assert set(office.status().values()) == {"Ready"}
+    assert office.desk("ada", "auditor").trail(office.of("M1"))["said"].tolist()[-1] == "too early"
+    assert office.desk("ada", "auditor").orders().empty
+
+
+@pytest.mark.parametrize(
+    ("role", "action"),
+    [
+        ("auditor", lambda d, o: d.prepare([o.of("M1")])),
+        ("credit_manager", lambda d, o: d.prepare([o.of("M1")])),
+        ("settlement_ops", lambda d, _: d.block("M1", "why")),
+        ("risk_analyst", lambda d, _: d.unblock("M1", "why")),
+        ("merchant", lambda d, o: d.trail(o.of("M1"))),
+        ("risk_analyst", lambda d, _: d.request("PAY-1")),
+        ("risk_analyst", lambda d, _: d.book_replies(pd.DataFrame())),
+        ("", lambda d, o: d.prepare([o.of("M1")])),
+    ],
+)
+def test_what_a_role_may_not_do_is_refused_and_leaves_no_trace(office, role, action):
+    with pytest.raises(Refused, match="You may not"):
+        action(office.desk("x", role), office)
+    assert event_types(office) == []
+    assert not (office.folder / "payments").exists()
+
+
+def test_a_blocked_merchant_is_not_paid_until_a_credit_manager_lets_it_go_on(office):
+    olga, rita = office.desk("olga", "settlement_ops"), office.desk("rita", "risk_analyst")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    rita.block("M1", "chargebacks rise")
+    assert office.status()["M1"] == "Blocked"
+    with pytest.raises(Refused, match="MERCHANT_BLOCKED"):
+        olga.request(payment_id)
+    with pytest.raises(Refused, match="already"):
+        rita.block("M1", "again")
+    with pytest.raises(Refused, match="reason"):
+        office.desk("carl", "credit_manager").unblock("M1", " ")
+    office.desk("carl", "credit_manager").unblock("M1", "explained")
+    olga.request(payment_id)
+    assert office.status()["M1"] == "Requested"
+
+
+def test_a_payout_that_a_gate_blocks_cannot_be_prepared(office):
+    office.payouts = payouts({"status": "Blocked", "reasons": "LIMIT_BREACH"})
+    with pytest.raises(Refused, match="LIMIT_BREACH"):
+        office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+
+
+def test_a_second_click_on_anything_changes_nothing(office):
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    sha256 = office.order(payment_id)["sha256"]
+    carl.approve(payment_id, sha256)
+    olga.request(payment_id)
+    before = event_types(office)
+    for click in (
+        lambda: olga.prepare([office.of("M1")]),
+        lambda: carl.approve(payment_id, sha256),
+        lambda: olga.request(payment_id),
+        lambda: carl.refuse(payment_id, "late"),
+        lambda: olga.withdraw(payment_id, "late"),
+    ):
+        with pytest.raises(Refused, match="Requested"):
+            click()
+    assert event_types(office) == before
+
+
+def test_after_a_crash_between_ledger_and_outbox_requesting_again_only_puts_the_file_there(office):
+    payment_id = office.requested("M1")
+    sent = office.folder / "payments" / "outbox" / f"{payment_id}.xml"
+    content, before = sent.read_bytes(), event_types(office)
+    sent.unlink()
+    assert office.desk("olga", "settlement_ops").request(payment_id).read_bytes() == content
+    assert event_types(office) == before
+
+
+def test_a_file_of_yesterday_is_not_sent_today(office):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    office.now = pd.Timestamp("2026-11-03 09:00", tz="UTC")
+    with pytest.raises(Refused, match="can no longer be met"):
+        olga.request(payment_id)
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        ("2026-10-29 15:59", "2026-10-30"),  # due date is later than the clock
+        ("2026-10-30 15:59", "2026-10-30"),  # 16:59 CET
+        ("2026-10-30 16:00", "2026-11-02"),  # Friday 17:00 CET: Monday
+        ("2026-12-24 16:30", "2026-12-28"),  # TARGET is closed on 25 December
+    ],
+)
+def test_the_execution_date_is_the_next_target_day_for_which_the_bank_takes_payments(office, now, day):
+    office.now = pd.Timestamp(now, tz="UTC")
+    (payment_id,) = office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert office.order(payment_id)["execution_date"] == day
+
+
+def test_payouts_due_on_different_days_go_into_files_of_their_own(office):
+    office.payouts = payouts({}, {"merchant_id": "M2", "due_date": "2026-11-05"})
+    ids = office.desk("olga", "settlement_ops").prepare([office.of("M1"), office.of("M2")])
+    assert [office.order(i)["execution_date"] for i in ids] == ["2026-10-30", "2026-11-05"]
+
+
+def test_without_an_account_to_pay_from_nothing_is_prepared(tmp_path):
+    office = Office(tmp_path, debtor_iban="")
+    with pytest.raises(AtlasError, match="debtor_iban"):
+        office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert event_types(office) == []
+
+
+def test_yesterdays_run_opened_again_cannot_pay_what_today_has_requested(office):
+    yesterday = payouts({"amount_minor": 400_00, "due_date": "2026-10-29"})
+    office.requested("M1")
+    office.payouts = yesterday
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+
+
+def test_the_events_hold_the_hashes_of_file_and_journal(office):
+    payment_id = office.requested("M1")
+    events = office.ledger.events(batch_ids=[payment_id])
+    details = {t: json.loads(d) for t, d in zip(events["event_type"], events["details"], strict=True)}
+    approved, prepared = details["PAYOUT_APPROVED"], details["PAYOUT_PREPARED"]
+    assert approved["approved_sha256"] == prepared["sha256"]
+    assert approved["approved_journal_sha256"] == prepared["journal_sha256"]
+    assert len(prepared["sha256"]) == 64
+    assert office.ledger.verify().empty
