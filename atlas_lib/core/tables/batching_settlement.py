@@ -69,6 +69,20 @@ net_sum_minor int minor sum of all net positions, must be 0
 """,
     ),
     table(
+        "obligation_set_off",
+        _STAGE,
+        "currency payer payee",
+        "The most that accounts could set off against each other without any cash, nobody's net position changed.",
+        """
+currency string - ISO 4217 code
+payer string - account that owes
+payee string - account it owes to; NETTING-POOL where the payment converts
+owed_minor int minor sum of the due transactions
+set_off_minor int minor part that goes round in cycles and can be set off
+remaining_minor int minor owed - set off
+""",
+    ),
+    table(
         "cost_comparison",
         _STAGE,
         "plan_no",
