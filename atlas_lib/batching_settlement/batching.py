@@ -54,7 +54,8 @@ def plan_settlement(
     if len(book) == 0:
         names = ("batches", "batch_lines", "instructions", "fx_conversions", "cost_comparison", "plan_checks")
         return {name: declared(name).empty() for name in names} | {"deferrals": declared("deferrals").shaped(deferrals)}
-    solution = solve_book(book, limits, prices, seconds=settings.solver_seconds, solvers=SOLVERS)
+    seconds, gap_rate = settings.solver_seconds, settings.solver_gap_rate
+    solution = solve_book(book, limits, prices, seconds=seconds, gap_rate=gap_rate, solvers=SOLVERS)
     dates = settlement_dates(settings.as_of)
     lines = pack_lines(book, solution.plan, dates, settings.max_batch_count)
     instructions, lines = make_instructions(lines, book.accounts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -34,16 +34,20 @@ class Book:
     cash_currency: Int64
     route: Int64
     bundle: Int64
+    _columns: dict[str, Int64] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def column(self, name: str) -> Int64:
-        return self.items[name].to_numpy(dtype=np.int64)
+        """A whole-number column of the items; kept, because it is asked for many times."""
+        if name not in self._columns:
+            self._columns[name] = self.items[name].to_numpy(dtype=np.int64)
+        return self._columns[name]
 
     @property
     def is_gross(self) -> NDArray[np.bool_]:
-        return self.items["is_gross"].to_numpy(dtype=bool)
+        return self.column("is_gross").astype(bool)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
-from atlas_lib.batching_settlement.items import COST_CURRENCY
+from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.money import Int64, round_product, to_minor
 from atlas_lib.core.settings import BatchingSettlementSettings
@@ -122,17 +122,20 @@ def pool_imbalances(book: Book, plan: Plan) -> dict[int, list[int]]:
     """Per slot what the pool holds too much (+) or lacks (-) of each currency, in EUR value; sums to 0."""
     pooled = (plan.slot != DEFERRED) & (plan.mode == NETTED)
     value, found = book.column("value_minor"), {}
-    for slot in np.unique(plan.slot[pooled]):
-        here = pooled & (plan.slot == slot)
+    for slot in range(len(SLOTS)):
+        here = np.flatnonzero(pooled & (plan.slot == slot))
+        if not len(here):
+            continue
         net = np.zeros(len(book.currencies), dtype=np.int64)
         np.add.at(net, book.source[here], value[here])
         np.subtract.at(net, book.target[here], value[here])
-        found[int(slot)] = [int(v) for v in net]
+        found[slot] = [int(v) for v in net]
     return found
 
 
 def conversion_cost(net: list[int], prices: Prices) -> int:
-    return sum(flow * int(prices.cheapest[a, b]) for (a, b), flow in net_conversions(net, prices).items())
+    ways = prices.cheapest.tolist()
+    return sum(flow * ways[a][b] for (a, b), flow in net_conversions(net, prices).items())
 
 
 def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int]:
@@ -140,11 +143,11 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
 
     Successive cheapest augmenting chains (Ford and Fulkerson's method with costs), exact for whole amounts.
     """
-    left, flow = list(net), dict[tuple[int, int], int]()
+    left, flow, ways = list(net), dict[tuple[int, int], int](), prices.cheapest.tolist()
     sellers = [c for c, v in enumerate(net) if v > 0]
     buyers = [c for c, v in enumerate(net) if v < 0]
     while any(left[c] for c in sellers):
-        chain = _cheapest_chain(left, sellers, buyers, flow, prices.cheapest)
+        chain = _cheapest_chain(left, sellers, buyers, flow, ways)
         start, end = chain[0][0], chain[-1][1]
         room = [flow[b, a] for a, b in chain if net[a] < 0]
         step = min([left[start], -left[end], *room])
@@ -154,6 +157,25 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
         left[start] -= step
         left[end] += step
     return {arc: value for arc, value in sorted(flow.items()) if value}
+
+
+def currency_prices(net: list[int], prices: Prices) -> Int64:
+    """What one more unit of each currency costs the pool, from its cheapest conversions: a = b + spread on each of them.
+
+    Adding `d` to the balance costs at least sum(d x price): the cost is convex.
+    """
+    ways, here = prices.cheapest.tolist(), range(len(net))
+    arcs = [(a, b, ways[a][b]) for a in here for b in here if a != b]
+    arcs += [(b, a, -ways[a][b]) for a, b in net_conversions(net, prices)]
+    price = [0] * len(net)
+    for _ in here:
+        before = list(price)
+        for a, b, spread in arcs:
+            if price[b] + spread < price[a]:
+                price[a] = price[b] + spread
+        if price == before:
+            break
+    return np.array(price, dtype=np.int64)
 
 
 def quoted_steps(conversions: Mapping[tuple[int, int], int], prices: Prices) -> dict[tuple[int, int], int]:
@@ -168,11 +190,11 @@ def quoted_steps(conversions: Mapping[tuple[int, int], int], prices: Prices) -> 
 
 
 def _cheapest_chain(
-    left: list[int], sellers: list[int], buyers: list[int], flow: Mapping[tuple[int, int], int], cost: Int64
+    left: list[int], sellers: list[int], buyers: list[int], flow: Mapping[tuple[int, int], int], cost: list[list[int]]
 ) -> list[tuple[int, int]]:
     """Cheapest chain (Bellman-Ford) from a currency still to be sold to one still lacking."""
-    arcs = [(a, b, int(cost[a, b])) for a in sellers for b in buyers]
-    arcs += [(b, a, -int(cost[a, b])) for (a, b), v in sorted(flow.items()) if v]
+    arcs = [(a, b, cost[a][b]) for a in sellers for b in buyers]
+    arcs += [(b, a, -cost[a][b]) for (a, b), v in sorted(flow.items()) if v]
     best = {c: 0 for c in sellers if left[c] > 0}
     before: dict[int, int] = {}
     for _ in range(len(left)):
@@ -206,7 +228,8 @@ def _wires(book: Book, plan: Plan, prices: Prices) -> tuple[int, int]:
 
 
 def _sizes(keys: Int64) -> Int64:
-    return np.unique(keys, return_counts=True)[1].astype(np.int64)
+    counts = np.bincount(keys)
+    return counts[counts > 0].astype(np.int64)
 
 
 def _total(micro: Int64) -> int:

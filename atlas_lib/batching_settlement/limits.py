@@ -6,6 +6,7 @@ Net debit of a counterparty, in each window: what it owes - what it is owed <= i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from atlas_lib.batching_settlement.book import DEFERRED, Book
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
 from atlas_lib.core.money import Int64, Rounding, format_minor, round_product, scale_of
 
+Floats = NDArray[np.float64]
 _NO_LIMIT = 2**62
 _SLOT_NUMBERS = np.arange(len(SLOTS))
 
@@ -89,26 +91,26 @@ def tight_items(book: Book, limits: Limits) -> NDArray[np.bool_]:
         tight = found
 
 
-def place(book: Book, preferred: Int64, limits: Limits, order: Int64 | None = None) -> Int64:
+def place(book: Book, preferred: Int64, limits: Limits, order: Callable[[Book], Int64] | None = None) -> Int64:
     """Slots as near to the preferred ones as the limits allow; what fits nowhere is deferred (-1).
 
     A preferred plan within the limits is kept. Otherwise the items a limit could bind are placed anew in the
     given order (default: first in, first out); passes repeat while something more fits, because what came in
     makes room.
     """
-    slot = preferred.copy()
-    if not is_within(book, slot, limits):
-        slot[tight_items(book, limits)] = DEFERRED
-    waiting = np.zeros(len(book), dtype=bool)
-    waiting[slot == DEFERRED] = True
-    ranked = first_in_first_out(book) if order is None else order
-    queue = ranked[waiting[ranked]]
-    return _filled(book, slot, preferred, queue, limits) if len(queue) else slot
+    slot, waits = preferred, preferred == DEFERRED
+    if not is_within(book, preferred, limits):
+        waits = waits | tight_items(book, limits)
+        slot = np.where(waits, DEFERRED, preferred)
+    if not waits.any():
+        return preferred
+    ranked = (order or first_in_first_out)(book)
+    return _filled(book, slot, preferred, ranked[waits[ranked]], limits)
 
 
 def first_in_first_out(book: Book) -> Int64:
     """Items in the order they are served: money coming in before money going out, then by time made."""
-    made = book.items["created_at"].to_numpy()
+    made = book.items["created_at"].astype("int64").to_numpy()
     return np.lexsort((np.arange(len(book)), made, book.column("cash_out_minor") > 0)).astype(np.int64)
 
 
@@ -137,34 +139,74 @@ def why_deferred(book: Book, slot: Int64, limits: Limits) -> pd.DataFrame:
 
 
 def _filled(book: Book, slot: Int64, preferred: Int64, queue: Int64, limits: Limits) -> Int64:
-    # Each placement changes what is left for the next: a greedy rule is a loop by nature.
-    slot, cash, debit = slot.copy(), cash_left(book, slot, limits), debit_left(book, slot, limits)
-    out, owed = book.column("cash_out_minor"), book.column("net_debit_minor")
-    first, last = book.column("earliest_slot"), book.column("latest_slot")
+    # Each placement changes what is left for the next: a greedy rule is a loop by nature, so on plain numbers.
+    slot, cash, debit = slot.copy(), cash_left(book, slot, limits).tolist(), debit_left(book, slot, limits).tolist()
+    names = ("cash_out_minor", "net_debit_minor", "earliest_slot", "latest_slot")
+    columns = [queue, book.cash_currency[queue], book.route[queue], *(book.column(c)[queue] for c in names)]
+    waiting = list(zip(*(c.tolist() for c in [*columns, preferred[queue]]), strict=True))
     while True:
         stays = []
-        for i in queue:
-            choices = _in_order(int(first[i]), int(last[i]), int(preferred[i]))
-            rooms = (cash[book.cash_currency[i]], debit[book.route[i]])
-            fits = next((w for w in choices if _fits(out[i], owed[i], w, *rooms)), DEFERRED)
+        for item in waiting:
+            i, currency, route, out, owed, first, last, wish = item
+            fits = _first_fit(out, owed, first, last, wish, cash[currency], debit[route])
             if fits == DEFERRED:
-                stays.append(i)
+                stays.append(item)
                 continue
             slot[i] = fits
-            rooms[0][fits:] -= out[i]
-            rooms[1][fits] -= owed[i]
-        if len(stays) in (0, len(queue)):
+            debit[route][fits] -= owed
+            for w in range(fits, len(SLOTS)):
+                cash[currency][w] -= out
+        if len(stays) in (0, len(waiting)):
             return slot
-        queue = np.array(stays)
+        waiting = stays
 
 
-def _in_order(first: int, last: int, preferred: int) -> list[int]:
-    """The preferred window, then the earliest."""
-    return sorted(range(first, last + 1), key=lambda slot: (slot != preferred, slot))
+def _first_fit(out: int, owed: int, first: int, last: int, wish: int, cash: list[int], debit: list[int]) -> int:
+    """The preferred window, then the earliest, with room under both limits."""
+    choices = [wish, *range(first, last + 1)] if first <= wish <= last else range(first, last + 1)
+    for slot in choices:
+        if (out <= 0 or min(cash[slot:]) >= out) and (owed <= 0 or debit[slot] >= owed):
+            return slot
+    return DEFERRED
 
 
-def _fits(out: int, owed: int, slot: int, cash: Int64, debit: Int64) -> bool:
-    return (out <= 0 or bool((cash[slot:] >= out).all())) and (owed <= 0 or bool(debit[slot] >= owed))
+def restore(book: Book, slot: Int64, limits: Limits, wait_cost: Floats, defer_cost: Floats) -> Int64:
+    """A plan brought within the limits with few changes, the cheapest first; costs per item.
+
+    For the first limit that is broken, one payment that helps is moved to the next window (once), or deferred: the
+    cheapest of those that suffice alone, else the cheapest for the room it makes; then again. Afterwards whatever
+    fits comes back, small first.
+    """
+    slot, cost, moved = slot.copy(), np.minimum(wait_cost, defer_cost), np.zeros(len(book), dtype=bool)
+    while (broken := _first_broken(book, slot, limits)) is not None:
+        rows, relief, need, window = broken
+        can_wait = (book.column("latest_slot")[rows] > window) & ~moved[rows]
+        price = np.where(can_wait, cost[rows], defer_cost[rows])
+        enough = relief >= need
+        score = np.where(enough, price, np.inf) if enough.any() else price / relief
+        best = np.lexsort((relief, score))[0]
+        waits = can_wait[best] and wait_cost[rows[best]] <= defer_cost[rows[best]]
+        slot[rows[best]] = window + 1 if waits else DEFERRED
+        moved[rows[best]] = True
+    return place(book, slot, limits, smallest_first)
+
+
+def _first_broken(book: Book, slot: Int64, limits: Limits) -> tuple[Int64, Int64, int, int] | None:
+    """Settled payments that take room under the first limit broken, the room of each, what is missing, the window."""
+    cash, debit = cash_left(book, slot, limits), debit_left(book, slot, limits)
+    out, owed = book.column("cash_out_minor"), book.column("net_debit_minor")
+    settled = slot != DEFERRED
+    if (cash < 0).any():
+        window = int((cash < 0).any(axis=0).argmax())
+        currency = int((cash[:, window] < 0).argmax())
+        takes = np.flatnonzero(settled & (book.cash_currency == currency) & (out > 0) & (slot <= window))
+        return takes, out[takes], -int(cash[currency, window]), window
+    if (debit < 0).any():
+        window = int((debit < 0).any(axis=0).argmax())
+        route = int((debit[:, window] < 0).argmax())
+        takes = np.flatnonzero(settled & (book.route == route) & (owed > 0) & (slot == window))
+        return takes, owed[takes], -int(debit[route, window]), window
+    return None
 
 
 def _worst_cash(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
@@ -187,7 +229,8 @@ def _worst_debit(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
 
 
 def _summed(group: Int64, slot: Int64, amount: Int64, count: int) -> Int64:
-    table = np.zeros((count, len(SLOTS)), dtype=np.int64)
-    placed = slot != DEFERRED
-    np.add.at(table, (group[placed], slot[placed]), amount[placed])
-    return table
+    table = np.zeros(count * len(SLOTS), dtype=np.int64)
+    if (slot == DEFERRED).any():
+        group, slot, amount = (column[slot != DEFERRED] for column in (group, slot, amount))
+    np.add.at(table, group * len(SLOTS) + slot, amount)
+    return table.reshape(count, len(SLOTS))

@@ -32,11 +32,14 @@ class Programme:
         self.cost[variable] += float(cost)
         return variable
 
-    def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> None:
+    def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> Any:
+        """A row; after a linear solve its `pi` is its price."""
         import pulp
 
         senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
-        self._problem += pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense=senses[sense], rhs=right)
+        row = pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense=senses[sense], rhs=right)
+        self._problem += row
+        return row
 
     def solve(self, solver: str, seconds: int, *, whole: bool) -> float | None:
         """Minimise; returns a proven lower bound of the objective, None when the solver tells none.

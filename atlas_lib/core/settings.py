@@ -99,6 +99,9 @@ class BatchingSettlementSettings(StageSettings):
     )
     max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
     solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")
+    solver_gap_rate: float = Field(
+        0.01, ge=0, le=1, description="share of the cost that the plan may lie above its proven bound without a search"
+    )
     rail_seed: int = Field(1, description="seed of the simulated rail's failures")
     rail_failure_rate: float = Field(0.05, ge=0, le=1, description="share of simulated attempts that fail")
     retry_schedule: str = Field(
