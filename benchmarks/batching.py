@@ -20,7 +20,7 @@ import pulp
 
 from atlas_lib.batching_settlement.book import Book, grouped_plan, pooled_plan, read_book, requested_slots, single_plan
 from atlas_lib.batching_settlement.costs import Prices, price_plan, read_prices
-from atlas_lib.batching_settlement.limits import Limits, read_limits
+from atlas_lib.batching_settlement.limits import Limits, cash_by_window, read_limits
 from atlas_lib.batching_settlement.solving import solve_book
 from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
@@ -97,7 +97,9 @@ def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]
     book = read_book(items)
     prices = read_prices(settings, book.currencies)
     liquidity = declared("liquidity").empty() if cash_share is None else cash_of(items, cash_share)
-    limits: Limits = read_limits(book, liquidity, declared("counterparties").empty(), RATES, "half_even")
+    limits: Limits = read_limits(
+        book, cash_by_window(liquidity, None, []), declared("counterparties").empty(), RATES, "half_even"
+    )
     spent, solution = cpu_seconds(lambda: solve_book(book, limits, prices))
     asked = requested_slots(book)
     gross, simple = (

@@ -66,10 +66,11 @@ class Cover:
 def cover_shortfalls(pieces: Pieces, limits: Limits) -> Cover:
     left = np.zeros(len(limits.cash), dtype=np.int64)
     np.add.at(left, pieces.cash_currency, pieces.cash_out_minor)
-    is_short = limits.is_cash_limited & (left > limits.cash)
+    cash = limits.cash[:, -1]  # over all windows
+    is_short = limits.is_cash_limited & (left > cash)
     largest = np.zeros(len(left), dtype=np.int64)
     np.maximum.at(largest, pieces.cash_currency, np.where(pieces.is_tight, pieces.cash_out_minor, 0))
-    units = np.where(is_short, (left - limits.cash) / np.maximum(largest, 1), 0.0)
+    units = np.where(is_short, (left - cash) / np.maximum(largest, 1), 0.0)
     least = np.ceil(units - _ROUND_UP)
     part = np.maximum(units - least + 1, _ROUND_UP)
     amount = np.maximum(pieces.cash_out_minor, 0) / np.maximum(largest, 1)[pieces.cash_currency]
@@ -151,7 +152,7 @@ def _limit_prices(pieces: Pieces, found: Multipliers) -> Floats:
 def _limit_worth(limits: Limits, found: Multipliers) -> Floats:
     """Limit x price of each row; prices of cash are sums over later windows, so a row's own is the difference."""
     own = found.cash - np.concatenate([found.cash[:, 1:], np.zeros((len(found.cash), 1))], axis=1)
-    return np.concatenate([(own * limits.cash[:, None]).ravel(), (found.debit * limits.debit[:, None]).ravel()])
+    return np.concatenate([(own * limits.cash).ravel(), (found.debit * limits.debit[:, None]).ravel()])
 
 
 def _unsettled(pieces: Pieces, backbone: Backbone, fares: Fares, prices: Prices) -> Floats:

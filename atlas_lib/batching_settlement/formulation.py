@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from atlas_lib.batching_settlement.backbone import Backbone
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
 from atlas_lib.batching_settlement.costs import MICRO, Prices
+from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
 from atlas_lib.batching_settlement.programme import Programme
@@ -259,8 +260,8 @@ class Formulation:
                     cash[int(self.book.cash_currency[item])].append((slot, share, int(self.pieces.cash_out_minor[k])))
                     debit[int(self.book.route[item]), slot].append((share, int(self.pieces.net_debit_minor[k])))
         for currency, moves in cash.items():
-            for slot in sorted({w for w, _, _ in moves}):
-                self._limit_row([(x, v) for w, x, v in moves if w <= slot and v], int(self.limits.cash[currency]))
+            for slot in range(min(w for w, _, _ in moves), len(SLOTS)):
+                self._limit_row([(x, v) for w, x, v in moves if w <= slot and v], int(self.limits.cash[currency, slot]))
         for (route, _), moves_of_slot in debit.items():
             self._limit_row([(x, v) for x, v in moves_of_slot if v], int(self.limits.debit[route]))
 

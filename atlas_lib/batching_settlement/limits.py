@@ -1,12 +1,13 @@
 """Cash and counterparty limits: what is left in each window, what breaks one, and first in, first out.
 
-Cash of a currency: cumulative over the windows, out - in <= opening balance - minimum balance (at least 0).
+Cash of a currency: cumulative over the windows, out - in <= opening balance - minimum balance + what is known to
+flow until the day of the window (at least 0).
 Net debit of a counterparty, in each window: what it owes - what it is owed <= its limit, in EUR at mid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +25,14 @@ _SLOT_NUMBERS = np.arange(len(SLOTS))
 
 @dataclass(frozen=True)
 class Limits:
-    """Cash in minor units per currency of the book; net debit in EUR minor units per counterparty of the book."""
+    """Cash in minor units per currency of the book and slot; net debit in EUR minor units per counterparty of it."""
 
     cash: Int64
     debit: Int64
 
     @property
     def is_cash_limited(self) -> NDArray[np.bool_]:
-        return np.asarray(self.cash < _NO_LIMIT)
+        return np.asarray(self.cash[:, 0] < _NO_LIMIT)
 
     @property
     def is_debit_limited(self) -> NDArray[np.bool_]:
@@ -39,26 +40,49 @@ class Limits:
 
 
 def read_limits(
-    book: Book, liquidity: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame, rounding: Rounding
+    book: Book, cash: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame, rounding: Rounding
 ) -> Limits:
-    """Limits of the book's currencies and counterparties; one without a row (or an empty limit) is unlimited."""
-    at_hand = (liquidity["opening_balance_minor"] - liquidity["minimum_balance_minor"]).clip(lower=0)
-    cash = dict(zip(liquidity["currency"], at_hand, strict=True))
+    """Limits of the book's currencies and counterparties; one without a row (or an empty limit) is unlimited.
+
+    `cash`: cash_by_window. Limits of counterparties are converted to EUR at the rates of the day.
+    """
+    at_hand = {str(c): row for c, row in zip(cash.index, cash.to_numpy(dtype=np.int64), strict=True)}
     capped = counterparties[counterparties["limit_minor"].notna() & counterparties["currency"].isin(rates.index)]
     rate = capped["currency"].map(rates["rate"]).to_numpy(dtype=float)
     factor = int(scale_of(COST_CURRENCY)) / rate / scale_of(capped["currency"])
     in_euro = round_product(capped["limit_minor"].astype("int64"), factor, rounding)
     debit = dict(zip(capped["counterparty_id"], in_euro, strict=True))
+    unlimited = np.full(len(SLOTS), _NO_LIMIT, dtype=np.int64)
     return Limits(
-        np.array([cash.get(c, _NO_LIMIT) for c in book.currencies], dtype=np.int64),
+        np.array([at_hand.get(c, unlimited) for c in book.currencies], dtype=np.int64).reshape(-1, len(SLOTS)),
         np.array([debit.get(c, _NO_LIMIT) for c in book.counterparties], dtype=np.int64),
     )
+
+
+def cash_by_window(
+    liquidity: pd.DataFrame, liquidity_forecast: pd.DataFrame | None, dates: Sequence[pd.Timestamp]
+) -> pd.DataFrame:
+    """Cash that payments may use until each slot: index currency, one column per slot, minor units, at least 0.
+
+    opening - minimum balance + known flows (instalments, payouts, reserve releases) dated up to the slot's day. The
+    forecast's residual is left out: it stands for the very payments that are planned here. RTGS is paid before the
+    day's inflow is there, so it may use no more than there is without it. Inputs: liquidity (currency),
+    liquidity_forecast (currency, flow_date) or None, the day of each slot.
+    """
+    opening = (liquidity["opening_balance_minor"] - liquidity["minimum_balance_minor"]).to_numpy(dtype=np.int64)
+    cash = pd.DataFrame({slot: opening for slot in range(len(SLOTS))}, index=pd.Index(liquidity["currency"], name=None))
+    if liquidity_forecast is not None and len(liquidity_forecast):
+        for slot, day in enumerate(dates):
+            until = liquidity_forecast[liquidity_forecast["flow_date"] <= day]
+            known = until.groupby("currency")["known_minor"].sum().reindex(cash.index).fillna(0).astype("int64")
+            cash[slot] += known.clip(upper=0) if slot == 0 else known
+    return cash.clip(lower=0)
 
 
 def cash_left(book: Book, slot: Int64, limits: Limits) -> Int64:
     """Cash left per currency and slot, later outflows not yet counted."""
     out = _summed(book.cash_currency, slot, book.column("cash_out_minor"), len(limits.cash))
-    return np.asarray(limits.cash[:, None] - np.cumsum(out, axis=1))
+    return np.asarray(limits.cash - np.cumsum(out, axis=1))
 
 
 def debit_left(book: Book, slot: Int64, limits: Limits) -> Int64:
@@ -81,7 +105,7 @@ def tight_items(book: Book, limits: Limits) -> NDArray[np.bool_]:
     tight = np.zeros(len(book), dtype=bool)
     cash, debit = limits.is_cash_limited & False, limits.is_debit_limited & False
     while True:
-        cash = cash | (limits.is_cash_limited & (_worst_cash(book, tight, len(cash)) > limits.cash))
+        cash = cash | (limits.is_cash_limited & (_worst_cash(book, tight, len(cash)) > limits.cash).any(axis=1))
         debit = debit | (limits.is_debit_limited & (_worst_debit(book, tight, len(debit)) > limits.debit))
         found = (cash[book.cash_currency] & (book.column("cash_out_minor") != 0)) | (
             debit[book.route] & (book.column("net_debit_minor") != 0)
@@ -214,7 +238,7 @@ def _worst_cash(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
     first, last = book.column("earliest_slot"), book.column("latest_slot")
     leaving = _summed(book.cash_currency, first, np.maximum(out, 0), count)
     coming = _summed(book.cash_currency, last, np.where(tight, 0, np.minimum(out, 0)), count)
-    return np.asarray(np.cumsum(leaving + coming, axis=1).max(axis=1, initial=0))
+    return np.asarray(np.cumsum(leaving + coming, axis=1))
 
 
 def _worst_debit(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:

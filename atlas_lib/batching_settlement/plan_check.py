@@ -25,6 +25,7 @@ def check_plan(
     liquidity: pd.DataFrame,
     rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
+    liquidity_forecast: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per property with what was found; CheckFailed names the first that does not hold."""
     due = items[items["standing"] == "due"]
@@ -37,7 +38,7 @@ def check_plan(
         (f"batches of at most {settings.max_batch_count:,}, sums as their lines", _wrong_batches(tables, settings)),
         ("net position of every account unchanged", _moved_positions(settled, tables["instructions"])),
         ("every instruction positive, every line under its instructions", _loose_lines(tables)),
-        ("cash never below its minimum", _overdrawn(settled, liquidity)),
+        ("cash never below its minimum", _overdrawn(settled, liquidity, liquidity_forecast, settings)),
         ("no counterparty above its limit", _over_limit(settled, counterparties, rates, settings.rounding)),
         ("conversions clear every currency of the pool", _uncleared(settled, tables["fx_conversions"])),
         ("cost recomputed to the cent", _other_cost(settled, tables, settings)),
@@ -114,15 +115,29 @@ def _loose_lines(tables: Tables) -> list[str]:
     return sorted([*(set(linked) ^ known), *loose, *wrong])
 
 
-def _overdrawn(settled: pd.DataFrame, liquidity: pd.DataFrame) -> list[str]:
-    at_hand = (liquidity["opening_balance_minor"] - liquidity["minimum_balance_minor"]).clip(lower=0)
+def _overdrawn(
+    settled: pd.DataFrame,
+    liquidity: pd.DataFrame,
+    forecast: pd.DataFrame | None,
+    settings: BatchingSettlementSettings,
+) -> list[str]:
+    """Window after window: what is there and known to come, less what has gone out."""
     moved = settled.assign(slot=_slots(settled)).groupby(["cash_currency", "slot"])["cash_out_minor"].sum()
+    flows = (
+        []
+        if forecast is None
+        else list(zip(forecast["currency"], forecast["flow_date"], forecast["known_minor"], strict=True))
+    )
     faults = []
-    for currency, left in zip(liquidity["currency"], at_hand, strict=True):
-        for slot, name in enumerate(SLOTS):
-            left -= int(moved.get((currency, slot), 0))
+    for row in liquidity.to_dict("records"):
+        currency, gone = row["currency"], 0
+        for slot, day in enumerate(settlement_dates(settings.as_of)):
+            known = sum(int(v) for c, d, v in flows if c == currency and d <= day)
+            have = int(row["opening_balance_minor"]) - int(row["minimum_balance_minor"])
+            gone += int(moved.get((currency, slot), 0))
+            left = max(have + (min(known, 0) if slot == 0 else known), 0) - gone
             if left < 0:
-                faults.append(f"{currency} {left} in {name}")
+                faults.append(f"{currency} {left} in {SLOTS[slot]}")
     return faults
 
 

@@ -79,15 +79,15 @@ class Relaxation:
         size = len(self.core)
         leg, wire = np.zeros((size, len(SLOTS), 2)), self._alone_wire.copy()
         for place, slot, side, row in self.leg_rows:
-            leg[place, slot, side] = max(-row.pi, 0.0)
+            leg[place, slot, side] = max(-_price(row), 0.0)
         for (account, slot), shares in self.legs.items():
             if len(shares) == 1:
                 leg[shares[0][0], slot, shares[0][1]] = self.fares.leg[account, slot]
         for place, row in self.wire_rows.items():
-            wire[place] = max(row.pi, 0.0)
+            wire[place] = max(_price(row), 0.0)
         cover = np.zeros(len(self.limits.cash))
         for currency, row in self.cover_rows.items():
-            cover[currency] = max(row.pi, 0.0)
+            cover[currency] = max(_price(row), 0.0)
         return Multipliers(self.core, self._currency_prices(), leg, wire, *self._limit_prices(), cover)
 
     def suggestions(self) -> list[tuple[Int64, Int64]]:
@@ -255,8 +255,8 @@ class Relaxation:
         np.add.at(owed, (pieces.route[fixed], self.fixed_slot[fixed]), pieces.net_debit_minor[fixed])
         for currency, moves in self.cash.items():
             if self.limits.is_cash_limited[currency]:
-                for slot in sorted({w for w, _, _ in moves}):
-                    room = int(self.limits.cash[currency]) - int(used[currency, : slot + 1].sum())
+                for slot in range(min(w for w, _, _ in moves), len(SLOTS)):
+                    room = int(self.limits.cash[currency, slot]) - int(used[currency, : slot + 1].sum())
                     cash_rows[currency, slot] = self._limit_row([(x, v) for w, x, v in moves if w <= slot], room)
         for (route, slot), terms in self.debit.items():
             if self.limits.is_debit_limited[route]:
@@ -287,7 +287,7 @@ class Relaxation:
         found = np.zeros((len(SLOTS), len(self.prices.quoted)))
         known = sorted({w for w, _ in self.balance_rows})
         for (slot, currency), row in self.balance_rows.items():
-            found[slot, currency] = -row.pi / _THOUSAND_EURO
+            found[slot, currency] = -_price(row) / _THOUSAND_EURO
         for slot in set(range(len(SLOTS))) - set(known):
             found[slot] = found[known[0]] if known else 0.0
         return found
@@ -295,10 +295,15 @@ class Relaxation:
     def _limit_prices(self) -> tuple[Floats, Floats]:
         cash, debit = np.zeros((len(self.limits.cash), len(SLOTS))), np.zeros((len(self.limits.debit), len(SLOTS)))
         for (currency, slot), (row, scale) in self.cash_rows.items():
-            cash[currency, : slot + 1] += max(-row.pi, 0.0) / scale
+            cash[currency, : slot + 1] += max(-_price(row), 0.0) / scale
         for (route, slot), (row, scale) in self.debit_rows.items():
-            debit[route, slot] = max(-row.pi, 0.0) / scale
+            debit[route, slot] = max(-_price(row), 0.0) / scale
         return cash, debit
+
+
+def _price(row: Any) -> float:
+    """A row's price; a solver that tells none leaves the bound lower, never wrong."""
+    return float(row.pi or 0.0)
 
 
 def _dealt(value: Floats, shares: list[tuple[int, Any]]) -> Int64:
