@@ -15,27 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from atlas_lib.batching_settlement.netting import obligations
 from atlas_lib.core.errors import AtlasError
 from atlas_lib.core.money import Int64
-from atlas_lib.core.tables import declared
 
 _LARGEST_EXACT = 2**53  # a sum of whole numbers below is exact in the solver's floating point
-_OBLIGATION = ["currency", "payer", "payee"]
-
-
-def set_off_due_items(settlement_items: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the due transactions of each pair of accounts could set off without any cash, per currency.
-
-    remaining = owed - set off; net positions stay. Input: settlement_items. Output: obligation_set_off.
-    """
-    owed = obligations(settlement_items[settlement_items["standing"] == "due"])
-    cleared = clear_obligations(owed)
-    pairs = cleared.groupby(_OBLIGATION, sort=True, as_index=False).agg(
-        owed_minor=("amount_minor", "sum"), set_off_minor=("set_off_minor", "sum")
-    )
-    pairs = pairs.assign(remaining_minor=pairs["owed_minor"] - pairs["set_off_minor"])
-    return {"obligation_set_off": declared("obligation_set_off").shaped(pairs)}
+OBLIGATION = ["currency", "payer", "payee"]
 
 
 def clear_obligations(owed: pd.DataFrame) -> pd.DataFrame:
@@ -45,15 +29,15 @@ def clear_obligations(owed: pd.DataFrame) -> pd.DataFrame:
     are set off in their order. Input: payer, payee, currency, amount_minor (positive); columns and order stay.
     Raises AtlasError where the solver answers anything but a proven optimum.
     """
-    pairs = owed.groupby(_OBLIGATION, sort=True, as_index=False)["amount_minor"].sum()
+    pairs = owed.groupby(OBLIGATION, sort=True, as_index=False)["amount_minor"].sum()
     found = np.zeros(len(pairs), dtype=np.int64)
     for _, rows in pairs.groupby("currency", sort=True).indices.items():
         names = pd.concat([pairs["payer"].iloc[rows], pairs["payee"].iloc[rows]])
         codes = pd.factorize(names, sort=True)[0].astype(np.int64)
         amount = pairs["amount_minor"].to_numpy(dtype=np.int64)[rows]
         found[rows] = largest_circulation(codes[: len(rows)], codes[len(rows) :], amount)
-    key = owed[_OBLIGATION].merge(pairs.assign(found=found), on=_OBLIGATION, how="left", validate="m:1")
-    before = owed.groupby(_OBLIGATION, sort=False)["amount_minor"].cumsum() - owed["amount_minor"]
+    key = owed[OBLIGATION].merge(pairs.assign(found=found), on=OBLIGATION, how="left", validate="m:1")
+    before = owed.groupby(OBLIGATION, sort=False)["amount_minor"].cumsum() - owed["amount_minor"]
     left = key["found"].to_numpy(dtype=np.int64) - before.to_numpy(dtype=np.int64)
     return owed.assign(set_off_minor=np.clip(left, 0, owed["amount_minor"].to_numpy(dtype=np.int64)))
 
@@ -61,7 +45,7 @@ def clear_obligations(owed: pd.DataFrame) -> pd.DataFrame:
 def largest_circulation(payer: Int64, payee: Int64, amount: Int64) -> Int64:
     """Whole flow of each edge, in all as large as can be, with as much into every node as out of it."""
     flow = np.where(payer == payee, amount, 0)
-    on_cycle = _on_cycles(payer, payee) & (payer != payee)
+    on_cycle = on_cycles(payer, payee) & (payer != payee)
     if on_cycle.any():
         nodes = np.unique(np.concatenate([payer[on_cycle], payee[on_cycle]]))
         ends = np.searchsorted(nodes, payer[on_cycle]), np.searchsorted(nodes, payee[on_cycle])
@@ -69,8 +53,8 @@ def largest_circulation(payer: Int64, payee: Int64, amount: Int64) -> Int64:
     return flow
 
 
-def _on_cycles(payer: Int64, payee: Int64) -> NDArray[np.bool_]:
-    """Edges within a strongly connected part: only they can carry a circulation."""
+def on_cycles(payer: Int64, payee: Int64) -> NDArray[np.bool_]:
+    """Debts within a strongly connected part, where everyone owes everyone in the end: only they can go round."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -8,7 +8,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from atlas_lib.batching_settlement.clearing import clear_obligations, largest_circulation, set_off_due_items
+from atlas_lib.batching_settlement.clearing import clear_obligations, largest_circulation
+from atlas_lib.batching_settlement.netting import net_due_items
 from atlas_lib.cli import app
 from atlas_lib.core.errors import AtlasError
 from tests.batching_settlement.planning_frames import books, items_of, transactions
@@ -69,14 +70,14 @@ def test_no_other_set_off_is_larger(edges: list[tuple[int, int, int]]) -> None:
 @hypothesis_settings(max_examples=25)
 @given(books())
 def test_nobodys_net_position_changes_and_nothing_is_set_off_twice(accepted: pd.DataFrame) -> None:
-    pairs = set_off_due_items(items_of(accepted))["obligation_set_off"]
+    pairs = net_due_items(items_of(accepted))["obligation_set_off"]
     assert net(pairs, "owed_minor") == net(pairs, "remaining_minor")
     assert net(pairs, "set_off_minor") == {}
     assert ((pairs["set_off_minor"] >= 0) & (pairs["remaining_minor"] >= 0)).all()
 
 
 def test_nothing_due_sets_off_nothing() -> None:
-    assert set_off_due_items(items_of(transactions()))["obligation_set_off"].empty
+    assert net_due_items(items_of(transactions()))["obligation_set_off"].empty
 
 
 def test_sums_beyond_exact_floating_point_are_refused() -> None:
