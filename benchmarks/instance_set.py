@@ -71,7 +71,7 @@ def make_case(count: int, seed: int, cash_share: float | None, limit_share: floa
     case = {
         "name": f"{count}-{seed}-{'ample' if cash_share is None else 'scarce'}{'-limits' if caps else ''}",
         "single_minor": prices.single_minor, "shared_minor": prices.shared_minor,
-        "deferral_minor": prices.deferral_minor, "batch_limit": prices.batch_limit,
+        "deferral_minor": int(prices.deferral_minor[0]), "batch_limit": prices.batch_limit,
         "currencies": list(book.currencies), "spreads": _spreads(prices, book),
         "cash": dict(zip(cash["currency"], cash["opening_balance_minor"].tolist(), strict=True)), "limits": caps,
         "columns": COLUMNS.split(), "payments": _payments(book),

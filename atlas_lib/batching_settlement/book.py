@@ -13,6 +13,7 @@ from atlas_lib.core.money import Int64
 
 NETTED, DIRECT, GROSS = 0, 1, 2
 MODES = ("netted", "direct", "gross")
+TYPES = ("SALE", "REFUND", "CHARGEBACK", "FEE", "PAYOUT")
 DEFERRED = -1
 
 
@@ -34,6 +35,7 @@ class Book:
     cash_currency: Int64
     route: Int64
     bundle: Int64
+    kind: Int64  # index into TYPES
     _columns: dict[str, Int64] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -81,6 +83,7 @@ def read_book(items: pd.DataFrame) -> Book:
         cash_currency=_coded(due["cash_currency"], currencies),
         route=route,
         bundle=bundle,
+        kind=_coded(due["type"], TYPES),
     )
 
 

@@ -161,7 +161,7 @@ def _unsettled(pieces: Pieces, backbone: Backbone, fares: Fares, prices: Prices)
     slot = pieces.first_slot
     legs = [np.where(backbone.is_open[side, slot], fares.leg[side, slot], 0) for side in (pieces.payer, pieces.payee)]
     saved = np.where(backbone.is_counted, np.maximum(*legs), 0)
-    return np.where(pieces.is_tight, pieces.count * float(prices.deferral_minor) + later - saved, np.inf)
+    return np.where(pieces.is_tight, prices.deferral_minor[pieces.kind] + later - saved, np.inf)
 
 
 def _wire_prices(pieces: Pieces, fares: Fares, found: Multipliers, outside: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
+from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, TYPES, Book, Plan
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.money import Int64, round_product, to_minor
 from atlas_lib.core.settings import BatchingSettlementSettings
 
 MICRO = 1_000_000
+_PRIORITY = re.compile(r"(?P<type>[A-Z]+) +(?P<times>[1-9]\d?)")
 _PAIR = re.compile(r"(?P<pair>[A-Z]{3}-[A-Z]{3}|other) +(?P<bps>\d+(?:\.\d{1,2})?)")
 
 
@@ -29,7 +30,7 @@ class Prices:
 
     single_minor: int
     shared_minor: int
-    deferral_minor: int
+    deferral_minor: Int64  # per type of transaction (book.TYPES)
     batch_limit: int
     quoted: Int64
     cheapest: Int64
@@ -61,9 +62,22 @@ def read_prices(settings: BatchingSettlementSettings, currencies: tuple[str, ...
         int(to_minor([units], COST_CURRENCY, settings.rounding)[0])
         for units in (settings.wire_cost, round(settings.wire_cost * kept, 9), settings.deferral_cost)
     )
+    times = read_priorities(settings.priorities)
+    deferrals = np.array([max(deferral, single) * times.get(kind, 1) for kind in TYPES], dtype=np.int64)
     quoted = spread_matrix(read_spreads(settings.fx_spreads), currencies)
     cheapest, via = cheapest_ways(quoted)
-    return Prices(single, shared, max(deferral, single), settings.max_batch_count, quoted, cheapest, via)
+    return Prices(single, shared, deferrals, settings.max_batch_count, quoted, cheapest, via)
+
+
+def read_priorities(text: str) -> dict[str, int]:
+    """`"PAYOUT 3; REFUND 2"` -> how many times the deferral cost leaving one of the type unsettled counts."""
+    found = [_PRIORITY.fullmatch(part.strip()) for part in filter(None, text.split(";"))]
+    if None in found or not {m["type"] for m in found if m} <= set(TYPES):
+        raise SettingsError(
+            "Not a list of priorities", where="priorities", expected=f"TYPE times; with TYPE one of {', '.join(TYPES)}",
+            found=text, remedy="write for instance PAYOUT 3; REFUND 2",
+        )  # fmt: skip
+    return {m["type"]: int(m["times"]) for m in found if m}
 
 
 def read_spreads(text: str) -> dict[frozenset[str], int]:
@@ -107,7 +121,7 @@ def price_plan(book: Book, plan: Plan, prices: Prices, *, spread: Int64 | None =
     fx = _total(own_fx[alone]) + sum(conversion_cost(n, prices) for n in pool_imbalances(book, plan).values())
     left = plan.slot == DEFERRED
     late_fx = book.column("value_minor")[left] * prices.quoted[book.source[left], book.target[left]]
-    deferral = int(left.sum()) * prices.deferral_minor * MICRO + _total(late_fx)
+    deferral = int(prices.deferral_minor[book.kind[left]].sum()) * MICRO + _total(late_fx)
     return PlanCost(wires, wire_minor, fx, deferral, int(left.sum()))
 
 

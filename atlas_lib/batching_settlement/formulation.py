@@ -152,7 +152,9 @@ class Formulation:
                 if not self._is_between_open_legs(k, slot):
                     options.append(self._option(k, slot, DIRECT, own_fx[k] + wait))
             if pieces.is_tight[k]:
-                options.append(self._option(k, DEFERRED, DIRECT, count * prices.deferral_minor + late_fx[k]))
+                options.append(
+                    self._option(k, DEFERRED, DIRECT, float(prices.deferral_minor[pieces.kind[k]]) + late_fx[k])
+                )
             self.options[k] = options
             self.programme.row([(o[2], 1) for o in options], "==", 1)
 

@@ -21,7 +21,7 @@ from atlas_lib.core.money import Int64
 
 MOST_FLEXIBLE = 300  # items with a choice of window decided one by one; beyond, whole pieces
 _SLOT_NUMBERS = np.arange(len(SLOTS))
-_OF_BOOK = ("payer", "payee", "source", "target", "bundle", "cash_currency", "route")
+_OF_BOOK = ("payer", "payee", "source", "target", "bundle", "cash_currency", "route", "kind")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Pieces:
     bundle: Int64
     cash_currency: Int64
     route: Int64
+    kind: Int64
 
     def __len__(self) -> int:
         return len(self.count)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-GAP_WANTED = 1e-5
+GAP_WANTED = 1e-6
 
 
 class Programme:
@@ -41,7 +41,7 @@ class Programme:
         self._problem += row
         return row
 
-    def solve(self, solver: str, seconds: int, *, whole: bool) -> float | None:
+    def solve(self, solver: str, seconds: int, *, whole: bool, gap_rate: float = GAP_WANTED) -> float | None:
         """Minimise; returns a proven lower bound of the objective, None when the solver tells none.
 
         Raises PulpSolverError when there is no solution, or no proven optimum of the linear programme.
@@ -51,7 +51,7 @@ class Programme:
         if not self.cost:
             return 0.0
         self._problem.setObjective(pulp.LpAffineExpression(list(self.cost.items())))
-        self._problem.solve(_engine(solver, seconds, whole))
+        self._problem.solve(_engine(solver, seconds, whole, gap_rate))
         is_proven = self._problem.sol_status == pulp.LpSolutionOptimal
         if self._problem.status != pulp.LpStatusOptimal or not (is_proven or whole):
             raise pulp.PulpSolverError(f"{solver}: {pulp.LpStatus[self._problem.status]}")
@@ -60,17 +60,17 @@ class Programme:
         return float(self._problem.solverModel.getInfo().mip_dual_bound) if solver == "HiGHS" else None
 
 
-def _engine(solver: str, seconds: int, whole: bool) -> Any:
+def _engine(solver: str, seconds: int, whole: bool, gap_rate: float) -> Any:
     import pulp
 
     if solver == "HiGHS":
         presolve = {} if whole else {"presolve": "off"}
         return pulp.HiGHS(
-            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10, random_seed=0, **presolve
+            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **presolve
         )
     if solver == "CBC":
         bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
-        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10)
+        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate)
     raise pulp.PulpSolverError(f"unknown solver {solver}")
 
 

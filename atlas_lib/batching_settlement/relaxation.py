@@ -34,6 +34,7 @@ from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
 _IN_PART = 1e-3
+_SEARCH_GAP = 1e-3
 _EXCESS = 3.0  # price of exceeding a limit, in deferrals of the smallest payment that could make room
 
 
@@ -90,6 +91,10 @@ class Relaxation:
             cover[currency] = max(_price(row), 0.0)
         return Multipliers(self.core, self._currency_prices(), leg, wire, *self._limit_prices(), cover)
 
+    def search(self, solver: str, seconds: int) -> None:
+        """The same in whole pieces, for its plan only; a search that runs out of time keeps its best."""
+        self.programme.solve(solver, seconds, whole=True, gap_rate=_SEARCH_GAP)
+
     def suggestions(self) -> list[tuple[Int64, Int64]]:
         """Slot and mode of every piece: where most of it lies; and again with everything waiting that waits in part."""
         pieces = self.pieces
@@ -128,7 +133,7 @@ class Relaxation:
             if alone:
                 self._alone_wire[place] = self.fares.wire[bundle[place]]
             apart = count[place] * prices.single_minor if gross[place] else float(self._alone_wire[place])
-            unsettled = count[place] * prices.deferral_minor + later[place]
+            unsettled = float(prices.deferral_minor[pieces.kind[k]]) + later[place]
             self._add_piece(k, place, windows[place], own[place] + apart, unsettled if tight[place] else None)
             shares[place] = [(x, 1.0) for _, m, x in self.options[k] if x is not None and m == NETTED]
             shares[place] += [(x, 1.0) for s, _, x in self.options[k] if x is not None and s == DEFERRED]
@@ -144,7 +149,7 @@ class Relaxation:
         base = 0.0 if tight else apart
         options: list[tuple[int, int, Any]] = []
         for slot in windows if not gross else []:
-            share = self.programme.variable(f"x_{k}_{slot}", cost=-base)
+            share = self.programme.variable(f"x_{k}_{slot}", cost=-base, is_whole=True)
             options.append((slot, NETTED, share))
             self._join_pool(k, place, slot, share)
         if unsettled is None:
@@ -156,8 +161,8 @@ class Relaxation:
         mode = GROSS if gross else DIRECT
         for slot in windows:
             if not self.backbone.is_free[k, slot]:
-                options.append((slot, mode, self.programme.variable(f"z_{k}_{slot}", cost=apart)))
-        options.append((DEFERRED, DIRECT, self.programme.variable(f"u_{k}", cost=unsettled)))
+                options.append((slot, mode, self.programme.variable(f"z_{k}_{slot}", cost=apart, is_whole=True)))
+        options.append((DEFERRED, DIRECT, self.programme.variable(f"u_{k}", cost=unsettled, is_whole=True)))
         self.programme.row([(x, 1.0) for _, _, x in options], "==", 1.0)
         self.options[k] = options
         cash, debit = int(pieces.cash_out_minor[k]), int(pieces.net_debit_minor[k])
@@ -278,7 +283,7 @@ class Relaxation:
     def _limit_row(self, terms: list[tuple[Any, float]], room: int) -> tuple[Any, float]:
         scale = max(abs(v) for _, v in terms)
         smallest = min((v for _, v in terms if v > 0), default=scale)
-        price = _EXCESS * self.prices.deferral_minor * scale / smallest
+        price = _EXCESS * float(self.prices.deferral_minor.max()) * scale / smallest
         excess = self.programme.variable(f"e_{self.programme.size}", cost=price, top=None)
         row = self.programme.row([*((x, v / scale) for x, v in terms), (excess, -1.0)], "<=", room / scale)
         return row, scale

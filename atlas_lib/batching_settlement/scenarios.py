@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +16,7 @@ from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
 
 PRESENT = "present"
-STANDARD: dict[str, dict[str, float | str]] = {
+STANDARD: dict[str, dict[str, float]] = {
     PRESENT: {},
     "cash halved": {"cash_percent": 50.0},
     "cash doubled": {"cash_percent": 200.0},
@@ -70,9 +72,7 @@ def compare_change(inputs: PlanInputs, settings: BatchingSettlementSettings, **c
     return frame.assign(measure=words.where(~is_money, words + f" ({COST_CURRENCY})"))
 
 
-def changed_settings(
-    settings: BatchingSettlementSettings, change: dict[str, float | str]
-) -> BatchingSettlementSettings:
+def changed_settings(settings: BatchingSettlementSettings, change: Mapping[str, float]) -> BatchingSettlementSettings:
     """The settings with cut-off, discount and spreads changed; the cut-off stays within the day."""
     minutes = _minutes_of(settings.cut_off_time) + round(60 * float(change.get("cut_off_hours", 0)))
     minutes = min(max(minutes, 0), 23 * 60 + 59)
@@ -89,8 +89,8 @@ def changed_settings(
 
 
 def _planned(
-    inputs: PlanInputs, settings: BatchingSettlementSettings, name: str, change: dict[str, float | str]
-) -> dict[str, float]:
+    inputs: PlanInputs, settings: BatchingSettlementSettings, name: str, change: Mapping[str, float]
+) -> dict[str, Any]:
     chosen = changed_settings(settings, change)
     cash = _scaled(inputs.liquidity, "opening_balance_minor", float(change.get("cash_percent", 100)))
     parties = _scaled(inputs.counterparties, "limit_minor", float(change.get("limit_percent", 100)))
@@ -100,7 +100,12 @@ def _planned(
     made = plan_settlement(items, parties, cash, inputs.fx_rates, chosen, inputs.liquidity_forecast)
     told = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in change.items()) or "as it is"
     by_window = made["batch_lines"]["window"].value_counts()
-    row = {"scenario": name, "change": told, "currency": COST_CURRENCY, "settled_count": len(made["batch_lines"])}
+    row: dict[str, Any] = {
+        "scenario": name,
+        "change": told,
+        "currency": COST_CURRENCY,
+        "settled_count": len(made["batch_lines"]),
+    }
     row |= {f"{slot.lower()}_count": int(by_window.get(slot, 0)) for slot in SLOTS}
     best = made["cost_comparison"].set_index("plan")
     figures = ["deferred_count", "wires_count", "wire_cost_minor", "fx_cost_minor", "deferral_cost_minor",

@@ -1,14 +1,15 @@
 """The least-cost plan: netting pool or direct wire, and the window, of every payment; with a proven lower bound.
 
-Chain: backbone (arrays) -> small linear programme -> rounded, limits restored, single legs accompanied; its prices
-prove the bound. Against simple grouping and hub netting, priced in integers. A whole-number programme only where
-the gap is above the one wanted. PuLP with HiGHS, then CBC; if both fail, the best plan that needs no solver, and
-`is_fallback` says so.
+Chain: backbone -> small linear programme -> rounded, brought within the limits, refined; its prices prove the bound.
+Against simple grouping and hub netting, priced in integers. More rounds, then whole-number programmes, only where the
+gap is above the one wanted. PuLP with HiGHS, then CBC; if both fail, the best plan that needs no solver, and
+`is_fallback` says so. Why it is built so: docs/decisions/0011.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -40,6 +41,8 @@ SOLVERS = ("HiGHS", "CBC")
 MOST_SEARCHED = 1500  # undecided pieces; above, a whole-number search runs into its time limit for next to nothing
 _ROUNDS = 4  # linear programmes, each with the payments added whose choice the one before left out
 _MOST_ADDED = 150
+_SMALL = 200  # pieces that the search over the whole book decides at once
+_LITTLE_MISSED = 1e-4  # of the bound: not worth another round
 _MOST_CONVERTING = 20  # large conversions decided from the start
 _MOST_LARGE = 25  # payments decided from the start under each scarce limit
 
@@ -114,22 +117,27 @@ def _solved(
 def _guides(
     book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int
 ) -> Iterator[tuple[int, list[Plan]]]:
-    """Bound and plans of the linear programme, then of the same with what its bound missed, a few times."""
+    """Bound and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
     at_risk = payments_at_risk(pieces, limits)
     backbone = find_backbone(pieces, len(book.accounts), ~at_risk)
     fares, cover = least_fares(pieces, len(book.accounts), prices), cover_shortfalls(pieces, limits)
     core = at_risk | (~backbone.is_free.any(axis=1) & ~pieces.is_gross)
     core[_large_conversions(pieces, backbone, core)] = True
-    for _ in range(_ROUNDS):
+    for last in range(_ROUNDS):
         model = Relaxation(pieces, backbone, fares, cover, limits, prices, core)
         found = model.solve(solver, seconds)
         bound, missed = prove_bound(pieces, backbone, fares, cover, limits, prices, found)
         yield bound, [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
-        if not missed.any():
-            return
+        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or last == _ROUNDS - 1:
+            break
         most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
         core = core.copy()
         core[most[missed[most] > 0]] = True
+    if len(pieces) <= _SMALL:
+        return
+    with suppress(*solver_errors()):
+        model.search(solver, seconds)
+        yield bound, [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
 
 
 def _large_conversions(pieces: Pieces, backbone: Backbone, core: NDArray[np.bool_]) -> Int64:
@@ -162,7 +170,7 @@ def _change_costs(book: Book, slot: Int64, prices: Prices, found: Multipliers) -
     rows = np.arange(len(book))
     pool = value * (here[rows, book.source] - here[rows, book.target])
     later = value * prices.quoted[book.source, book.target] / MICRO
-    return closed * prices.single_minor, prices.deferral_minor + later - pool
+    return closed * prices.single_minor, prices.deferral_minor[book.kind] + later - pool
 
 
 def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:

@@ -7,7 +7,15 @@ from atlas_lib.batching_settlement.backbone import find_backbone
 from atlas_lib.batching_settlement.costs import MICRO
 from atlas_lib.batching_settlement.formulation import Formulation
 from atlas_lib.batching_settlement.pieces import cut_pieces
-from tests.batching_settlement.planning_frames import books, items_of, planned, scarce_cash, settings, transactions
+from tests.batching_settlement.planning_frames import (
+    books,
+    items_of,
+    planned,
+    scarce_cash,
+    scarce_limits,
+    settings,
+    transactions,
+)
 
 
 def payments(*pairs: str, **common: str) -> list[dict[str, object]]:
@@ -43,9 +51,11 @@ def test_what_may_choose_its_window_between_open_legs_is_decided_by_currency_onl
 
 
 @hypothesis_settings(max_examples=15)
-@given(books(), scarce_cash)
-def test_the_backbone_leaves_the_bound_as_it_is(accepted: pd.DataFrame, cash: pd.DataFrame) -> None:
-    book, limits, prices = planned(items_of(accepted), settings(), cash)
+@given(books(), scarce_cash, scarce_limits)
+def test_the_backbone_leaves_the_bound_as_it_is(
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame
+) -> None:
+    book, limits, prices = planned(items_of(accepted), settings(), cash, parties)
     pieces = cut_pieces(book, limits)
     found = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
     nothing = find_backbone(pieces, len(book.accounts), np.zeros(len(pieces), dtype=bool))

@@ -37,14 +37,14 @@ def test_more_cash_settles_what_waited_and_the_difference_is_to_the_present_plan
 
 def test_an_earlier_cut_off_sends_the_late_payment_to_the_next_day() -> None:
     late = {"payer": "P", "payee": "M", "amount_minor": 700, "created_at": "2026-10-30T15:30:00Z"}  # 16:30 CET
-    made = plan_scenarios(inputs(late), settings())["plan_scenarios"]
-    assert [scenario(made, n)["t1_count"] for n in ("present", "cut-off two hours earlier")] == [0, 1]
+    shown = compare_change(inputs(late), settings(), cut_off_hours=-2.0).set_index("measure")
+    assert shown.loc["t1", ["present", "changed"]].tolist() == ["0", "1"]
 
 
 def test_a_tighter_limit_leaves_a_sale_behind() -> None:
     sales = [{"payer": "P", "payee": "M", "amount_minor": 400}] * 2
-    made = plan_scenarios(inputs(*sales, CP1=800), settings())["plan_scenarios"]
-    assert [scenario(made, n)["settled_count"] for n in ("present", "counterparty limits halved")] == [2, 1]
+    shown = compare_change(inputs(*sales, CP1=800), settings(), limit_percent=50.0).set_index("measure")
+    assert shown.loc["settled", ["present", "changed"]].tolist() == ["2", "1"]
 
 
 def test_discount_and_spreads_change_the_settings_and_nothing_else() -> None:
