@@ -28,6 +28,7 @@ from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
 from atlas_lib.batching_settlement.programme import Programme
+from atlas_lib.batching_settlement.relaxation import dealt
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
@@ -83,19 +84,11 @@ class Formulation:
             best = max(options, key=lambda o: (round(o[2].varValue or 0.0, 6), -o[0]))
             slot[k], mode[k] = best[0], best[1]
         for members, shares in self.classes:
-            slot[members] = self._dealt(members, shares)
+            slot[members] = dealt(self.pieces.value_minor[members].astype(float), shares)
         wished, modes = slot[self.pieces.of_item], mode[self.pieces.of_item]
         placed = place(self.book, wished, self.limits, smallest_first)
         moved = placed != wished
         return Plan(placed, np.where(self.book.is_gross, GROSS, np.where(moved, NETTED, modes)))
-
-    def _dealt(self, members: list[int], shares: list[tuple[int, Any]]) -> Int64:
-        """Slots for the pieces of a class so that each slot gets its share of the value, as near as pieces allow."""
-        value = self.pieces.value_minor[members].astype(float)
-        middle = (np.cumsum(value) - value / 2) / max(value.sum(), 1.0)
-        reached = np.cumsum([x.varValue or 0.0 for _, x in shares])
-        chosen = np.minimum(np.searchsorted(reached, middle), len(shares) - 1)
-        return np.asarray(np.array([slot for slot, _ in shares], dtype=np.int64)[chosen])
 
     def _add_settled(self) -> None:
         """Open legs of the backbone, the balance its pieces leave, and gross payments that cannot wait."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from atlas_lib.batching_settlement.costs import MICRO, read_spreads
+from atlas_lib.batching_settlement.costs import MICRO, read_priorities, read_spreads
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS, settlement_dates
 from atlas_lib.batching_settlement.netting import POOL
 from atlas_lib.core.errors import CheckFailed
@@ -41,7 +41,7 @@ def check_plan(
         ("cash never below its minimum", _overdrawn(settled, liquidity, liquidity_forecast, settings)),
         ("no counterparty above its limit", _over_limit(settled, counterparties, rates, settings.rounding)),
         ("conversions clear every currency of the pool", _uncleared(settled, tables["fx_conversions"])),
-        ("cost recomputed to the cent", _other_cost(settled, tables, settings)),
+        ("cost recomputed to the cent", _other_cost(due, settled, tables, settings)),
         ("lower bound <= optimised <= simple grouping <= gross", _disorder(tables["cost_comparison"])),
     ]
     checks = pd.DataFrame(
@@ -169,8 +169,10 @@ def _uncleared(settled: pd.DataFrame, conversions: pd.DataFrame) -> list[str]:
     return [" ".join(map(str, (*where, v))) for where, v in left[left != 0].items()]
 
 
-def _other_cost(settled: pd.DataFrame, tables: Tables, settings: BatchingSettlementSettings) -> list[str]:
-    """Wires counted from lines and instructions; conversions as value x quoted spread."""
+def _other_cost(
+    due: pd.DataFrame, settled: pd.DataFrame, tables: Tables, settings: BatchingSettlementSettings
+) -> list[str]:
+    """Wires counted from lines and instructions; conversions as value x quoted spread; what was left at its price."""
     spreads = read_spreads(settings.fx_spreads)
     pooled = settled[settled["mode"] == "netted"]
     sides = [
@@ -191,9 +193,26 @@ def _other_cost(settled: pd.DataFrame, tables: Tables, settings: BatchingSettlem
         "wires_count": len(sizes),
         "wire_cost_minor": sum(single if n == 1 else shared for n in sizes),
         "fx_cost_minor": round(fx / MICRO),
+        "deferral_cost_minor": round((fx + _left_cost(due, settled, spreads, settings)) / MICRO) - round(fx / MICRO),
     }
     theirs = {name: int(stated[name].loc["optimised"]) for name in mine}
     return [f"{name} {value}, stated {theirs[name]}" for name, value in mine.items() if value != theirs[name]]
+
+
+def _left_cost(
+    due: pd.DataFrame,
+    settled: pd.DataFrame,
+    spreads: Mapping[frozenset[str], int],
+    settings: BatchingSettlementSettings,
+) -> int:
+    """Millionths: the deferral cost of each payment left, as often as its type counts, and its own conversion."""
+    left = due[~due["transaction_id"].isin(settled["transaction_id"])]
+    each = max(to_minor([settings.deferral_cost, settings.wire_cost], COST_CURRENCY, settings.rounding).tolist())
+    times = read_priorities(settings.priorities)
+    deferral = sum(each * times.get(kind, 1) for kind in left["type"])
+    pairs = zip(left["currency"], left["destination_currency"], left["value_minor"].tolist(), strict=True)
+    other = spreads[frozenset()]
+    return int(deferral) * MICRO + sum(int(v) * spreads.get(frozenset((a, b)), other) for a, b, v in pairs if a != b)
 
 
 def _disorder(comparison: pd.DataFrame) -> list[str]:

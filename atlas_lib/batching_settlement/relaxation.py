@@ -34,7 +34,7 @@ from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
 _IN_PART = 1e-3
-_SEARCH_GAP = 1e-3
+_SEARCH_GAP = 5e-3  # of its programme: good enough for a suggestion
 _EXCESS = 3.0  # price of exceeding a limit, in deferrals of the smallest payment that could make room
 
 
@@ -109,7 +109,7 @@ class Relaxation:
             if options[-1][0] == DEFERRED != slot[k] and held[-1] > _IN_PART:
                 in_part.append(k)
         for members, shares in self.classes:
-            slot[members] = _dealt(pieces.value_minor[members].astype(float), shares)
+            slot[members] = dealt(pieces.value_minor[members].astype(float), shares)
         if not in_part:
             return [(slot, mode)]
         more = slot.copy()
@@ -311,7 +311,7 @@ def _price(row: Any) -> float:
     return float(row.pi or 0.0)
 
 
-def _dealt(value: Floats, shares: list[tuple[int, Any]]) -> Int64:
+def dealt(value: Floats, shares: list[tuple[int, Any]]) -> Int64:
     """Slots for the pieces of a class so that each slot gets its share of the value, as near as pieces allow."""
     slot = np.full(len(value), max(shares, key=lambda s: (s[1].varValue or 0.0, -s[0]))[0], dtype=np.int64)
     left = np.argsort(-value, kind="stable")

@@ -185,7 +185,7 @@ def plot_flows(
     hidden = {"visible": False}
     layout = {
         "title": {"text": title},
-        "height": max(300, 120 + 18 * max(len(left), len(right))),
+        "height": max(300, 120 + 28 * max(len(left), len(right))),
         "xaxis": hidden,
         "yaxis": hidden,
     }
