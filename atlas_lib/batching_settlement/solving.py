@@ -123,12 +123,18 @@ def _guides(
     fares, cover = least_fares(pieces, len(book.accounts), prices), cover_shortfalls(pieces, limits)
     core = at_risk | (~backbone.is_free.any(axis=1) & ~pieces.is_gross)
     core[_large_conversions(pieces, backbone, core)] = True
-    for last in range(_ROUNDS):
-        model = Relaxation(pieces, backbone, fares, cover, limits, prices, core)
-        found = model.solve(solver, seconds)
+    for number in range(_ROUNDS):
+        grown = Relaxation(pieces, backbone, fares, cover, limits, prices, core)
+        try:
+            found = grown.solve(solver, seconds)
+        except solver_errors():
+            if number == 0:
+                raise
+            break  # what an earlier round found stands
+        model = grown
         bound, missed = prove_bound(pieces, backbone, fares, cover, limits, prices, found)
         yield bound, [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
-        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or last == _ROUNDS - 1:
+        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or number == _ROUNDS - 1:
             break
         most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
         core = core.copy()

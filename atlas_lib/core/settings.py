@@ -101,7 +101,9 @@ class BatchingSettlementSettings(StageSettings):
         "", description="how many times leaving a type of transaction unsettled counts, as PAYOUT 3; REFUND 2"
     )
     max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
-    solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")
+    solver_seconds: int = Field(
+        20, ge=1, description="seconds a solver call may take; a search keeps its best plan so far"
+    )
     solver_gap_rate: float = Field(
         0.01, ge=0, le=1, description="share of the cost that the plan may lie above its proven bound without a search"
     )
