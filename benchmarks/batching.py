@@ -139,7 +139,7 @@ def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]
     found = {"ms": spent * 1000, "gross": 1 - cost / gross, "simple": 1 - cost / simple, "hub": 1 - cost / hub}
     found |= {"gap": solution.gap_rate, "deferred": solution.cost.deferred, "reading": reading * 1000}
     found |= {"packing": packing * 1000, "rate": batches / (spent + packing), "size": len(lines) / batches}
-    found["searched"] = float("whole-number" in solution.solver)
+    found["searched"] = float("whole-number" in solution.solver)  # the plan taken is that of a search
     if cash_share is None and count <= MOST_FOR_PEER:
         peer_spent, peer = cpu_seconds(lambda: one_binary_per_transaction_and_batch(book, prices))
         found |= {"peer_ms": peer_spent * 1000, "peer_saved": 1 - peer * 1e6 / gross}

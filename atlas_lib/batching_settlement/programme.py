@@ -20,6 +20,8 @@ class Programme:
         import pulp
 
         self._problem = pulp.LpProblem("settlement", pulp.LpMinimize)
+        self._expression, self._constraint = pulp.LpAffineExpression, pulp.LpConstraint
+        self._senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
         self.cost: dict[Any, float] = defaultdict(float)
 
     @property
@@ -34,10 +36,7 @@ class Programme:
 
     def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> Any:
         """A row; after a linear solve its `pi` is its price."""
-        import pulp
-
-        senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
-        row = pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense=senses[sense], rhs=right)
+        row = self._constraint(self._expression(list(terms)), sense=self._senses[sense], rhs=right)
         self._problem += row
         return row
 

@@ -97,9 +97,9 @@ def _solved(
     gap_rate: float,
 ) -> Solution:
     best, bound = _cheapest(book, prices, candidates), 0
-    for proven, plans in _guides(book, pieces, limits, prices, solver, seconds):
+    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds):
         bound = max(bound, proven)
-        best = _cheapest(book, prices, [best[:2], *(("linear programme", plan) for plan in plans)])
+        best = _cheapest(book, prices, [best[:2], *((name, plan) for plan in plans)])
         if best[2].total_micro - bound <= gap_rate * best[2].total_micro:
             break
     else:
@@ -116,8 +116,8 @@ def _solved(
 
 def _guides(
     book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int
-) -> Iterator[tuple[int, list[Plan]]]:
-    """Bound and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
+) -> Iterator[tuple[int, str, list[Plan]]]:
+    """Bound, name and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
     at_risk = payments_at_risk(pieces, limits)
     backbone = find_backbone(pieces, len(book.accounts), ~at_risk)
     fares, cover = least_fares(pieces, len(book.accounts), prices), cover_shortfalls(pieces, limits)
@@ -133,7 +133,7 @@ def _guides(
             break  # what an earlier round found stands
         model = grown
         bound, missed = prove_bound(pieces, backbone, fares, cover, limits, prices, found)
-        yield bound, [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
+        yield bound, "linear programme", [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
         if missed.sum() * MICRO <= _LITTLE_MISSED * bound or number == _ROUNDS - 1:
             break
         most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
@@ -143,7 +143,11 @@ def _guides(
         return
     with suppress(*solver_errors()):
         model.search(solver, seconds)
-        yield bound, [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
+        yield (
+            bound,
+            "whole-number core",
+            [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()],
+        )
 
 
 def _large_conversions(pieces: Pieces, backbone: Backbone, core: NDArray[np.bool_]) -> Int64:

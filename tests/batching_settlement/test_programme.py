@@ -4,10 +4,12 @@ import pulp
 import pytest
 
 from atlas_lib.batching_settlement.batching import plan_settlement
+from atlas_lib.batching_settlement.bound import Multipliers
 from atlas_lib.batching_settlement.controls import summarise_stage
 from atlas_lib.batching_settlement.costs import price_plan
 from atlas_lib.batching_settlement.limits import is_within
 from atlas_lib.batching_settlement.programme import Programme
+from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.batching_settlement.solving import Solution, solve_book
 from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
@@ -98,6 +100,23 @@ def test_a_solver_that_claims_an_optimum_it_has_not_found_cannot_make_a_bad_plan
     cbc_that('for last; do true; done; echo "Optimal - objective value 0.0" > "$last"', tmp_path, monkeypatch)
     honest, false = solved("HiGHS"), solved("CBC")
     assert false.bound_micro <= honest.cost.total_micro <= false.cost.total_micro
+
+
+def test_a_later_round_that_fails_leaves_what_the_first_one_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = []
+
+    def answers_once(self: Relaxation, solver: str, seconds: int) -> Multipliers:
+        if answered:
+            raise pulp.PulpSolverError("out of time")
+        answered.append(solver)
+        return first(self, solver, seconds)
+
+    first = Relaxation.solve
+    monkeypatch.setattr(Relaxation, "solve", answers_once)
+    monkeypatch.setattr("atlas_lib.batching_settlement.solving._LITTLE_MISSED", -1.0)
+    solution = solved("HiGHS")
+    assert not solution.is_fallback
+    assert solution.bound_micro > 0
 
 
 def test_no_time_at_all_gives_the_best_plan_without_a_solver() -> None:
