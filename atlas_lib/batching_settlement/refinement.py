@@ -15,6 +15,7 @@ from atlas_lib.batching_settlement.limits import Limits, cash_left, debit_left
 from atlas_lib.core.money import Int64
 
 _MOST_OPENED = 20  # legs opened one after the other
+_WORTH_WHILE = 1e-6  # of the conversions' cost
 _MOST_BALANCED, _MOST_TRIED = 12, 5  # payments moved to balance currencies; those tried for each
 
 
@@ -78,16 +79,17 @@ class _Moves:
     ) -> tuple[int, int] | None:
         """The move that promises most by the currencies' prices, among the first few that keep their promise."""
         book, value = self.book, self.book.column("value_minor")
-        promises = []
+        promises, least = [], _WORTH_WHILE * sum(costs.values())
         for home, goal in permutations(sorted(nets), 2):
             rows = np.flatnonzero(self._may_go(goal) & (self.slot == home) & (book.source != book.target))
             change = worth[goal] - worth[home]
-            gain = (
-                value[rows] * (change[book.target[rows]] - change[book.source[rows]])
-                - self._leg_change(rows, goal) * MICRO
-            )
+            gain = value[rows] * (change[book.target[rows]] - change[book.source[rows]])
+            rows, gain = rows[gain > least], gain[gain > least]
+            gain = gain - self._leg_change(rows, goal) * MICRO
             best = np.argsort(-gain, kind="stable")[:_MOST_TRIED]
-            promises += [(-g, i, goal) for g, i in zip(gain[best].tolist(), rows[best].tolist(), strict=True) if g > 0]
+            promises += [
+                (-g, i, goal) for g, i in zip(gain[best].tolist(), rows[best].tolist(), strict=True) if g > least
+            ]
         for _, item, goal in sorted(promises)[:_MOST_TRIED]:
             home = int(self.slot[item])
             both = self._balance_with(nets[home], item, -1), self._balance_with(nets[goal], item, 1)

@@ -32,7 +32,7 @@ from atlas_lib.batching_settlement.formulation import Formulation
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, is_within, place, restore
 from atlas_lib.batching_settlement.pieces import Pieces, cut_pieces
-from atlas_lib.batching_settlement.programme import solver_errors
+from atlas_lib.batching_settlement.programme import GAP_WANTED, solver_errors
 from atlas_lib.batching_settlement.refinement import refine, seat
 from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.core.money import Int64
@@ -133,7 +133,11 @@ def _guides(
             break  # what an earlier round found stands
         model = grown
         bound, missed = prove_bound(pieces, backbone, fares, cover, limits, prices, found)
-        yield bound, "linear programme", [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()]
+        yield (
+            bound,
+            "linear programme",
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+        )
         if missed.sum() * MICRO <= _LITTLE_MISSED * bound or number == _ROUNDS - 1:
             break
         most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
@@ -146,7 +150,7 @@ def _guides(
         yield (
             bound,
             "whole-number core",
-            [_rounded(book, pieces, limits, prices, found, s) for s in model.suggestions()],
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
         )
 
 
@@ -158,14 +162,22 @@ def _large_conversions(pieces: Pieces, backbone: Backbone, core: NDArray[np.bool
 
 
 def _rounded(
-    book: Book, pieces: Pieces, limits: Limits, prices: Prices, found: Multipliers, suggested: tuple[Int64, Int64]
+    book: Book,
+    pieces: Pieces,
+    limits: Limits,
+    prices: Prices,
+    found: Multipliers,
+    bound: int,
+    suggested: tuple[Int64, Int64],
 ) -> Plan:
-    """The suggestion for whole payments, within the limits, refined."""
+    """The suggestion for whole payments, within the limits, refined where there is something left to gain."""
     slot, mode = (column[pieces.of_item] for column in suggested)
     kept = slot
     if (slot == DEFERRED).any() or not is_within(book, slot, limits):
         kept = restore(book, slot, limits, *_change_costs(book, slot, prices, found))
-    return refine(book, seat(book, kept, mode, np.flatnonzero(kept != slot)), limits, prices)
+    plan = seat(book, kept, mode, np.flatnonzero(kept != slot))
+    is_best = price_plan(book, plan, prices).total_micro <= bound * (1 + GAP_WANTED)
+    return plan if is_best else refine(book, plan, limits, prices)
 
 
 def _change_costs(book: Book, slot: Int64, prices: Prices, found: Multipliers) -> tuple[Floats, Floats]:
