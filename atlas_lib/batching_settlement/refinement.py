@@ -84,7 +84,6 @@ class _Moves:
             rows = np.flatnonzero(self._may_go(goal) & (self.slot == home) & (book.source != book.target))
             change = worth[goal] - worth[home]
             gain = value[rows] * (change[book.target[rows]] - change[book.source[rows]])
-            rows, gain = rows[gain > least], gain[gain > least]
             gain = gain - self._leg_change(rows, goal) * MICRO
             best = np.argsort(-gain, kind="stable")[:_MOST_TRIED]
             promises += [
