@@ -17,7 +17,7 @@ from atlas_lib.batching_settlement.costs import (
 )
 from atlas_lib.batching_settlement.instructions import make_instructions
 from atlas_lib.batching_settlement.items import COST_CURRENCY, rates_on, settlement_dates
-from atlas_lib.batching_settlement.limits import Limits, read_limits, why_deferred
+from atlas_lib.batching_settlement.limits import Limits, cash_by_window, read_limits, why_deferred
 from atlas_lib.batching_settlement.packing import pack_lines, summarise_batches
 from atlas_lib.batching_settlement.plan_check import check_plan
 from atlas_lib.batching_settlement.solving import SOLVERS, solve_book
@@ -38,24 +38,28 @@ def plan_settlement(
     liquidity: pd.DataFrame,
     fx_rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
+    liquidity_forecast: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The least-cost plan for the due transactions, packed into batches with their payment instructions.
 
     Every due transaction is in exactly one of batch_lines and deferrals; the plan is recomputed from the
     finished tables and refused if anything does not hold (CheckFailed). Inputs: settlement_items
-    (transaction_id), counterparties, liquidity, fx_rates. Outputs: batches, batch_lines, instructions,
+    (transaction_id), counterparties, liquidity, fx_rates, and the forecast's known flows where there is one
+    (currency, flow_date). Outputs: batches, batch_lines, instructions,
     deferrals, fx_conversions, cost_comparison, plan_checks; all empty when nothing is due, but for deferrals.
     """
     book = read_book(settlement_items)
     rates = rates_on(fx_rates, settings.as_of)
     prices = read_prices(settings, book.currencies)
-    limits = read_limits(book, liquidity, counterparties, rates, settings.rounding)
+    dates = settlement_dates(settings.as_of)
+    cash = cash_by_window(liquidity, liquidity_forecast, dates)
+    limits = read_limits(book, cash, counterparties, rates, settings.rounding)
     deferrals = _unrouted(settlement_items)
     if len(book) == 0:
         names = ("batches", "batch_lines", "instructions", "fx_conversions", "cost_comparison", "plan_checks")
         return {name: declared(name).empty() for name in names} | {"deferrals": declared("deferrals").shaped(deferrals)}
-    solution = solve_book(book, limits, prices, seconds=settings.solver_seconds, solvers=SOLVERS)
-    dates = settlement_dates(settings.as_of)
+    seconds, gap_rate = settings.solver_seconds, settings.solver_gap_rate
+    solution = solve_book(book, limits, prices, seconds=seconds, gap_rate=gap_rate, solvers=SOLVERS)
     lines = pack_lines(book, solution.plan, dates, settings.max_batch_count)
     instructions, lines = make_instructions(lines, book.accounts)
     rate_date = rates.loc[[c for c in book.currencies if c in rates.index], "date"].min()
@@ -69,7 +73,7 @@ def plan_settlement(
         "cost_comparison": compare_costs(book, solution, limits, prices, rate_date),
     }
     tables = {name: declared(name).shaped(frame) for name, frame in made.items()}
-    checks = check_plan(settlement_items, tables, counterparties, liquidity, rates, settings)
+    checks = check_plan(settlement_items, tables, counterparties, liquidity, rates, settings, liquidity_forecast)
     return tables | {"plan_checks": declared("plan_checks").shaped(checks)}
 
 

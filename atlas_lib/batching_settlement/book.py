@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from atlas_lib.core.money import Int64
 
 NETTED, DIRECT, GROSS = 0, 1, 2
 MODES = ("netted", "direct", "gross")
+TYPES = ("SALE", "REFUND", "CHARGEBACK", "FEE", "PAYOUT")
 DEFERRED = -1
 
 
@@ -34,16 +35,21 @@ class Book:
     cash_currency: Int64
     route: Int64
     bundle: Int64
+    kind: Int64  # index into TYPES
+    _columns: dict[str, Int64] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def column(self, name: str) -> Int64:
-        return self.items[name].to_numpy(dtype=np.int64)
+        """A whole-number column of the items; kept, because it is asked for many times."""
+        if name not in self._columns:
+            self._columns[name] = self.items[name].to_numpy(dtype=np.int64)
+        return self._columns[name]
 
     @property
     def is_gross(self) -> NDArray[np.bool_]:
-        return self.items["is_gross"].to_numpy(dtype=bool)
+        return self.column("is_gross").astype(bool)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ def read_book(items: pd.DataFrame) -> Book:
         cash_currency=_coded(due["cash_currency"], currencies),
         route=route,
         bundle=bundle,
+        kind=_coded(due["type"], TYPES),
     )
 
 

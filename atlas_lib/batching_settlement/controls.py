@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from atlas_lib.batching_settlement.items import COST_CURRENCY, rates_on
+from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS, rates_on, settlement_dates
+from atlas_lib.batching_settlement.limits import cash_by_window
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import BatchingSettlementSettings
@@ -107,9 +108,23 @@ def check_outcome(
     return pd.concat(found, ignore_index=True).astype({"passed": bool, "is_blocking": bool})
 
 
+def show_cash(
+    liquidity: pd.DataFrame, liquidity_forecast: pd.DataFrame | None, settings: BatchingSettlementSettings
+) -> pd.DataFrame:
+    """Per currency: opening and minimum balance, and what payments may use until each window (cash_by_window)."""
+    cash = cash_by_window(liquidity, liquidity_forecast, settlement_dates(settings.as_of))
+    names = {slot: f"{name.lower()}_minor" for slot, name in enumerate(SLOTS)}
+    columns = ["currency", "opening_balance_minor", "minimum_balance_minor"]
+    return liquidity[columns].join(cash.rename(columns=names), on="currency")
+
+
 def count_standings(settlement_items: pd.DataFrame) -> pd.DataFrame:
-    """Number and sum of transactions per standing, reason and currency."""
-    groups = settlement_items.groupby(["standing", "reason", "currency"], sort=True)["amount_minor"]
+    """Number and sum of transactions per standing, reason and currency; an alternate route taken says why."""
+    asked, taken = settlement_items["asked_counterparty_id"], settlement_items["counterparty_id"]
+    rerouted = (settlement_items["standing"] == "due") & (asked != taken)
+    detour = "COUNTERPARTY_DOWN: " + asked + " by way of " + taken
+    told = settlement_items.assign(reason=settlement_items["reason"].where(~rerouted, detour))
+    groups = told.groupby(["standing", "reason", "currency"], sort=True)["amount_minor"]
     return groups.agg(transaction_count="size", amount_minor="sum").reset_index()
 
 

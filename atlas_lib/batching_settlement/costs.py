@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
-from atlas_lib.batching_settlement.items import COST_CURRENCY
+from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, TYPES, Book, Plan
+from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.money import Int64, round_product, to_minor
 from atlas_lib.core.settings import BatchingSettlementSettings
 
 MICRO = 1_000_000
+_PRIORITY = re.compile(r"(?P<type>[A-Z]+) +(?P<times>[1-9]\d?)")
 _PAIR = re.compile(r"(?P<pair>[A-Z]{3}-[A-Z]{3}|other) +(?P<bps>\d+(?:\.\d{1,2})?)")
 
 
@@ -29,7 +30,7 @@ class Prices:
 
     single_minor: int
     shared_minor: int
-    deferral_minor: int
+    deferral_minor: Int64  # per type of transaction (book.TYPES)
     batch_limit: int
     quoted: Int64
     cheapest: Int64
@@ -61,9 +62,22 @@ def read_prices(settings: BatchingSettlementSettings, currencies: tuple[str, ...
         int(to_minor([units], COST_CURRENCY, settings.rounding)[0])
         for units in (settings.wire_cost, round(settings.wire_cost * kept, 9), settings.deferral_cost)
     )
+    times = read_priorities(settings.priorities)
+    deferrals = np.array([max(deferral, single) * times.get(kind, 1) for kind in TYPES], dtype=np.int64)
     quoted = spread_matrix(read_spreads(settings.fx_spreads), currencies)
     cheapest, via = cheapest_ways(quoted)
-    return Prices(single, shared, max(deferral, single), settings.max_batch_count, quoted, cheapest, via)
+    return Prices(single, shared, deferrals, settings.max_batch_count, quoted, cheapest, via)
+
+
+def read_priorities(text: str) -> dict[str, int]:
+    """`"PAYOUT 3; REFUND 2"` -> how many times the deferral cost leaving one of the type unsettled counts."""
+    found = [_PRIORITY.fullmatch(part.strip()) for part in filter(None, text.split(";"))]
+    if None in found or not {m["type"] for m in found if m} <= set(TYPES):
+        raise SettingsError(
+            "Not a list of priorities", where="priorities", expected=f"TYPE times; with TYPE one of {', '.join(TYPES)}",
+            found=text, remedy="write for instance PAYOUT 3; REFUND 2",
+        )  # fmt: skip
+    return {m["type"]: int(m["times"]) for m in found if m}
 
 
 def read_spreads(text: str) -> dict[frozenset[str], int]:
@@ -107,7 +121,7 @@ def price_plan(book: Book, plan: Plan, prices: Prices, *, spread: Int64 | None =
     fx = _total(own_fx[alone]) + sum(conversion_cost(n, prices) for n in pool_imbalances(book, plan).values())
     left = plan.slot == DEFERRED
     late_fx = book.column("value_minor")[left] * prices.quoted[book.source[left], book.target[left]]
-    deferral = int(left.sum()) * prices.deferral_minor * MICRO + _total(late_fx)
+    deferral = int(prices.deferral_minor[book.kind[left]].sum()) * MICRO + _total(late_fx)
     return PlanCost(wires, wire_minor, fx, deferral, int(left.sum()))
 
 
@@ -122,17 +136,20 @@ def pool_imbalances(book: Book, plan: Plan) -> dict[int, list[int]]:
     """Per slot what the pool holds too much (+) or lacks (-) of each currency, in EUR value; sums to 0."""
     pooled = (plan.slot != DEFERRED) & (plan.mode == NETTED)
     value, found = book.column("value_minor"), {}
-    for slot in np.unique(plan.slot[pooled]):
-        here = pooled & (plan.slot == slot)
+    for slot in range(len(SLOTS)):
+        here = np.flatnonzero(pooled & (plan.slot == slot))
+        if not len(here):
+            continue
         net = np.zeros(len(book.currencies), dtype=np.int64)
         np.add.at(net, book.source[here], value[here])
         np.subtract.at(net, book.target[here], value[here])
-        found[int(slot)] = [int(v) for v in net]
+        found[slot] = [int(v) for v in net]
     return found
 
 
 def conversion_cost(net: list[int], prices: Prices) -> int:
-    return sum(flow * int(prices.cheapest[a, b]) for (a, b), flow in net_conversions(net, prices).items())
+    ways = prices.cheapest.tolist()
+    return sum(flow * ways[a][b] for (a, b), flow in net_conversions(net, prices).items())
 
 
 def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int]:
@@ -140,11 +157,11 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
 
     Successive cheapest augmenting chains (Ford and Fulkerson's method with costs), exact for whole amounts.
     """
-    left, flow = list(net), dict[tuple[int, int], int]()
+    left, flow, ways = list(net), dict[tuple[int, int], int](), prices.cheapest.tolist()
     sellers = [c for c, v in enumerate(net) if v > 0]
     buyers = [c for c, v in enumerate(net) if v < 0]
     while any(left[c] for c in sellers):
-        chain = _cheapest_chain(left, sellers, buyers, flow, prices.cheapest)
+        chain = _cheapest_chain(left, sellers, buyers, flow, ways)
         start, end = chain[0][0], chain[-1][1]
         room = [flow[b, a] for a, b in chain if net[a] < 0]
         step = min([left[start], -left[end], *room])
@@ -154,6 +171,25 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
         left[start] -= step
         left[end] += step
     return {arc: value for arc, value in sorted(flow.items()) if value}
+
+
+def currency_prices(net: list[int], prices: Prices) -> Int64:
+    """What one more unit of each currency costs the pool, from its cheapest conversions: a = b + spread on each of them.
+
+    Adding `d` to the balance costs at least sum(d x price): the cost is convex.
+    """
+    ways, here = prices.cheapest.tolist(), range(len(net))
+    arcs = [(a, b, ways[a][b]) for a in here for b in here if a != b]
+    arcs += [(b, a, -ways[a][b]) for a, b in net_conversions(net, prices)]
+    price = [0] * len(net)
+    for _ in here:
+        before = list(price)
+        for a, b, spread in arcs:
+            if price[b] + spread < price[a]:
+                price[a] = price[b] + spread
+        if price == before:
+            break
+    return np.array(price, dtype=np.int64)
 
 
 def quoted_steps(conversions: Mapping[tuple[int, int], int], prices: Prices) -> dict[tuple[int, int], int]:
@@ -168,11 +204,11 @@ def quoted_steps(conversions: Mapping[tuple[int, int], int], prices: Prices) -> 
 
 
 def _cheapest_chain(
-    left: list[int], sellers: list[int], buyers: list[int], flow: Mapping[tuple[int, int], int], cost: Int64
+    left: list[int], sellers: list[int], buyers: list[int], flow: Mapping[tuple[int, int], int], cost: list[list[int]]
 ) -> list[tuple[int, int]]:
     """Cheapest chain (Bellman-Ford) from a currency still to be sold to one still lacking."""
-    arcs = [(a, b, int(cost[a, b])) for a in sellers for b in buyers]
-    arcs += [(b, a, -int(cost[a, b])) for (a, b), v in sorted(flow.items()) if v]
+    arcs = [(a, b, cost[a][b]) for a in sellers for b in buyers]
+    arcs += [(b, a, -cost[a][b]) for (a, b), v in sorted(flow.items()) if v]
     best = {c: 0 for c in sellers if left[c] > 0}
     before: dict[int, int] = {}
     for _ in range(len(left)):
@@ -206,7 +242,8 @@ def _wires(book: Book, plan: Plan, prices: Prices) -> tuple[int, int]:
 
 
 def _sizes(keys: Int64) -> Int64:
-    return np.unique(keys, return_counts=True)[1].astype(np.int64)
+    counts = np.bincount(keys)
+    return counts[counts > 0].astype(np.int64)
 
 
 def _total(micro: Int64) -> int:

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from atlas_lib.batching_settlement.backbone import Backbone
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
 from atlas_lib.batching_settlement.costs import MICRO, Prices
+from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
 from atlas_lib.batching_settlement.programme import Programme
+from atlas_lib.batching_settlement.relaxation import dealt
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
@@ -34,24 +36,14 @@ _EARLIER = 0.5  # minor units of EUR, in all: among equal plans the earlier one,
 
 
 class Formulation:
-    """The programme of this module's heading over the pieces of a book; amounts in minor units of EUR.
+    """The programme of this module's heading over the pieces of a book; amounts in minor units of EUR."""
 
-    `is_bound` leaves out what holds for whole pieces only (limits, surcharges on legs of divisible pieces), so
-    that its optimum bounds every plan over single transactions too.
-    """
-
-    def __init__(
-        self,
-        book: Book,
-        pieces: Pieces,
-        backbone: Backbone,
-        limits: Limits,
-        prices: Prices,
-        *,
-        is_bound: bool = False,
-    ) -> None:
+    def __init__(self, book: Book, pieces: Pieces, backbone: Backbone, limits: Limits, prices: Prices) -> None:
         self.book, self.pieces, self.backbone, self.limits, self.prices = book, pieces, backbone, limits, prices
-        self.is_bound = is_bound
+        self.slots = [np.flatnonzero(row).tolist() for row in pieces.can_take]
+        saturated = backbone.is_open & (backbone.sure_count > 1)
+        between = (saturated[pieces.payer] & saturated[pieces.payee]) | ~pieces.can_take
+        self.is_classed = between.all(axis=1) & ~pieces.is_rigid & ~pieces.is_gross & ~pieces.is_tight
         self.programme = Programme()
         self.constant, self.preference = 0.0, 0.0
         self.options: dict[int, list[tuple[int, int, Any]]] = {}  # piece decided here: slot, mode, variable
@@ -66,18 +58,13 @@ class Formulation:
         self._add_legs()
         self._add_wires()
         self._add_conversions()
-        if not is_bound:
-            self._add_limits()
-
-    def for_bound(self) -> Formulation:
-        return Formulation(self.book, self.pieces, self.backbone, self.limits, self.prices, is_bound=True)
+        self._add_limits()
 
     @property
     def is_exact(self) -> bool:
         """No piece decided here could gain by being split: a bound over pieces is a bound over transactions."""
         return all(
-            self.pieces.count[k] == 1 or not (self.pieces.is_tight[k] or len(self.pieces.slots[k]) > 1)
-            for k in self.options
+            self.pieces.count[k] == 1 or not (self.pieces.is_tight[k] or len(self.slots[k]) > 1) for k in self.options
         )
 
     def solve(self, solver: str, seconds: int, *, whole: bool) -> int:
@@ -91,32 +78,24 @@ class Formulation:
 
     def plan(self) -> Plan:
         """Every piece where most of it lies; limits are then restored item by item where rounding broke them."""
-        slot = np.array([s[0] for s in self.pieces.slots], dtype=np.int64)
+        slot = self.pieces.first_slot
         mode = np.where(self.book.is_gross[self.pieces.first_item], GROSS, NETTED)
         for k, options in self.options.items():
             best = max(options, key=lambda o: (round(o[2].varValue or 0.0, 6), -o[0]))
             slot[k], mode[k] = best[0], best[1]
         for members, shares in self.classes:
-            slot[members] = self._dealt(members, shares)
+            slot[members] = dealt(self.pieces.value_minor[members].astype(float), shares)
         wished, modes = slot[self.pieces.of_item], mode[self.pieces.of_item]
-        placed = place(self.book, wished, self.limits, smallest_first(self.book))
+        placed = place(self.book, wished, self.limits, smallest_first)
         moved = placed != wished
         return Plan(placed, np.where(self.book.is_gross, GROSS, np.where(moved, NETTED, modes)))
-
-    def _dealt(self, members: list[int], shares: list[tuple[int, Any]]) -> Int64:
-        """Slots for the pieces of a class so that each slot gets its share of the value, as near as pieces allow."""
-        value = self.pieces.value_minor[members].astype(float)
-        middle = (np.cumsum(value) - value / 2) / max(value.sum(), 1.0)
-        reached = np.cumsum([x.varValue or 0.0 for _, x in shares])
-        chosen = np.minimum(np.searchsorted(reached, middle), len(shares) - 1)
-        return np.asarray(np.array([slot for slot, _ in shares], dtype=np.int64)[chosen])
 
     def _add_settled(self) -> None:
         """Open legs of the backbone, the balance its pieces leave, and gross payments that cannot wait."""
         pieces, settled = self.pieces, np.flatnonzero(self.backbone.is_settled)
         self.constant += int(self.backbone.is_open.sum()) * self.prices.shared_minor
         for k in settled[self._converts(settled)]:
-            self._balance(self.sure_over, int(k), pieces.slots[k][0])
+            self._balance(self.sure_over, int(k), self.slots[k][0])
         gross = np.flatnonzero(self._sure_gross())
         own = pieces.value_minor[gross] * self.prices.cheapest[self._source(gross), self._target(gross)] / MICRO
         self.constant += float(own.sum()) + int(pieces.count[gross].sum()) * self.prices.single_minor
@@ -124,12 +103,12 @@ class Formulation:
     def _add_classes(self) -> None:
         """Flexible pieces between open legs: by currencies and windows, each window a share of their value."""
         groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = defaultdict(list)
-        classed = np.flatnonzero(self.backbone.is_classed)
+        classed = np.flatnonzero(self.is_classed)
         classed = classed[self._converts(classed)]
         for k, source, target in zip(
             classed.tolist(), self._source(classed).tolist(), self._target(classed).tolist(), strict=True
         ):
-            groups[source, target, tuple(self.pieces.slots[k])].append(k)
+            groups[source, target, tuple(self.slots[k])].append(k)
         for (source, target, slots), members in sorted(groups.items()):
             value = float(self.pieces.value_minor[members].sum()) / _THOUSAND_EURO
             wait = self._earlier * int(self.pieces.count[members].sum())
@@ -150,9 +129,9 @@ class Formulation:
         late_fx = pieces.value_minor * prices.quoted[self._source(every), self._target(every)] / MICRO
         gross = self.book.is_gross[pieces.first_item]
         converts = self._converts(every)
-        done = self.backbone.is_settled | self.backbone.is_classed | self._sure_gross()
+        done = self.backbone.is_settled | self.is_classed | self._sure_gross()
         for k in np.flatnonzero(~done).tolist():
-            slots, count = pieces.slots[k], int(pieces.count[k])
+            slots, count = self.slots[k], int(pieces.count[k])
             options = []
             self.preference += self._earlier * count * (slots[-1] - slots[0])
             for slot in slots:
@@ -165,14 +144,16 @@ class Formulation:
                     self._balance(self.over, k, slot, options[-1][2])
                 if not self._is_between_open_legs(k, slot):
                     options.append(self._option(k, slot, DIRECT, own_fx[k] + wait))
-            if pieces.is_tight[k] and not self.is_bound:
-                options.append(self._option(k, DEFERRED, DIRECT, count * prices.deferral_minor + late_fx[k]))
+            if pieces.is_tight[k]:
+                options.append(
+                    self._option(k, DEFERRED, DIRECT, float(prices.deferral_minor[pieces.kind[k]]) + late_fx[k])
+                )
             self.options[k] = options
             self.programme.row([(o[2], 1) for o in options], "==", 1)
 
     def _sure_gross(self) -> NDArray[np.bool_]:
         gross = self.book.is_gross[self.pieces.first_item]
-        return gross if self.is_bound else gross & ~self.pieces.is_tight
+        return np.asarray(gross & ~self.pieces.is_tight)
 
     def _is_between_open_legs(self, piece: int, slot: int) -> bool:
         item, is_open = self.pieces.first_item[piece], self.backbone.is_open
@@ -224,7 +205,7 @@ class Formulation:
         for (bundle, slot), shares in self.wires.items():
             count = sum(int(self.pieces.count[k]) for k, _ in shares)
             is_open = self._opened(f"{bundle}_{slot}", "g", "h", shares)
-            if count > limit and not self._is_divisible(shares):
+            if count > limit:
                 more = self.programme.variable(f"m_{bundle}_{slot}", cost=self._wire_price(), is_whole=True, top=None)
                 carried = [(x, -int(self.pieces.count[k]) / limit) for k, x in shares]
                 self.programme.row([(more, 1), (is_open, 1), *carried], ">=", 0)
@@ -243,15 +224,11 @@ class Formulation:
         return is_open
 
     def _surcharge(self, name: str, shares: list[tuple[int, Any]], opened: list[tuple[Any, float]], least: int) -> None:
-        """surcharge >= transactions lacking to two; left out of a bound where a piece may be divided."""
-        if self.prices.surcharge_minor > 0 and not self._is_divisible(shares):
+        """surcharge >= transactions lacking to two."""
+        if self.prices.surcharge_minor > 0:
             surcharge = self.programme.variable(name, cost=self.prices.surcharge_minor)
             carried = [(share, int(self.pieces.count[k])) for k, share in shares]
             self.programme.row([(surcharge, 1), *opened, *carried], ">=", least)
-
-    def _is_divisible(self, shares: list[tuple[int, Any]]) -> bool:
-        pieces = self.pieces
-        return self.is_bound and any(pieces.count[k] > 1 and len(pieces.slots[k]) > 1 for k, _ in shares)
 
     def _add_conversions(self) -> None:
         """What the pool sells of a currency minus what it buys equals what its payments leave over, in 1,000 EUR."""
@@ -278,8 +255,8 @@ class Formulation:
                     cash[int(self.book.cash_currency[item])].append((slot, share, int(self.pieces.cash_out_minor[k])))
                     debit[int(self.book.route[item]), slot].append((share, int(self.pieces.net_debit_minor[k])))
         for currency, moves in cash.items():
-            for slot in sorted({w for w, _, _ in moves}):
-                self._limit_row([(x, v) for w, x, v in moves if w <= slot and v], int(self.limits.cash[currency]))
+            for slot in range(min(w for w, _, _ in moves), len(SLOTS)):
+                self._limit_row([(x, v) for w, x, v in moves if w <= slot and v], int(self.limits.cash[currency, slot]))
         for (route, _), moves_of_slot in debit.items():
             self._limit_row([(x, v) for x, v in moves_of_slot if v], int(self.limits.debit[route]))
 

@@ -1,10 +1,11 @@
-"""Bilateral and multilateral netting: less moves, nobody's net position changes."""
+"""Bilateral and multilateral netting, and what could be set off: less moves, nobody's net position changes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from atlas_lib.batching_settlement.clearing import OBLIGATION, clear_obligations, on_cycles
 from atlas_lib.core.tables import declared
 
 POOL = "NETTING-POOL"
@@ -17,7 +18,10 @@ def net_due_items(settlement_items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     net = in - out. Bilateral: each pair of accounts offsets, the smaller side vanishes. Multilateral: an
     account pays or receives its net, through the pool. A transaction that converts is two obligations, payer
     to pool in the source currency and pool to payee in the destination currency; so per currency the net
-    positions, the pool's included, sum to 0. Input: settlement_items. Output: net_positions, netting_effect.
+    positions, the pool's included, sum to 0. Set off: what goes round in cycles and needs no cash at all, even where
+    everybody waits for somebody else (gridlock). Funding, as in a multilateral settlement system: the sum of what
+    accounts pay in, = multilateral; its rate is funding / gross.
+    Input: settlement_items. Output: net_positions, netting_effect, obligation_set_off.
     """
     owed = obligations(settlement_items[settlement_items["standing"] == "due"])
     gross = _positions(owed, "in_minor", "out_minor")
@@ -29,9 +33,13 @@ def net_due_items(settlement_items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     positions = positions.merge(_counts(owed), on=_KEY, how="left", validate="1:1").assign(
         net_minor=net, multilateral_in_minor=net.clip(lower=0), multilateral_out_minor=(-net).clip(lower=0)
     )
+    pairs_left = _set_off(owed)
     return {
         "net_positions": declared("net_positions").shaped(positions),
-        "netting_effect": declared("netting_effect").shaped(_effect(positions, owed)),
+        "netting_effect": declared("netting_effect").shaped(
+            _effect(positions, owed).merge(_cycles(pairs_left), on="currency")
+        ),
+        "obligation_set_off": declared("obligation_set_off").shaped(pairs_left),
     }
 
 
@@ -102,13 +110,36 @@ def _counts(owed: pd.DataFrame) -> pd.DataFrame:
     return once.groupby(_KEY, sort=True, as_index=False).agg(transaction_count=("transaction_id", "size"))
 
 
+def _set_off(owed: pd.DataFrame) -> pd.DataFrame:
+    pairs = (
+        clear_obligations(owed)
+        .groupby(OBLIGATION, sort=True, as_index=False)
+        .agg(owed_minor=("amount_minor", "sum"), set_off_minor=("set_off_minor", "sum"))
+    )
+    return pairs.assign(remaining_minor=pairs["owed_minor"] - pairs["set_off_minor"])
+
+
+def _cycles(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Per currency what goes round, and how many accounts are part of a cycle."""
+    names = pd.factorize(pd.concat([pairs["currency"] + " " + pairs[side] for side in ("payer", "payee")]))[0].astype(
+        "int64"
+    )
+    payer, payee = names[: len(pairs)], names[len(pairs) :]
+    turning = on_cycles(payer, payee)
+    sums = pairs.groupby("currency", as_index=False).agg(set_off_minor=("set_off_minor", "sum"))
+    counts = pairs.assign(account=payer)[turning].groupby("currency")["account"].nunique()
+    return sums.assign(cycle_account_count=sums["currency"].map(counts).fillna(0).astype("int64"))
+
+
 def _effect(positions: pd.DataFrame, owed: pd.DataFrame) -> pd.DataFrame:
     sums = positions.groupby("currency", sort=True, as_index=False).agg(
         gross_minor=("out_minor", "sum"),
         bilateral_minor=("bilateral_out_minor", "sum"),
         multilateral_minor=("multilateral_out_minor", "sum"),
+        largest_pay_in_minor=("multilateral_out_minor", "max"),
         net_sum_minor=("net_minor", "sum"),
     )
     counts = owed.groupby("currency", as_index=False).agg(transaction_count=("transaction_id", "nunique"))
-    saved = 1 - sums["multilateral_minor"] / sums["gross_minor"].where(sums["gross_minor"] > 0, 1)
-    return sums.assign(netted_rate=saved.astype(float)).merge(counts, on="currency", how="left", validate="1:1")
+    funding = sums["multilateral_minor"] / sums["gross_minor"].where(sums["gross_minor"] > 0, 1)
+    rates = {"netted_rate": (1 - funding).astype(float), "funding_rate": funding.astype(float)}
+    return sums.assign(**rates).merge(counts, on="currency", how="left", validate="1:1")

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from atlas_lib.batching_settlement.book import Book
@@ -20,13 +19,14 @@ from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, tight_items
 from atlas_lib.core.money import Int64
 
-MOST_TIGHT = 4000  # items under a limit decided one by one; beyond, several of like size together
 MOST_FLEXIBLE = 300  # items with a choice of window decided one by one; beyond, whole pieces
+_SLOT_NUMBERS = np.arange(len(SLOTS))
+_OF_BOOK = ("payer", "payee", "source", "target", "bundle", "cash_currency", "route", "kind")
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """`of_item` says in which piece an item is; `slots` which windows a piece may take."""
+    """`of_item` says in which piece an item is; `can_take` (piece, slot) which windows it may take."""
 
     of_item: Int64
     first_item: Int64
@@ -35,34 +35,55 @@ class Pieces:
     cash_out_minor: Int64
     net_debit_minor: Int64
     is_tight: NDArray[np.bool_]
-    slots: list[list[int]]
+    is_gross: NDArray[np.bool_]
+    can_take: NDArray[np.bool_]
+    payer: Int64
+    payee: Int64
+    source: Int64
+    target: Int64
+    bundle: Int64
+    cash_currency: Int64
+    route: Int64
+    kind: Int64
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    @property
+    def converts(self) -> NDArray[np.bool_]:
+        return np.asarray(self.source != self.target)
+
+    @property
+    def first_slot(self) -> Int64:
+        return np.asarray(self.can_take.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def is_rigid(self) -> NDArray[np.bool_]:
+        return np.asarray(self.can_take.sum(axis=1) == 1)
 
 
 def cut_pieces(book: Book, limits: Limits) -> Pieces:
     tight = tight_items(book, limits)
-    first, last = book.column("earliest_slot"), book.column("latest_slot")
-    kept = set(range(len(SLOTS))) if tight.any() else useful_slots(first, last, book.is_gross)
-    ranges = list(zip(first.tolist(), last.tolist(), strict=True))
-    choices = {(a, b): [w for w in range(a, b + 1) if w in kept or a == b] for a, b in set(ranges)}
-    has_choice = np.array([len(choices[r]) > 1 for r in ranges], dtype=bool)
-    part = _parts(book, tight, has_choice & ~tight)
-    keys = pd.DataFrame({"bundle": book.bundle, "first": first, "last": last, "gross": book.is_gross, "part": part})
-    of_item = np.asarray(keys.groupby(list(keys.columns), sort=True).ngroup(), dtype=np.int64)
-    first_item = np.unique(of_item, return_index=True)[1].astype(np.int64)
-    count = np.bincount(of_item, minlength=len(first_item)).astype(np.int64)
-    total = {
-        c: _summed(of_item, book.column(c), len(first_item))
-        for c in ("value_minor", "cash_out_minor", "net_debit_minor")
-    }
+    first, last, gross = book.column("earliest_slot"), book.column("latest_slot"), book.is_gross
+    kept = set(range(len(SLOTS))) if tight.any() else useful_slots(first, last, gross)
+    part = _parts(tight, (last > first) & ~tight)
+    # One whole number per kind of item: far quicker to sort than rows.
+    of_item, first_item, count = _numbered((book.bundle * 16 + first * 4 + last) * 2 + gross, part)
+    size = len(first_item)
+    first, last = first[first_item], last[first_item]
+    useful = np.isin(_SLOT_NUMBERS, list(kept))
+    can = (first[:, None] <= _SLOT_NUMBERS) & (last[:, None] >= _SLOT_NUMBERS)
+    can &= useful | (first == last)[:, None]
+    total = {c: _summed(of_item, book.column(c), size) for c in ("value_minor", "cash_out_minor", "net_debit_minor")}
     return Pieces(
         of_item=of_item,
         first_item=first_item,
         count=count,
-        value_minor=total["value_minor"],
-        cash_out_minor=total["cash_out_minor"],
-        net_debit_minor=total["net_debit_minor"],
+        **total,
         is_tight=tight[first_item],
-        slots=[choices[ranges[i]] for i in first_item],
+        is_gross=gross[first_item],
+        can_take=can,
+        **{name: getattr(book, name)[first_item] for name in _OF_BOOK},
     )
 
 
@@ -72,7 +93,8 @@ def useful_slots(first: Int64, last: Int64, is_gross: NDArray[np.bool_]) -> set[
     A window is left out when every item that may take it may also take one certain other window: moving all
     its content there opens no wire that is not paid for already, and nets at least as well.
     """
-    ranges = set(zip(first[~is_gross].tolist(), last[~is_gross].tolist(), strict=True))
+    distinct = np.unique(first[~is_gross] * len(SLOTS) + last[~is_gross]).tolist()
+    ranges = [divmod(r, len(SLOTS)) for r in distinct]
     kept = {w for a, b in ranges for w in range(a, b + 1)}
     for slot in sorted(kept, reverse=True):
         users = [r for r in ranges if r[0] <= slot <= r[1]]
@@ -81,16 +103,18 @@ def useful_slots(first: Int64, last: Int64, is_gross: NDArray[np.bool_]) -> set[
     return kept
 
 
-def _parts(book: Book, tight: NDArray[np.bool_], flexible: NDArray[np.bool_]) -> Int64:
-    """0 for aggregated items; those to be decided singly are numbered, a few of like size together if many."""
-    part = np.zeros(len(book), dtype=np.int64)
-    rows = np.flatnonzero(tight)
-    order = np.lexsort((rows, book.column("value_minor")[rows]))
-    part[rows[order]] = 1 + np.arange(len(rows)) * min(MOST_TIGHT, len(rows)) // max(len(rows), 1)
-    loose = np.flatnonzero(flexible)
-    if len(loose) <= MOST_FLEXIBLE:
-        part[loose] = 1 + MOST_TIGHT + np.arange(len(loose))
-    return part
+def _parts(tight: NDArray[np.bool_], flexible: NDArray[np.bool_]) -> Int64:
+    """0 for aggregated items; those to be decided singly are numbered."""
+    alone = tight | flexible if flexible.sum() <= MOST_FLEXIBLE else tight
+    return np.asarray(np.where(alone, np.cumsum(alone), 0), dtype=np.int64)
+
+
+def _numbered(kind: Int64, part: Int64) -> tuple[Int64, Int64, Int64]:
+    """Piece of each item, first item and size of each piece; pieces in order of kind, then part."""
+    if part.any():
+        kind = np.unique(kind, return_inverse=True)[1] * (int(part.max()) + 1) + part
+    _, first_item, of_item, count = np.unique(kind, return_index=True, return_inverse=True, return_counts=True)
+    return of_item.astype(np.int64), first_item.astype(np.int64), count.astype(np.int64)
 
 
 def _summed(of_item: Int64, amount: Int64, count: int) -> Int64:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from atlas_lib.batching_settlement.costs import MICRO, read_spreads
+from atlas_lib.batching_settlement.costs import MICRO, read_priorities, read_spreads
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS, settlement_dates
 from atlas_lib.batching_settlement.netting import POOL
 from atlas_lib.core.errors import CheckFailed
@@ -25,6 +25,7 @@ def check_plan(
     liquidity: pd.DataFrame,
     rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
+    liquidity_forecast: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per property with what was found; CheckFailed names the first that does not hold."""
     due = items[items["standing"] == "due"]
@@ -37,10 +38,10 @@ def check_plan(
         (f"batches of at most {settings.max_batch_count:,}, sums as their lines", _wrong_batches(tables, settings)),
         ("net position of every account unchanged", _moved_positions(settled, tables["instructions"])),
         ("every instruction positive, every line under its instructions", _loose_lines(tables)),
-        ("cash never below its minimum", _overdrawn(settled, liquidity)),
+        ("cash never below its minimum", _overdrawn(settled, liquidity, liquidity_forecast, settings)),
         ("no counterparty above its limit", _over_limit(settled, counterparties, rates, settings.rounding)),
         ("conversions clear every currency of the pool", _uncleared(settled, tables["fx_conversions"])),
-        ("cost recomputed to the cent", _other_cost(settled, tables, settings)),
+        ("cost recomputed to the cent", _other_cost(due, settled, tables, settings)),
         ("lower bound <= optimised <= simple grouping <= gross", _disorder(tables["cost_comparison"])),
     ]
     checks = pd.DataFrame(
@@ -114,15 +115,29 @@ def _loose_lines(tables: Tables) -> list[str]:
     return sorted([*(set(linked) ^ known), *loose, *wrong])
 
 
-def _overdrawn(settled: pd.DataFrame, liquidity: pd.DataFrame) -> list[str]:
-    at_hand = (liquidity["opening_balance_minor"] - liquidity["minimum_balance_minor"]).clip(lower=0)
+def _overdrawn(
+    settled: pd.DataFrame,
+    liquidity: pd.DataFrame,
+    forecast: pd.DataFrame | None,
+    settings: BatchingSettlementSettings,
+) -> list[str]:
+    """Window after window: what is there and known to come, less what has gone out."""
     moved = settled.assign(slot=_slots(settled)).groupby(["cash_currency", "slot"])["cash_out_minor"].sum()
+    flows = (
+        []
+        if forecast is None
+        else list(zip(forecast["currency"], forecast["flow_date"], forecast["known_minor"], strict=True))
+    )
     faults = []
-    for currency, left in zip(liquidity["currency"], at_hand, strict=True):
-        for slot, name in enumerate(SLOTS):
-            left -= int(moved.get((currency, slot), 0))
+    for row in liquidity.to_dict("records"):
+        currency, gone = row["currency"], 0
+        for slot, day in enumerate(settlement_dates(settings.as_of)):
+            known = sum(int(v) for c, d, v in flows if c == currency and d <= day)
+            have = int(row["opening_balance_minor"]) - int(row["minimum_balance_minor"])
+            gone += int(moved.get((currency, slot), 0))
+            left = max(have + (min(known, 0) if slot == 0 else known), 0) - gone
             if left < 0:
-                faults.append(f"{currency} {left} in {name}")
+                faults.append(f"{currency} {left} in {SLOTS[slot]}")
     return faults
 
 
@@ -154,8 +169,10 @@ def _uncleared(settled: pd.DataFrame, conversions: pd.DataFrame) -> list[str]:
     return [" ".join(map(str, (*where, v))) for where, v in left[left != 0].items()]
 
 
-def _other_cost(settled: pd.DataFrame, tables: Tables, settings: BatchingSettlementSettings) -> list[str]:
-    """Wires counted from lines and instructions; conversions as value x quoted spread."""
+def _other_cost(
+    due: pd.DataFrame, settled: pd.DataFrame, tables: Tables, settings: BatchingSettlementSettings
+) -> list[str]:
+    """Wires counted from lines and instructions; conversions as value x quoted spread; what was left at its price."""
     spreads = read_spreads(settings.fx_spreads)
     pooled = settled[settled["mode"] == "netted"]
     sides = [
@@ -176,9 +193,26 @@ def _other_cost(settled: pd.DataFrame, tables: Tables, settings: BatchingSettlem
         "wires_count": len(sizes),
         "wire_cost_minor": sum(single if n == 1 else shared for n in sizes),
         "fx_cost_minor": round(fx / MICRO),
+        "deferral_cost_minor": round((fx + _left_cost(due, settled, spreads, settings)) / MICRO) - round(fx / MICRO),
     }
     theirs = {name: int(stated[name].loc["optimised"]) for name in mine}
     return [f"{name} {value}, stated {theirs[name]}" for name, value in mine.items() if value != theirs[name]]
+
+
+def _left_cost(
+    due: pd.DataFrame,
+    settled: pd.DataFrame,
+    spreads: Mapping[frozenset[str], int],
+    settings: BatchingSettlementSettings,
+) -> int:
+    """Millionths: the deferral cost of each payment left, as often as its type counts, and its own conversion."""
+    left = due[~due["transaction_id"].isin(settled["transaction_id"])]
+    each = max(to_minor([settings.deferral_cost, settings.wire_cost], COST_CURRENCY, settings.rounding).tolist())
+    times = read_priorities(settings.priorities)
+    deferral = sum(each * times.get(kind, 1) for kind in left["type"])
+    pairs = zip(left["currency"], left["destination_currency"], left["value_minor"].tolist(), strict=True)
+    other = spreads[frozenset()]
+    return int(deferral) * MICRO + sum(int(v) * spreads.get(frozenset((a, b)), other) for a, b, v in pairs if a != b)
 
 
 def _disorder(comparison: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-GAP_WANTED = 1e-5
+GAP_WANTED = 1e-6
 
 
 class Programme:
@@ -20,6 +20,8 @@ class Programme:
         import pulp
 
         self._problem = pulp.LpProblem("settlement", pulp.LpMinimize)
+        self._expression, self._constraint = pulp.LpAffineExpression, pulp.LpConstraint
+        self._senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
         self.cost: dict[Any, float] = defaultdict(float)
 
     @property
@@ -32,13 +34,13 @@ class Programme:
         self.cost[variable] += float(cost)
         return variable
 
-    def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> None:
-        import pulp
+    def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> Any:
+        """A row; after a linear solve its `pi` is its price."""
+        row = self._constraint(self._expression(list(terms)), sense=self._senses[sense], rhs=right)
+        self._problem += row
+        return row
 
-        senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
-        self._problem += pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense=senses[sense], rhs=right)
-
-    def solve(self, solver: str, seconds: int, *, whole: bool) -> float | None:
+    def solve(self, solver: str, seconds: int, *, whole: bool, gap_rate: float = GAP_WANTED) -> float | None:
         """Minimise; returns a proven lower bound of the objective, None when the solver tells none.
 
         Raises PulpSolverError when there is no solution, or no proven optimum of the linear programme.
@@ -48,7 +50,7 @@ class Programme:
         if not self.cost:
             return 0.0
         self._problem.setObjective(pulp.LpAffineExpression(list(self.cost.items())))
-        self._problem.solve(_engine(solver, seconds, whole))
+        self._problem.solve(_engine(solver, seconds, whole, gap_rate))
         is_proven = self._problem.sol_status == pulp.LpSolutionOptimal
         if self._problem.status != pulp.LpStatusOptimal or not (is_proven or whole):
             raise pulp.PulpSolverError(f"{solver}: {pulp.LpStatus[self._problem.status]}")
@@ -57,17 +59,17 @@ class Programme:
         return float(self._problem.solverModel.getInfo().mip_dual_bound) if solver == "HiGHS" else None
 
 
-def _engine(solver: str, seconds: int, whole: bool) -> Any:
+def _engine(solver: str, seconds: int, whole: bool, gap_rate: float) -> Any:
     import pulp
 
     if solver == "HiGHS":
         presolve = {} if whole else {"presolve": "off"}
         return pulp.HiGHS(
-            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10, random_seed=0, **presolve
+            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **presolve
         )
     if solver == "CBC":
         bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
-        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=GAP_WANTED / 10)
+        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate)
     raise pulp.PulpSolverError(f"unknown solver {solver}")
 
 

@@ -1,18 +1,24 @@
-"""The least-cost plan: netting pool or direct wire, and the window, of every piece; with a proven lower bound.
+"""The least-cost plan: netting pool or direct wire, and the window, of every payment; with a proven lower bound.
 
-Chain: linear programme (the bound) -> rounded; against simple grouping and hub netting, priced in integers;
-whole-number programme only if the best is not proven best. PuLP with HiGHS, then CBC; if both fail, the
-best plan that needs no solver, and `is_fallback` says so.
+Chain: backbone -> small linear programme -> rounded, brought within the limits, refined; its prices prove the bound.
+Against simple grouping and hub netting, priced in integers. More rounds, then whole-number programmes, only where the
+gap is above the one wanted. PuLP with HiGHS, then CBC; if both fail, the best plan that needs no solver, and
+`is_fallback` says so. Why it is built so: docs/decisions/0011.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from atlas_lib.batching_settlement.backbone import find_backbone
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas_lib.batching_settlement.backbone import Backbone, find_backbone
 from atlas_lib.batching_settlement.book import (
+    DEFERRED,
     Book,
     Plan,
     earliest_slots,
@@ -20,14 +26,25 @@ from atlas_lib.batching_settlement.book import (
     pooled_plan,
     requested_slots,
 )
-from atlas_lib.batching_settlement.costs import PlanCost, Prices, price_plan
+from atlas_lib.batching_settlement.bound import Floats, Multipliers, cover_shortfalls, least_fares, prove_bound
+from atlas_lib.batching_settlement.costs import MICRO, PlanCost, Prices, price_plan
 from atlas_lib.batching_settlement.formulation import Formulation
-from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
-from atlas_lib.batching_settlement.pieces import cut_pieces
+from atlas_lib.batching_settlement.items import SLOTS
+from atlas_lib.batching_settlement.limits import Limits, is_within, place, restore
+from atlas_lib.batching_settlement.pieces import Pieces, cut_pieces
 from atlas_lib.batching_settlement.programme import GAP_WANTED, solver_errors
+from atlas_lib.batching_settlement.refinement import refine, seat
+from atlas_lib.batching_settlement.relaxation import Relaxation
+from atlas_lib.core.money import Int64
 
 SOLVERS = ("HiGHS", "CBC")
-MOST_VARIABLES = 6000  # above, a whole-number search runs into its time limit for next to nothing
+MOST_SEARCHED = 1500  # undecided pieces; above, a whole-number search runs into its time limit for next to nothing
+_ROUNDS = 4  # linear programmes, each with the payments added whose choice the one before left out
+_MOST_ADDED = 150
+_SMALL = 200  # pieces that the search over the whole book decides at once
+_LITTLE_MISSED = 1e-4  # of the bound: not worth another round
+_MOST_CONVERTING = 20  # large conversions decided from the start
+_MOST_LARGE = 25  # payments decided from the start under each scarce limit
 
 
 @dataclass(frozen=True)
@@ -40,44 +57,162 @@ class Solution:
     solver: str
     is_fallback: bool
 
+    @property
+    def gap_rate(self) -> float:
+        return (self.cost.total_micro - self.bound_micro) / max(self.cost.total_micro, 1)
+
 
 def solve_book(
-    book: Book, limits: Limits, prices: Prices, *, seconds: int = 20, solvers: Sequence[str] = SOLVERS
+    book: Book,
+    limits: Limits,
+    prices: Prices,
+    *,
+    seconds: int = 20,
+    gap_rate: float = 0.0,
+    solvers: Sequence[str] = SOLVERS,
 ) -> Solution:
     """The cheapest of simple grouping, hub netting and the solver's plans; never dearer than either of the first."""
     candidates = [
         ("hub netting", pooled_plan(book, place(book, earliest_slots(book), limits))),
-        (
-            "hub netting, small first",
-            pooled_plan(book, place(book, earliest_slots(book), limits, smallest_first(book))),
-        ),
         ("simple grouping", grouped_plan(book, place(book, requested_slots(book), limits))),
     ]
     pieces = cut_pieces(book, limits)
-    backbone = find_backbone(book, pieces)
     for solver in solvers:
         try:
-            return _solved(Formulation(book, pieces, backbone, limits, prices), candidates, solver, seconds)
+            return _solved(book, pieces, limits, prices, candidates, solver, seconds, gap_rate)
         except solver_errors():
             continue
     label, plan, cost = _cheapest(book, prices, candidates)
     return Solution(plan, cost, 0, f"no solver answered: {label}", is_fallback=True)
 
 
-def _solved(model: Formulation, candidates: list[tuple[str, Plan]], solver: str, seconds: int) -> Solution:
-    book, prices = model.book, model.prices
-    bound = model.solve(solver, seconds, whole=False)
-    found = [*candidates, ("linear programme", model.plan())]
-    if not model.is_exact:
-        bound = model.for_bound().solve(solver, seconds, whole=False)
-    label, plan, cost = _cheapest(book, prices, found)
-    is_proven = cost.total_micro - bound <= GAP_WANTED * cost.total_micro
-    if not is_proven and model.programme.size <= MOST_VARIABLES:
-        proven, more = _searched(model, solver, seconds)
-        bound = max(bound, proven) if model.is_exact else bound
-        label, plan, cost = _cheapest(book, prices, [*found, *more])
+def _solved(
+    book: Book,
+    pieces: Pieces,
+    limits: Limits,
+    prices: Prices,
+    candidates: list[tuple[str, Plan]],
+    solver: str,
+    seconds: int,
+    gap_rate: float,
+) -> Solution:
+    best, bound = _cheapest(book, prices, candidates), 0
+    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds):
+        bound = max(bound, proven)
+        best = _cheapest(book, prices, [best[:2], *((name, plan) for plan in plans)])
+        if best[2].total_micro - bound <= gap_rate * best[2].total_micro:
+            break
+    else:
+        exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
+        if (~exact.is_settled & ~pieces.is_gross).sum() <= MOST_SEARCHED:
+            model = Formulation(book, pieces, exact, limits, prices)
+            proven, more = _searched(model, solver, seconds)
+            bound = max(bound, proven) if model.is_exact else bound
+            best = _cheapest(book, prices, [best[:2], *more])
+    label, plan, cost = best
     named = f"{solver} {version('highspy') if solver == 'HiGHS' else 'of PuLP ' + version('pulp')}, {label}"
     return Solution(plan, cost, min(bound, cost.total_micro), named, is_fallback=False)
+
+
+def _guides(
+    book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int
+) -> Iterator[tuple[int, str, list[Plan]]]:
+    """Bound, name and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
+    at_risk = payments_at_risk(pieces, limits)
+    backbone = find_backbone(pieces, len(book.accounts), ~at_risk)
+    fares, cover = least_fares(pieces, len(book.accounts), prices), cover_shortfalls(pieces, limits)
+    core = at_risk | (~backbone.is_free.any(axis=1) & ~pieces.is_gross)
+    core[_large_conversions(pieces, backbone, core)] = True
+    for number in range(_ROUNDS):
+        grown = Relaxation(pieces, backbone, fares, cover, limits, prices, core)
+        try:
+            found = grown.solve(solver, seconds)
+        except solver_errors():
+            if number == 0:
+                raise
+            break  # what an earlier round found stands
+        model = grown
+        bound, missed = prove_bound(pieces, backbone, fares, cover, limits, prices, found)
+        yield (
+            bound,
+            "linear programme",
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+        )
+        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or number == _ROUNDS - 1:
+            break
+        most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
+        core = core.copy()
+        core[most[missed[most] > 0]] = True
+    if len(pieces) <= _SMALL:
+        return
+    with suppress(*solver_errors()):
+        model.search(solver, seconds)
+        yield (
+            bound,
+            "whole-number core",
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+        )
+
+
+def _large_conversions(pieces: Pieces, backbone: Backbone, core: NDArray[np.bool_]) -> Int64:
+    """The largest conversions may be worth a leg of their own in another window."""
+    could_go = pieces.converts & ~pieces.is_gross & (pieces.can_take & ~backbone.is_free).any(axis=1) & ~core
+    rows = np.flatnonzero(could_go)
+    return rows[np.argsort(-pieces.value_minor[rows], kind="stable")[:_MOST_CONVERTING]]
+
+
+def _rounded(
+    book: Book,
+    pieces: Pieces,
+    limits: Limits,
+    prices: Prices,
+    found: Multipliers,
+    bound: int,
+    suggested: tuple[Int64, Int64],
+) -> Plan:
+    """The suggestion for whole payments, within the limits, refined where there is something left to gain."""
+    slot, mode = (column[pieces.of_item] for column in suggested)
+    kept = slot
+    if (slot == DEFERRED).any() or not is_within(book, slot, limits):
+        kept = restore(book, slot, limits, *_change_costs(book, slot, prices, found))
+    plan = seat(book, kept, mode, np.flatnonzero(kept != slot))
+    is_best = price_plan(book, plan, prices).total_micro <= bound * (1 + GAP_WANTED)
+    return plan if is_best else refine(book, plan, limits, prices)
+
+
+def _change_costs(book: Book, slot: Int64, prices: Prices, found: Multipliers) -> tuple[Floats, Floats]:
+    """What it costs, about, to have a payment wait for the next window, or to leave it unsettled."""
+    legs = np.zeros((len(book.accounts), len(SLOTS) + 1), dtype=bool)
+    for side in (book.payer, book.payee):
+        legs[side, np.maximum(slot, 0)] = True
+    following = np.minimum(slot + 1, len(SLOTS))
+    closed = (~legs[book.payer, following]).astype(float) + ~legs[book.payee, following]
+    value = book.column("value_minor")
+    here = found.currency[np.maximum(slot, 0)]
+    rows = np.arange(len(book))
+    pool = value * (here[rows, book.source] - here[rows, book.target])
+    later = value * prices.quoted[book.source, book.target] / MICRO
+    return closed * prices.single_minor, prices.deferral_minor[book.kind] + later - pool
+
+
+def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:
+    """Payments that a scarce limit may delay or leave unsettled: the largest that use it, until it would hold twice."""
+    at_risk = np.zeros(len(pieces), dtype=bool)
+    if pieces.is_tight.any():
+        cash = limits.is_cash_limited, limits.cash, pieces.cash_currency, pieces.cash_out_minor
+        debit = limits.is_debit_limited, limits.debit[:, None], pieces.route, pieces.net_debit_minor
+        for (is_limited, limit, group, amount), is_cumulative in ((cash, True), (debit, False)):
+            used = np.zeros((len(limit), len(SLOTS)), dtype=np.int64)
+            np.add.at(used, (group, pieces.first_slot), amount)
+            over = ((np.cumsum(used, axis=1) if is_cumulative else used) - limit).max(axis=1, initial=0)
+            takers = np.flatnonzero(pieces.is_tight & (amount > 0) & is_limited[group])
+            takers = takers[np.lexsort((takers, -amount[takers], group[takers]))]
+            of_group, size = group[takers], amount[takers]
+            first = np.searchsorted(of_group, of_group)
+            before = np.cumsum(size) - size
+            is_large = (np.arange(len(takers)) - first < _MOST_LARGE) | (before - before[first] < 2 * over[of_group])
+            at_risk[takers[is_large]] = True
+    return at_risk
 
 
 def _searched(model: Formulation, solver: str, seconds: int) -> tuple[int, list[tuple[str, Plan]]]:

@@ -128,8 +128,16 @@ class BatchingSettlementSettings(StageSettings):
     deferral_cost: float = Field(
         10.0, ge=0, description="EUR of leaving a transaction unsettled, in the plan only; at least wire_cost"
     )
+    priorities: str = Field(
+        "", description="how many times leaving a type of transaction unsettled counts, as PAYOUT 3; REFUND 2"
+    )
     max_batch_count: int = Field(1000, ge=1, le=1000, description="transactions in one batch, at most")
-    solver_seconds: int = Field(20, ge=1, description="seconds the solver may take before the best plan so far is used")
+    solver_seconds: int = Field(
+        20, ge=1, description="seconds a solver call may take; a search keeps its best plan so far"
+    )
+    solver_gap_rate: float = Field(
+        0.01, ge=0, le=1, description="share of the cost that the plan may lie above its proven bound without a search"
+    )
     rail_seed: int = Field(1, description="seed of the simulated rail's failures")
     rail_failure_rate: float = Field(0.05, ge=0, le=1, description="share of simulated attempts that fail")
     retry_schedule: str = Field(

@@ -146,6 +146,54 @@ def plot_waterfall(steps: pd.DataFrame, *, title: str, currency: str) -> Chart:
     )
 
 
+def plot_flows(
+    frame: pd.DataFrame,
+    source: str,
+    target: str,
+    ys: Mapping[str, str],
+    *,
+    title: str,
+    currency: str = "",
+    limit: int = 40,
+) -> Chart:
+    """A Sankey view: who pays (left) whom (right), one band per column of `ys` (column to legend text).
+
+    The largest rows are drawn, as many as `limit` says; the text says how many are left out.
+    """
+    largest = frame.assign(_all=frame[list(ys)].sum(axis=1)).sort_values("_all", ascending=False, kind="stable")
+    shown = largest[largest["_all"] > 0].head(limit)
+    if shown.empty:
+        return _nothing(title)
+    left, right = (sorted(set(_labels(shown[side]))) for side in (source, target))
+    place = {("left", name): i for i, name in enumerate(left)}
+    place |= {("right", name): len(left) + i for i, name in enumerate(right)}
+    bands = [(text, theme.SERIES[i], _values(shown, column, currency)) for i, (column, text) in enumerate(ys.items())]
+    ends = list(zip(_labels(shown[source]), _labels(shown[target]), strict=True))
+    rows = [
+        (a, b, v, text, colour) for text, colour, values in bands for (a, b), v in zip(ends, values, strict=True) if v
+    ]
+    link = {
+        "source": [place["left", a] for a, *_ in rows], "target": [place["right", b] for _, b, *_ in rows],
+        "value": [r[2] for r in rows], "label": [r[3] for r in rows], "color": [f"{r[4]}80" for r in rows],
+    }  # fmt: skip
+    node = {"label": left + right, "color": theme.MUTED, "pad": 8, "thickness": 12}
+    trace = {"type": "sankey", "node": node, "link": link, "valuesuffix": f" {currency}"}
+    key = [
+        {"type": "scatter", "x": [None], "y": [None], "mode": "markers", "name": t, "marker": {"color": c}}
+        for t, c, _ in bands
+    ]
+    hidden = {"visible": False}
+    layout = {
+        "title": {"text": title},
+        "height": max(300, 120 + 28 * max(len(left), len(right))),
+        "xaxis": hidden,
+        "yaxis": hidden,
+    }
+    rest = len(largest[largest["_all"] > 0]) - len(shown)
+    more = f", {rest} smaller ones left out" if rest else ""
+    return Chart([trace, *key], layout, f"{title}: {len(shown)} pairs of accounts{more}; {', '.join(ys.values())}.")
+
+
 def _values(frame: pd.DataFrame, column: str, currency: str) -> list[float]:
     digits = exponent(currency) if column.endswith("_minor") else 0
     numbers = frame[column].astype("float64") / 10**digits

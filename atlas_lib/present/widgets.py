@@ -55,6 +55,33 @@ def explore_key(tables: Mapping[str, pd.DataFrame], key: str, *, limit: int = 30
     return _assembled({key: choice}, refresh, output)
 
 
+def explore_change(
+    work: Callable[..., pd.DataFrame], choices: Mapping[str, tuple[str, Sequence[float], float]], *, button: str
+) -> ipywidgets.Widget:
+    """Choose figures, press the button, see the table that `work` makes of them (keyword: label, values, first value).
+
+    The computing is the one library call; what it refuses is shown in its own words.
+    """
+    import ipywidgets
+
+    style = {"description_width": "initial"}
+    chosen = {
+        name: ipywidgets.SelectionSlider(options=list(values), value=first, description=label, style=style)
+        for name, (label, values, first) in choices.items()
+    }
+    output, go = ipywidgets.Output(), ipywidgets.Button(description=button)
+
+    def refresh(_: object) -> None:
+        try:
+            shown = show_table(work(**{name: slider.value for name, slider in chosen.items()}), limit=60)
+        except AtlasError as error:
+            shown = show_table(pd.DataFrame({"problem": [str(error)]}))
+        _show(output, [("", shown)])
+
+    go.on_click(refresh)
+    return ipywidgets.VBox([*chosen.values(), go, output])
+
+
 def _dropdown(name: str, column: pd.Series, *, with_all: bool = True) -> Any:
     import ipywidgets
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from atlas_lib.batching_settlement.book import Book, read_book
 from atlas_lib.batching_settlement.costs import Prices, read_prices
-from atlas_lib.batching_settlement.items import rates_on, select_items
-from atlas_lib.batching_settlement.limits import Limits, read_limits
+from atlas_lib.batching_settlement.items import rates_on, select_items, settlement_dates
+from atlas_lib.batching_settlement.limits import Limits, cash_by_window, read_limits
 from atlas_lib.core.settings import BatchingSettlementSettings, stage_settings
 from atlas_lib.core.tables import declared
 
@@ -63,6 +63,12 @@ def liquidity(**cash_minor: int) -> pd.DataFrame:
     return declared("liquidity").checked(pd.DataFrame(rows)) if rows else declared("liquidity").empty()
 
 
+def known_flows(*rows: tuple[str, str, int]) -> pd.DataFrame:
+    """The columns of liquidity_forecast that settlement reads: currency, day, net flow known to come."""
+    frame = pd.DataFrame(rows, columns=["currency", "flow_date", "known_minor"])
+    return frame.assign(flow_date=pd.to_datetime(frame["flow_date"]))
+
+
 def fx_rates(day: str = "2026-10-29", **rates: float) -> pd.DataFrame:
     rows = [{"date": pd.Timestamp(day), "currency": c, "rate": r, **_SOURCE} for c, r in (rates or RATES).items()]
     return declared("fx_rates").checked(pd.DataFrame(rows))
@@ -88,13 +94,13 @@ def planned(
     chosen: BatchingSettlementSettings,
     cash: pd.DataFrame | None = None,
     limited: pd.DataFrame | None = None,
+    forecast: pd.DataFrame | None = None,
 ) -> tuple[Book, Limits, Prices]:
     book = read_book(items)
     rates = rates_on(fx_rates(), chosen.as_of)
     empty = (declared("liquidity").empty(), declared("counterparties").empty())
-    limits = read_limits(
-        book, empty[0] if cash is None else cash, empty[1] if limited is None else limited, rates, "half_even"
-    )
+    at_hand = cash_by_window(empty[0] if cash is None else cash, forecast, settlement_dates(chosen.as_of))
+    limits = read_limits(book, at_hand, empty[1] if limited is None else limited, rates, "half_even")
     return book, limits, read_prices(chosen, book.currencies)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from atlas_lib.batching_settlement.book import Plan, grouped_plan, pooled_plan, read_book, single_plan
+from atlas_lib.batching_settlement.book import Plan, grouped_plan, pooled_plan, read_book, requested_slots, single_plan
 from atlas_lib.batching_settlement.costs import (
     Prices,
     cheapest_ways,
@@ -20,7 +20,7 @@ from atlas_lib.batching_settlement.costs import (
     spread_matrix,
 )
 from atlas_lib.core.errors import SettingsError
-from tests.batching_settlement.planning_frames import books, items_of, settings, transactions
+from tests.batching_settlement.planning_frames import books, items_of, planned, settings, transactions
 
 CURRENCIES = ("EUR", "GBP", "JPY", "USD")
 
@@ -31,11 +31,31 @@ def default_prices() -> Prices:
 
 def test_prices_are_those_of_the_settings_in_minor_units() -> None:
     prices = default_prices()
-    assert (prices.single_minor, prices.shared_minor, prices.deferral_minor) == (500, 425, 1000)
+    assert (prices.single_minor, prices.shared_minor, prices.deferral_minor.tolist()) == (500, 425, [1000] * 5)
 
 
 def test_leaving_a_payment_unsettled_is_never_cheaper_than_its_wire() -> None:
-    assert read_prices(settings(deferral_cost=0.0), CURRENCIES).deferral_minor == 500
+    assert read_prices(settings(deferral_cost=0.0), CURRENCIES).deferral_minor.tolist() == [500] * 5
+
+
+def test_a_priority_multiplies_what_leaving_a_type_unsettled_counts() -> None:
+    prices = read_prices(settings(priorities="PAYOUT 3; REFUND 2"), CURRENCIES)
+    assert prices.deferral_minor.tolist() == [1000, 2000, 1000, 1000, 3000]
+
+
+@pytest.mark.parametrize("text", ["PAYOUT", "PAYOUT 0", "SALARY 2", "3 PAYOUT"])
+def test_priorities_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="Not a list of priorities"):
+        read_prices(settings(priorities=text), CURRENCIES)
+
+
+def test_totals_stay_exact_beyond_sixty_four_bits() -> None:
+    rows = [
+        {"payer": "P", "payee": f"M{i}", "amount_minor": 9 * 10**15, "destination_currency": "USD"} for i in range(9)
+    ]
+    book, _, prices = planned(items_of(transactions(*rows)), settings(fx_spreads="USD-EUR 9.0; other 9.0"))
+    cost = price_plan(book, single_plan(book, requested_slots(book)), prices)
+    assert cost.fx_micro == 9 * 9 * 10**15 * 900 > 2**63
 
 
 def test_a_conversion_goes_through_a_third_currency_when_that_is_cheaper() -> None:

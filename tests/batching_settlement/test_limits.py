@@ -6,12 +6,20 @@ from hypothesis import strategies as st
 
 from atlas_lib.batching_settlement.book import read_book
 from atlas_lib.batching_settlement.items import rates_on
-from atlas_lib.batching_settlement.limits import is_within, place, read_limits, tight_items, why_deferred
+from atlas_lib.batching_settlement.limits import (
+    cash_by_window,
+    is_within,
+    place,
+    read_limits,
+    tight_items,
+    why_deferred,
+)
 from tests.batching_settlement.planning_frames import (
     books,
     counterparties,
     fx_rates,
     items_of,
+    known_flows,
     liquidity,
     planned,
     scarce_cash,
@@ -56,14 +64,36 @@ def test_a_limit_in_another_currency_is_taken_at_the_rate_of_the_day() -> None:
     book = read_book(items_of(transactions({**SALE, "amount_minor": 1})))
     parties = counterparties({"counterparty_id": "CP1", "limit_minor": 16_000, "currency": "JPY"})
     rates = rates_on(fx_rates(), settings().as_of)
-    assert read_limits(book, liquidity(), parties, rates, "half_even").debit.tolist() == [10_000]
+    cash = cash_by_window(liquidity(), None, [])
+    assert read_limits(book, cash, parties, rates, "half_even").debit.tolist() == [10_000]
 
 
 def test_cash_below_its_minimum_lets_nothing_out_on_balance() -> None:
     cash = liquidity(EUR=100).assign(minimum_balance_minor=500)
     book, limits, _ = planned(items_of(transactions({**PAYOUT, "amount_minor": 1})), settings(), cash)
-    assert limits.cash.tolist() == [0]
+    assert limits.cash.tolist() == [[0, 0, 0, 0]]
     assert place(book, book.column("earliest_slot"), limits).tolist() == [-1]
+
+
+def test_a_known_inflow_pays_from_its_day_on_and_a_known_outflow_is_kept_back() -> None:
+    # T0 is Friday 30 October, T1 Monday 2 November, T2 Tuesday 3 November.
+    flows = known_flows(("EUR", "2026-10-30", -20), ("EUR", "2026-11-02", 50), ("EUR", "2026-11-03", -500))
+    _, limits, _ = planned(
+        items_of(transactions({**SALE, "amount_minor": 1})), settings(), liquidity(EUR=100), forecast=flows
+    )
+    assert limits.cash.tolist() == [[80, 80, 130, 0]]
+    early = known_flows(("EUR", "2026-10-30", 30))
+    _, limits, _ = planned(
+        items_of(transactions({**SALE, "amount_minor": 1})), settings(), liquidity(EUR=100), forecast=early
+    )
+    assert limits.cash.tolist() == [[100, 130, 130, 130]]
+
+
+def test_a_payout_waits_for_the_day_on_which_the_forecast_has_the_cash() -> None:
+    accepted = transactions({**PAYOUT, "amount_minor": 900, "settlement_window": "T2"})
+    flows = known_flows(("EUR", "2026-11-02", 900))
+    book, limits, _ = planned(items_of(accepted), settings(), liquidity(EUR=0), forecast=flows)
+    assert place(book, book.column("earliest_slot"), limits).tolist() == [2]
 
 
 @hypothesis_settings(max_examples=40)

@@ -18,6 +18,9 @@ def test_a_triangle_of_debts_nets_to_one_payment() -> None:
     positions = found["net_positions"].set_index("account")
     assert positions["net_minor"].to_dict() == {"A": -2_000, "B": 1_000, "C": 1_000}
     effect = found["netting_effect"].iloc[0]
+    # All three wait for each other; 3 x 80 go round without any cash; A pays in the 20 that B and C get.
+    assert (effect["set_off_minor"], effect["cycle_account_count"]) == (24_000, 3)
+    assert (effect["largest_pay_in_minor"], round(effect["funding_rate"], 4)) == (2_000, 0.0741)
     assert (effect["gross_minor"], effect["bilateral_minor"], effect["multilateral_minor"]) == (27_000, 27_000, 2_000)
 
 
@@ -48,6 +51,7 @@ def test_netting_changes_nobodys_position_and_every_currency_sums_to_zero(accept
     effect = found["netting_effect"]
     assert (effect["multilateral_minor"] <= effect["bilateral_minor"]).all()
     assert (effect["bilateral_minor"] <= effect["gross_minor"]).all()
+    assert (effect["gross_minor"] - effect["set_off_minor"] >= effect["multilateral_minor"]).all()
 
 
 def test_nothing_due_gives_empty_tables() -> None:

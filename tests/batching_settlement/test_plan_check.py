@@ -11,6 +11,7 @@ from tests.batching_settlement.planning_frames import (
     counterparties,
     fx_rates,
     items_of,
+    known_flows,
     liquidity,
     settings,
     transactions,
@@ -60,6 +61,7 @@ def test_a_good_plan_passes(good: Tables) -> None:
         ("fx_conversions", lambda f: f.assign(bought_currency="GBP"), "conversions clear"),
         ("cost_comparison", lambda f: f.assign(wire_cost_minor=f["wire_cost_minor"] - 1), "cost recomputed"),
         ("cost_comparison", lambda f: f.assign(fx_cost_minor=f["fx_cost_minor"] - 1), "cost recomputed"),
+        ("cost_comparison", lambda f: f.assign(deferral_cost_minor=f["deferral_cost_minor"] + 1), "cost recomputed"),
         ("cost_comparison", lambda f: f.assign(lower_bound_minor=10**9), "lower bound"),
     ],
 )  # fmt: skip
@@ -85,3 +87,15 @@ def test_a_payout_beyond_the_cash_is_refused() -> None:
     made = plan_settlement(items, counterparties(), liquidity(EUR=5_000), fx_rates(), chosen)
     with pytest.raises(CheckFailed, match="cash never below its minimum"):
         check_plan(items, made, counterparties(), liquidity(EUR=4_999), rates_on(fx_rates(), chosen.as_of), chosen)
+
+
+def test_a_known_outflow_of_the_forecast_takes_the_cash_a_plan_counted_on() -> None:
+    rows = [{"payer": "OP", "payee": "M", "amount_minor": 5_000, "type": "PAYOUT"}]
+    items, chosen, flows = items_of(transactions(*rows)), settings(), known_flows(("EUR", "2026-10-30", -1))
+    made = plan_settlement(items, counterparties(), liquidity(EUR=5_000), fx_rates(), chosen)
+    rates = rates_on(fx_rates(), chosen.as_of)
+    check_plan(items, made, counterparties(), liquidity(EUR=5_000), rates, chosen)
+    with pytest.raises(CheckFailed, match="cash never below its minimum"):
+        check_plan(items, made, counterparties(), liquidity(EUR=5_000), rates, chosen, flows)
+    waits = plan_settlement(items, counterparties(), liquidity(EUR=5_000), fx_rates(), chosen, flows)
+    assert waits["deferrals"]["reason"].tolist() == ["LIQUIDITY_SHORTFALL"]

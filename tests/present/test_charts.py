@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from atlas_lib.present.charts import plot_bars, plot_lines, plot_stacked, plot_timeline, plot_waterfall
+from atlas_lib.present.charts import plot_bars, plot_flows, plot_lines, plot_stacked, plot_timeline, plot_waterfall
 
 MONTHS = pd.DataFrame(
     {
@@ -72,3 +72,21 @@ def test_nothing_to_draw_is_said_and_not_an_error():
 def test_a_chart_is_small_plain_json():
     text = json.dumps(bundle(plot_stacked(MONTHS, "month", LEGEND, title="Months", currency="EUR")))
     assert len(text) < 3000
+
+
+def test_flows_go_from_the_payers_on_the_left_to_the_payees_on_the_right():
+    debts = pd.DataFrame(
+        {"payer": ["A", "B", "A"], "payee": ["B", "A", "C"], "turns_minor": [500, 500, 0], "rest_minor": [100, 0, 1]}
+    )
+    drawn = plot_flows(
+        debts, "payer", "payee", {"turns_minor": "Set off", "rest_minor": "Remains"}, title="F", currency="EUR", limit=2
+    )
+    (trace, *key) = bundle(drawn)["data"]
+    assert trace["node"]["label"] == ["A", "B", "A", "B"]
+    assert list(zip(trace["link"]["source"], trace["link"]["target"], trace["link"]["value"], strict=True)) == [
+        (0, 3, 5.0),
+        (1, 2, 5.0),
+        (0, 3, 1.0),
+    ]
+    assert [k["name"] for k in key] == ["Set off", "Remains"]
+    assert "1 smaller ones left out" in drawn.text

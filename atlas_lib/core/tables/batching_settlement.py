@@ -65,7 +65,25 @@ gross_minor int minor sum of all payments
 bilateral_minor int minor what moves when each pair offsets
 multilateral_minor int minor what moves through the pool
 netted_rate float rate 1 - multilateral / gross
+funding_rate float rate multilateral / gross: what accounts pay in per unit settled
+largest_pay_in_minor int minor most that one account pays in
+set_off_minor int minor what goes round in cycles and needs no cash at all
+cycle_account_count int count accounts that are part of a cycle
 net_sum_minor int minor sum of all net positions, must be 0
+""",
+    ),
+    table(
+        "obligation_set_off",
+        _STAGE,
+        "currency payer payee",
+        "The most that accounts could set off against each other without any cash, nobody's net position changed.",
+        """
+currency string - ISO 4217 code
+payer string - account that owes
+payee string - account it owes to; NETTING-POOL where the payment converts
+owed_minor int minor sum of the due transactions
+set_off_minor int minor part that goes round in cycles and can be set off
+remaining_minor int minor owed - set off
 """,
     ),
     table(
@@ -89,6 +107,33 @@ gap_rate float rate (total - lower bound) / total
 solver string - solver, its version and what it used; empty for the other plans
 is_fallback bool - no solver answered, the best plan without one was taken
 rate_date date - day of the oldest rate used
+currency string - EUR
+""",
+    ),
+    table(
+        "plan_scenarios",
+        _STAGE,
+        "scenario_no",
+        "The same payments planned with other cash, limits, cut-off, discount or spreads, in EUR.",
+        """
+scenario_no int count order of the rows
+scenario string - present, or what is changed
+change string - the changed figures; percent of the present ones
+settled_count int count transactions in a batch
+rtgs_count int count of those, paid at once
+t0_count int count of those, in T0
+t1_count int count of those, in T1
+t2_count int count of those, in T2
+deferred_count int count transactions left unsettled
+wires_count int count wires
+wire_cost_minor int minor wires
+fx_cost_minor int minor spreads of the conversions
+deferral_cost_minor int minor notional cost of what is left unsettled
+total_cost_minor int minor wires + conversions + deferrals
+difference_minor int minor total - total of the present plan
+lower_bound_minor int minor proven: no plan costs less
+gap_rate float rate (total - lower bound) / total
+saved_rate float rate saved against gross under the same change
 currency string - EUR
 """,
     ),
