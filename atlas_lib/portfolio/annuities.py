@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from atlas_lib.portfolio.loans import Loans, Whole, round_ratio
+from atlas_lib.portfolio.loans import Cells, Loans, Whole, round_ratio
 
 
 def level_instalment(principal: float, term_count: int, period_rate: float, balloon: float = 0.0) -> float:
@@ -18,31 +18,36 @@ def level_instalment(principal: float, term_count: int, period_rate: float, ball
     return (principal * growth - balloon) / factor
 
 
-def repay_annuity(loans: Loans) -> tuple[Whole, Whole, Whole]:
-    """Principal, interest and outstanding of every cell, at a level instalment.
+def repay_annuity(loans: Loans, plan: Cells) -> None:
+    """Fill principal, interest and outstanding of every cell, at a level instalment.
 
     Where the last instalment is off by more than floor(n / 2) minor units, the level moves by difference / n
     and the better of the two plans is kept.
     """
     level = _level(loans)
-    first = _repay(loans, level)
-    off = _last_difference(loans, level, first)
+    _repay(loans, level, plan)
+    off = _last_difference(loans, level, plan)
     retried = np.flatnonzero(np.abs(off) > loans.term // 2)
     if not len(retried):
-        return first
+        return
     part = loans.only(retried)
     moved = level[retried] + round_ratio(off[retried], 1, part.term)
-    second = _repay(part, moved)
+    second = _new_cells(part)
+    _repay(part, moved, second)
     better = np.abs(_last_difference(part, moved, second)) < np.abs(off[retried])
     replaced = np.zeros(len(level), dtype=bool)
     replaced[retried[better]] = True
     target, source = np.repeat(replaced, loans.term), np.repeat(better, part.term)
-    for old, new in zip(first, second, strict=True):
+    for old, new in zip(plan, second, strict=True):
         old[target] = new[source]
-    return first
 
 
-def _repay(loans: Loans, level: Whole) -> tuple[Whole, Whole, Whole]:
+def _new_cells(loans: Loans) -> Cells:
+    count = int(loans.term.sum())
+    return np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+
+
+def _repay(loans: Loans, level: Whole, plan: Cells) -> None:
     """Period by period, because each rounded interest depends on the balance before it.
 
     Loans are taken longest first, so that those still running are always the first of them. Where all run
@@ -53,20 +58,21 @@ def _repay(loans: Loans, level: Whole) -> tuple[Whole, Whole, Whole]:
     order = np.argsort(-loans.term, kind="stable")
     start = loans.first_cell[order]
     balance, level, term = loans.principal[order], level[order], loans.term[order]
-    paid, interest, outstanding = (np.empty(int(term.sum()), dtype=balance.dtype) for _ in range(3))
+    paid, interest, outstanding = plan
     running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
     for period, (count, staying) in enumerate(pairwise(running)):
         cell = slice(period, None, longest) if is_even else start[:count] + period
         opening = balance[:count]
         due = loans.interest(opening, slice(None) if is_even else order[:count], cell)
-        payment = np.minimum(np.maximum(level[:count] - due, 0), opening)
+        payment = level[:count] - due
+        np.maximum(payment, 0, out=payment)
+        np.minimum(payment, opening, out=payment)
         payment[staying:] = opening[staying:]
         opening -= payment
         paid[cell], interest[cell], outstanding[cell] = payment, due, opening
-    return paid, interest, outstanding
 
 
-def _last_difference(loans: Loans, level: Whole, plan: tuple[Whole, Whole, Whole]) -> Whole:
+def _last_difference(loans: Loans, level: Whole, plan: Cells) -> Whole:
     """By how much the last instalment, its balloon left out, exceeds the level one."""
     last = np.cumsum(loans.term) - 1
     return np.asarray(plan[0][last] + plan[1][last] - loans.balloon - level)

@@ -23,8 +23,10 @@ from atlas_lib.core.money import Rounding
 
 # int64, or Python integers in an object array where a product would not fit.
 Whole = NDArray[Any]
+# Principal, interest and outstanding of every loan and period, flat.
+Cells = tuple[Whole, Whole, Whole]
 
-_BLOCK_CELLS = 1 << 16
+_BLOCK_CELLS = 1 << 18
 _LARGEST = 1 << 61
 
 
@@ -83,12 +85,13 @@ def round_ratio(
 ) -> Whole:
     """round(value x numerator / denominator) in whole numbers: exact, ties included; half_up for `value` >= 0."""
     doubled = 2 * denominator
-    product: Whole = value * numerator * 2 + denominator
+    product: Whole = value * (2 * numerator)
+    product += denominator
     quotient: Whole = product // doubled
     if rounding == "half_even":
-        tie = product == quotient * doubled
-        if tie.any():
-            quotient[tie] &= ~1
+        product -= quotient * doubled
+        if not product.all():
+            quotient[product == 0] &= ~1
     return quotient
 
 
