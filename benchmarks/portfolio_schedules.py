@@ -79,7 +79,7 @@ def book(count: int, periods: int) -> pd.DataFrame:
 
 def pyxirr_by_contract(contracts: pd.DataFrame) -> None:
     row, _ = contract_periods(contracts["term_months"].to_numpy())
-    dates = np.split(due_dates(contracts), np.flatnonzero(np.diff(row)) + 1)
+    dates = np.split(due_dates(contracts, SETTINGS), np.flatnonzero(np.diff(row)) + 1)
     starts = contracts["start_date"].to_numpy().astype("datetime64[D]")
     columns = ("purchase_price_minor", "premium_minor", "term_months")
     for start, due, price, premium, term in zip(starts, dates, *(contracts[c].tolist() for c in columns), strict=True):
@@ -107,7 +107,7 @@ def main() -> None:
     table = best(lambda: plan_schedule(contracts, SETTINGS), 2)
     line(f"  the schedule table with dates and names, {LOANS * PERIODS:,} rows: {table:.1f} s")
     few = contracts.head(LOANS // 5)
-    ours, theirs = best(lambda: solve_yields(few), 1), best(lambda: pyxirr_by_contract(few), 1)
+    ours, theirs = best(lambda: solve_yields(few, SETTINGS), 1), best(lambda: pyxirr_by_contract(few), 1)
     line(
         f"  yields of {len(few):,} contracts, merchants and book: {ours:.1f} s, {ours / theirs:.2f} x a bare pyxirr loop"
     )

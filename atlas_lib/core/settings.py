@@ -80,6 +80,18 @@ class PortfolioSettings(StageSettings):
     balloon_rate: float = Field(
         0.3, ge=0, le=1, description="share of the principal repaid with the last instalment of a balloon schedule"
     )
+    day_count: Literal["months", "30/360", "30E/360", "ACT/360", "ACT/365F", "ACT/ACT ISDA"] = Field(
+        "months", description="how long an interest period is; months: every whole month is one twelfth of a year"
+    )
+    first_due_day: int = Field(
+        0, ge=0, le=31, description="day of the month on which instalments fall due; 0 is the start date's own day"
+    )
+    first_period: Literal["short", "long"] = Field(
+        "short", description="with a first_due_day: whether the first period is shorter or longer than a month"
+    )
+    business_day_rule: Literal["modifiedfollowing", "following", "preceding", "unadjusted"] = Field(
+        "modifiedfollowing", description="where a payment goes that would fall due on a closed day"
+    )
 
 
 class BatchingSettlementSettings(StageSettings):

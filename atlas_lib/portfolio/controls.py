@@ -13,6 +13,8 @@ from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.portfolio.instalments import unrounded_interest
+from atlas_lib.portfolio.loans import Whole
+from atlas_lib.portfolio.schedules import period_lengths
 
 _BLOCKING_STEPS = range(1, 10)
 
@@ -114,7 +116,7 @@ def control_portfolio(
 
     Principal must agree to the cent. Interest is rounded line by line, so it may differ from the unrounded
     formula: by half a minor unit a line from the same balances rounded once, and by one a line from the book
-    taken as one loan per term (rounded principal moves the balances too).
+    taken as one loan per term (rounded principal moves the balances too; told where all periods are whole months).
 
     Returns: portfolio_controls (key currency, step), minor units.
     """
@@ -162,9 +164,11 @@ def _controls_of(
         ("Face value - received + overpaid = outstanding today", face - received + overpaid, outstanding, 0),
         ("Scheduled balance - paid ahead + not covered = outstanding today", _planned_balance(balances), outstanding, 0),
         ("Outstanding today = maturity ladder", outstanding, int(ladder["principal_minor"].sum()), 0),
-        ("Interest: same balances, rounded once", _interest_rounded_once(schedule, settings), interest, (lines + 1) // 2),
-        ("Interest: book as one loan per term, unrounded", _interest_as_one_loan(contracts, settings), interest, lines),
+        ("Interest: same balances, rounded once", _interest_rounded_once(contracts, schedule, settings), interest, (lines + 1) // 2),
     ]  # fmt: skip
+    if settings.day_count == "months" and settings.first_due_day == 0:
+        one_loan = _interest_as_one_loan(contracts, settings)
+        rows.append(("Interest: book as one loan per term, unrounded", one_loan, interest, lines))
     frame = pd.DataFrame(rows, columns=["control", "expected_minor", "found_minor", "tolerance_minor"])
     return frame.assign(currency=currency, step=range(1, len(rows) + 1))
 
@@ -175,8 +179,12 @@ def _planned_balance(balances: pd.DataFrame) -> int:
     return face - due - ahead + uncovered
 
 
-def _interest_rounded_once(schedule: pd.DataFrame, settings: PortfolioSettings) -> int:
-    return round(int(schedule["opening_minor"].sum()) * Fraction(Decimal(str(settings.annual_rate))) / 12)
+def _interest_rounded_once(contracts: pd.DataFrame, schedule: pd.DataFrame, settings: PortfolioSettings) -> int:
+    """sum(opening x period length) x rate, in whole numbers; the sum is taken in halves, which 64 bits hold."""
+    length = period_lengths(contracts.sort_values("contract_id", kind="stable", ignore_index=True), settings)
+    products: Whole = schedule["opening_minor"].to_numpy() * length.numerator
+    balance_years = (int((products >> 31).sum()) << 31) + int((products & (2**31 - 1)).sum())
+    return round(balance_years * Fraction(Decimal(str(settings.annual_rate))) / length.denominator)
 
 
 def _interest_as_one_loan(contracts: pd.DataFrame, settings: PortfolioSettings) -> int:

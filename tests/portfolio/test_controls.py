@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
@@ -39,7 +40,7 @@ def controls_of(tables, settings=SETTINGS):
 def summary_of(contracts, settings=SETTINGS):
     tables = stage_of(contracts, settings)
     return summarise_stage(
-        contracts, tables["book_monthly"], tables["contract_balances"], solve_yields(contracts)["yields"],
+        contracts, tables["book_monthly"], tables["contract_balances"], solve_yields(contracts, settings)["yields"],
         controls_of(tables, settings), settings,
     )  # fmt: skip
 
@@ -58,6 +59,14 @@ def test_interest_rounded_by_line_is_set_beside_the_book_as_one_loan():
     assert one_loan["expected_minor"] == 233
     assert one_loan["found_minor"] == 232
     assert one_loan["passed"]
+
+
+@pytest.mark.parametrize("day_count", ["months", "30/360", "ACT/360", "ACT/ACT ISDA"])
+def test_interest_ties_out_under_every_day_count(day_count):
+    settings = PortfolioSettings(as_of="2023-11-30", day_count=day_count, first_due_day=1, schedule_type="annuity")
+    controls = controls_of(stage_of(contracts_of(CONTRACT_001, small_contract(99_999, 7)), settings), settings)
+    assert controls["passed"].all()
+    assert len(controls) == 10  # odd periods are no single loan
 
 
 def test_a_lost_cent_fails_its_control_and_blocks():

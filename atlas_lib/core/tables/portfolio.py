@@ -117,9 +117,9 @@ passed bool - difference within the tolerance
         "level key currency",
         "What a purchase earns: purchase price out, premiums in.",
         """
-level string - contract, merchant or book
-key string - contract id, merchant id, or book
-name string - contract id, merchant name, or Whole book
+level string - contract, merchant, vintage (calendar quarter of purchase) or book
+key string - contract id, merchant id, quarter, or book
+name string - contract id, merchant name, quarter in words, or Whole book
 currency string - ISO 4217 code
 contract_count int count contracts in it
 purchase_price_minor int minor paid
