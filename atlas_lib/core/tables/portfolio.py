@@ -6,6 +6,75 @@ _STAGE = "03_portfolio"
 
 TABLES = [
     table(
+        "customer_payments",
+        "01_ingest",
+        "payment_id",
+        "Dated payments of the customers on purchased contracts; optional, without them arrears are not told.",
+        """
+payment_id string - payment
+contract_id string - contract it is for
+payment_date date - day it was received
+amount_minor int minor amount received, always positive
+currency string - ISO 4217 code
+reference string? - free text, often the end-to-end id
+source_file string - input file the row was read from, relative to the input
+source_sheet string - sheet of the workbook; empty for other files
+source_row int count row in the sheet or line in the file, counted from 1 as Excel shows it
+""",
+    ),
+    table(
+        "payment_results",
+        _STAGE,
+        "payment_id",
+        "What became of every dated customer payment: amount = applied + credit + open.",
+        """
+payment_id string - payment
+contract_id string - contract it is for
+payment_date date - day it was received
+currency string - ISO 4217 code
+amount_minor int minor amount received
+applied_minor int minor part that repays the contract
+credit_minor int minor part beyond the receivable, owed back to the customer
+open_minor int minor part not placed, see status
+status string - placed, unknown contract, other currency, or after the as-of day
+""",
+    ),
+    table(
+        "arrears",
+        _STAGE,
+        "contract_id",
+        "Arrears and prepayments of every contract on the as-of day; empty without dated payments.",
+        """
+contract_id string - contract
+merchant_id string - selling merchant
+merchant_name string - its name
+currency string - ISO 4217 code
+outstanding_minor int minor principal not received
+overdue_minor int minor part of it whose due date has passed
+overdue_count int count instalments overdue in full or in part
+days_past_due int days days since the due date of the oldest overdue instalment
+bucket string - ageing bucket of the days past due
+late_count int count instalments covered, but after their due date
+prepaid_minor int minor received for instalments due later
+credit_minor int minor received beyond the receivable
+""",
+    ),
+    table(
+        "ageing",
+        _STAGE,
+        "currency step",
+        "Arrears by age; empty without dated payments.",
+        """
+currency string - ISO 4217 code
+step int count order of the bucket, 0 first
+bucket string - days past due
+overdue_minor int minor overdue principal of instalments of that age
+contract_count int count contracts whose oldest overdue instalment has that age
+outstanding_minor int minor whole outstanding of those contracts
+share_rate float rate share of the outstanding
+""",
+    ),
+    table(
         "schedule",
         _STAGE,
         "contract_id period",
