@@ -1,4 +1,4 @@
-"""The command line: `atlas run`, `lab`, `dashboard`, `report`, `verify`, `example-data`, `dictionary`.
+"""The command line: `atlas run`, `lab`, `dashboard`, `report`, `verify`, `evaluate`, `example-data`, `dictionary`.
 
 Exit codes: 0 done, 1 failed, 2 input, 3 settings, 4 table, 5 check, 6 ledger.
 """
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from atlas_lib.core.errors import AtlasError, SettingsError
+from atlas_lib.evaluation import evaluate
 
 app = typer.Typer(
     add_completion=False,
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Atlas Settlement: from the Excel file to reports, in one command.",
 )
+
+app.add_typer(evaluate, name="evaluate")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
 RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
