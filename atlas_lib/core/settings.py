@@ -114,6 +114,13 @@ class PortfolioSettings(StageSettings):
     )
     loss_draw_count: int = Field(20_000, ge=1_000, description="simulated years of the loss distribution")
     loss_seed: int = Field(7, description="seed of that simulation: same seed, same figures")
+    forecast_days: int = Field(10, ge=1, le=60, description="open days of the liquidity forecast")
+    forecast_training_days: int = Field(
+        60, ge=20, description="open days of statements a forecast model learns from at least"
+    )
+    is_known_in_statements: bool = Field(
+        True, description="instalments and releases are booked on these statements, so past ones are no residual"
+    )
 
 
 class BatchingSettlementSettings(StageSettings):
