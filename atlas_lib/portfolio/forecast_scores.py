@@ -67,7 +67,7 @@ def score_models(found: Backtest) -> pd.DataFrame:
             rows.append(
                 {
                     "model": path.model, "segment": segment, "case_count": int(counted.sum()), "is_converged": path.is_converged,
-                    "mase_ratio": absolute / unit, "mean_error_minor": absolute,
+                    "mase": absolute / unit, "mean_error_minor": absolute,
                     "bias_minor": float(np.nanmean(error)) if path.is_converged and counted.any() else float("nan"),
                 }
             )  # fmt: skip

@@ -90,7 +90,12 @@ def _rated(
     settings: PortfolioSettings,
 ) -> pd.DataFrame:
     by_level = _pd_by_level(settings.pd_by_risk)
-    level = contracts["merchant_id"].map(merchants.set_index("merchant_id")["risk_level"]).fillna("UNRATED")
+    level = (
+        contracts["merchant_id"]
+        .map(merchants.set_index("merchant_id")["risk_level"])
+        .astype("object")
+        .fillna("UNRATED")
+    )
     own = yields[yields["level"] == "contract"].set_index("key")["effective_rate"]
     days = contracts["contract_id"].map(arrears.set_index("contract_id")["days_past_due"]).fillna(0).astype("int64")
     left = contracts["receivable_minor"] - contracts["customer_payment_minor"]

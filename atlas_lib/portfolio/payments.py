@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from atlas_lib.core.run import Run
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
 
 _BUCKET_DAYS = [0, 30, 60, 90]
 AGEING_BUCKETS = ["not past due", "1-30 days", "31-60 days", "61-90 days", "over 90 days"]
+
+
+def dated_payments(run: Run) -> pd.DataFrame:
+    """The customers' dated payments of a run; an input without them gives an empty table."""
+    return run.read("customer_payments") if run.has("customer_payments") else declared("customer_payments").empty()
 
 
 def place_payments(

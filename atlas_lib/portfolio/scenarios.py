@@ -119,6 +119,6 @@ def _totals(months: pd.DataFrame, funded: float, rate: float) -> dict[str, Any]:
         "loss_rate": sums["loss_minor"] / max(outstanding, 1),
         "discount_rate": rate,
         "present_value_minor": round(float((cash * (1 + rate) ** -year).sum())),
-        "average_life_ratio": float((cash * year).sum()) / paid,
+        "average_life_years": float((cash * year).sum()) / paid,
         "effective_rate": None if monthly is None else (1 + monthly) ** 12 - 1,
     }  # fmt: skip

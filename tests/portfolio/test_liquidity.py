@@ -9,12 +9,21 @@ import pytest
 from atlas_lib.core.calendars import business_calendar
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.portfolio.liquidity import collect_known_flows, forecast_liquidity
+from atlas_lib.portfolio import forecasting
+from atlas_lib.portfolio.known_flows import collect_known_flows
+from atlas_lib.portfolio.liquidity import forecast_liquidity
 from atlas_lib.portfolio.schedules import plan_schedule
 from tests.portfolio.portfolio_frames import contracts_of, small_contract
 
 PLAN = PortfolioSettings(as_of="2026-10-30", forecast_days=5, forecast_training_days=40)
 NAMES = ("liquidity_forecast", "liquidity_outlook", "forecast_accuracy", "forecast_backtest")
+
+
+@pytest.fixture(autouse=True)
+def _one_estimate(monkeypatch, request):
+    """Parameters are estimated once instead of three times; where the backtest itself is judged, as always."""
+    if "known_truth" not in request.node.name:
+        monkeypatch.setattr(forecasting, "_FIT_COUNT", 1)
 
 
 def known_of(contracts=(), payouts=(), tranches=(), plan=PLAN):
@@ -182,7 +191,6 @@ def test_nothing_at_all_gives_empty_tables():
     assert all(frame.empty for frame in tables.values())
 
 
-@pytest.mark.slow
 def test_on_a_process_of_known_truth_each_level_lies_in_its_confidence_interval():
     lines = lines_of(900, noise=1_000.0, level=200.0, seed=11)
     plan = PLAN.model_copy(update={"forecast_days": 5, "forecast_training_days": 200})

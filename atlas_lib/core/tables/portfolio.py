@@ -250,7 +250,7 @@ cash_minor int minor scheduled + prepaid + recovered
 loss_rate float rate loss / outstanding
 discount_rate float rate configured rate + shift
 present_value_minor int minor cash discounted at it
-average_life_ratio float ratio years until the cash comes, weighted by amount
+average_life_years float years years until the cash comes, weighted by amount
 effective_rate float? rate yearly yield of the purchase price of the outstanding
 """,
     ),
@@ -381,7 +381,7 @@ currency string - ISO 4217 code
 model string - structural, exponential smoothing, seasonal naive, or used (the choice of each day)
 segment string - all, day 1 to the last, around holidays, or month ends
 case_count int count forecasts compared
-mase_ratio float? ratio mean absolute error / that of the seasonal naive in training; below 1 is better
+mase float? ratio mean absolute error / that of the seasonal naive in training; below 1 is better
 mean_error_minor int? minor mean absolute error of a day
 bias_minor int? minor mean of forecast - actual
 is_converged bool - estimated without trouble; otherwise never used
