@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import typer
 
 from atlas_lib.core.errors import InputError
+
+if TYPE_CHECKING:
+    from atlas_lib.portfolio.forecasting import Series
 
 evaluate = typer.Typer(no_args_is_help=True, help="Try the software on outside data; prints what it finds.")
 
@@ -66,3 +69,64 @@ def _compare_instalments(loans: pd.DataFrame) -> str:
         f"{(off == 0).sum():,}, within 1 cent for {(off <= 1).sum():,} ({(off <= 1).mean():.2%}); "
         f"furthest off: {worst['ours']:,.2f} against {worst['instalment']:,.2f}"
     )
+
+
+@evaluate.command()
+def forecast(
+    data: Annotated[Path, typer.Option(help="CSV file of daily series: a date column, then one column per series")],
+    horizon: Annotated[int, typer.Option(min=1, help="days ahead")] = 14,
+    training: Annotated[int, typer.Option(min=30, help="days learned from before the first forecast")] = 365,
+    currency: Annotated[str, typer.Option(help="whose holidays the series know")] = "GBP",
+    limit: Annotated[int, typer.Option(min=0, help="series taken, in the file's order; 0 is all")] = 20,
+) -> None:
+    """Daily forecasts: accuracy of every model, and how often the intervals held, over all series of a file."""
+    accuracy, intervals = [], []
+    for series in _read_series(data, currency, horizon)[: limit or None]:
+        models, scores = _backtested(series, training)
+        accuracy.append(models)
+        intervals.append(scores)
+    mean = pd.concat(accuracy).groupby("model", sort=False)["mase"].agg(["mean", "count"])
+    typer.echo(f"{data.name}: {len(accuracy)} series, {horizon} days ahead")
+    for model, row in mean.iterrows():
+        typer.echo(f"  MASE {row['mean']:.3f}  {model} ({row['count']:.0f} series)")
+    for text in _held(pd.concat(intervals)):
+        typer.echo(text)
+
+
+def _read_series(path: Path, currency: str, horizon: int) -> list[Series]:
+    """One series per column, every calendar day, missing days filled with the same weekday's last value."""
+    import numpy as np
+
+    from atlas_lib.core.calendars import business_calendar
+    from atlas_lib.portfolio.forecasting import Series
+
+    try:
+        frame = pd.read_csv(path, index_col=0, parse_dates=True).asfreq("D")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError("The file of daily series cannot be read", where=str(path), found=str(error)) from error
+    filled = frame.where(frame.notna(), frame.shift(7)).ffill().bfill()
+    dates = np.arange(np.datetime64(frame.index[0], "D"), np.datetime64(frame.index[-1], "D") + horizon + 1)
+    calendar = business_calendar(currency)
+    return [Series(dates, filled[name].to_numpy(np.float64) * 100, calendar, 7, horizon) for name in filled]
+
+
+def _backtested(series: Series, training: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from atlas_lib.portfolio.forecast_scores import run_backtest, score_intervals, score_models
+
+    found = run_backtest(series, training)
+    models = score_models(found)
+    return models[models["segment"] == "all"], score_intervals(found)
+
+
+def _held(scores: pd.DataFrame) -> list[str]:
+    """Share of intervals that held by target, level and segment; its confidence interval treats series as the units."""
+    lines = []
+    shown = scores[scores["segment"].isin(["all", "around holidays", "month ends"])]
+    for (target, segment, level), part in shown.groupby(["target", "segment", "level_rate"], sort=False):
+        rates = part["coverage_rate"]
+        error = 1.96 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")
+        lines.append(
+            f"  {target:<10} {segment:<16} nominal {level:.0%}: held {rates.mean():.1%} "
+            f"({rates.mean() - error:.1%} to {rates.mean() + error:.1%} over series)"
+        )
+    return lines

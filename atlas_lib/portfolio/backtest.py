@@ -20,7 +20,8 @@ Flags = NDArray[np.bool_]
 
 LEVELS = (0.8, 0.9, 0.95)
 TARGETS = ("daily", "cumulative", "minimum")
-_MOST_SCORES = 250
+_MOST_SCORES = 120
+_ADAPTATION = 0.005
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,13 @@ def scores_needed(level: float) -> int:
 
 
 def conformal_width(scores: Numbers, level: float) -> Numbers:
-    """Half width by column: the ceil((n + 1) x level)-th smallest score of n; NaN where n is too small.
+    """Half width by column: the ceil((n + 1) x level)-th smallest score of n, at most the largest; NaN without scores.
 
     Source: Vovk, Gammerman and Shafer (2005), split conformal prediction.
     """
-    count = len(scores)
-    if count < scores_needed(level):
+    if not len(scores):
         return np.full(scores.shape[1:], np.nan)
-    rank = min(ceil((count + 1) * level - 1e-9), count)
+    rank = int(np.clip(ceil((len(scores) + 1) * level - 1e-9), 1, len(scores)))
     return np.asarray(np.partition(scores, rank - 1, axis=0)[rank - 1])
 
 
@@ -74,17 +74,21 @@ def targets_of(daily: Numbers) -> dict[str, Numbers]:
 
 
 def rolling_widths(scores: Numbers, horizon: int, level: float) -> Numbers:
-    """Half width of every origin's interval, calibrated on the (at most 250) closed origins before it."""
-    out = np.full(scores.shape, np.nan)
-    for origin in range(horizon + scores_needed(level) - 1, len(scores)):
+    """Half width of every origin's interval, and last of the one for a forecast made now, when all have closed.
+
+    It is calibrated on the newest (at most 120) closed origins, from `scores_needed` on. After each origin that
+    closes, the level aimed at moves by 0.005 x (nominal level - share of its days that were held), so that a
+    source that grows wilder does not stay under-covered.
+
+    Source: Gibbs and Candes (2021), adaptive conformal inference.
+    """
+    out, aim = np.full((len(scores) + horizon, *scores.shape[1:]), np.nan), level
+    for origin in range(horizon + scores_needed(level) - 1, len(out)):
         closed = origin - horizon + 1
-        out[origin] = conformal_width(scores[max(0, closed - _MOST_SCORES) : closed], level)
-    return out
-
-
-def latest_width(scores: Numbers, level: float) -> Numbers:
-    """Half width for the forecast made after the last day, when every origin given has closed."""
-    return conformal_width(scores[-_MOST_SCORES:], level)
+        if np.isfinite(out[closed - 1]).all():
+            aim += _ADAPTATION * (level - float((scores[closed - 1] <= out[closed - 1]).mean()))
+        out[origin] = conformal_width(scores[max(0, closed - _MOST_SCORES) : closed], aim)
+    return np.concatenate([out[: len(scores)], out[-1:]])
 
 
 def cover(hits: Flags, counted: Flags, horizon: int) -> Coverage:

@@ -37,7 +37,11 @@ class Backtest:
     def widths(self, known: Numbers | None = None) -> dict[tuple[str, float], Numbers]:
         """Half widths for a forecast made now, by target and level."""
         scores = self.scores(known)
-        return {(t, level): backtest.latest_width(scores[t], level) for t in scores for level in backtest.LEVELS}
+        return {
+            (t, level): backtest.rolling_widths(scores[t], self.series.horizon, level)[-1]
+            for t in scores
+            for level in backtest.LEVELS
+        }
 
     def scores(self, known: Numbers | None = None) -> dict[str, Numbers]:
         """Absolute errors by target; `known` flows of each origin's path move its lowest point."""
@@ -81,7 +85,7 @@ def score_intervals(found: Backtest, known: Numbers | None = None) -> pd.DataFra
     rows = []
     for target in backtest.TARGETS:
         for level in backtest.LEVELS:
-            width = backtest.rolling_widths(np.abs(actual[target] - used[target]), found.series.horizon, level)
+            width = backtest.rolling_widths(np.abs(actual[target] - used[target]), found.series.horizon, level)[:-1]
             for segment, counted in _segments_of(found, target):
                 rows.append(
                     {"target": target, "segment": segment, "level_rate": level}

@@ -128,9 +128,9 @@ def _lack(account: _Account, settings: PortfolioSettings, level: float) -> str:
     if have == 0:
         return "no bank statement lines"
     if account.gap > _STALE_DAYS:
-        return f"the last statement line is {account.gap} open days old"
+        return f"statements end {account.gap} open days ago"
     if have < needed:
-        return f"{have} open days of statements; {needed} are needed at this level"
+        return f"{have} of {needed} open days needed"
     return "" if account.booked.any() else "no flow on any day"
 
 
@@ -204,7 +204,7 @@ def _level_row(
             "crossing_date": shown[int(below.argmax())],
             "shortfall_minor": int((account.minimum or 0) - worst),
         }
-        row["remark"] = "the lower bound of the position falls below the minimum balance"
+        row["remark"] = "may fall below its minimum"
     elif account.opening is None:
         row["remark"] = "no opening balance: positions are changes from today"
     return row

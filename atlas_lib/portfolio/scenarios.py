@@ -46,9 +46,9 @@ def project_scenarios(
 
 
 def side_by_side(scenarios: pd.DataFrame, currency: str, column: str) -> pd.DataFrame:
-    """One column of the scenarios of a currency, a column each, as `<name>_minor` by month."""
+    """A running figure of the scenarios of a currency, a column each, as `<name>_minor` by month; it stays at its last value."""
     shown = scenarios[scenarios["currency"] == currency]
-    wide = shown.pivot_table(column, "month_end_date", "scenario", aggfunc="sum", fill_value=0)
+    wide = shown.pivot_table(column, "month_end_date", "scenario", aggfunc="sum").ffill()
     wide = wide[shown["scenario"].drop_duplicates().tolist()]
     return wide.astype("int64").add_suffix("_minor").reset_index().rename_axis(columns=None)
 
@@ -90,9 +90,9 @@ def _project(lines: pd.DataFrame, scenario: Scenario, settings: PortfolioSetting
     ends = (first + np.arange(1, count + 1)).astype("datetime64[D]") - np.timedelta64(1, "D")
     whole = {f"{name}_minor": _whole(values.sum(axis=0)) for name, values in flows.items() if name != "performing"}
     opening = np.rint(flows["performing"].sum(axis=0)).astype(np.int64)
-    return pd.DataFrame({"month_end_date": ends, "performing_minor": opening, **whole}).assign(
-        cash_minor=whole["scheduled_minor"] + whole["prepaid_minor"] + whole["recovered_minor"]
-    )
+    cash = whole["scheduled_minor"] + whole["prepaid_minor"] + whole["recovered_minor"]
+    months = pd.DataFrame({"month_end_date": ends, "performing_minor": opening, **whole})
+    return months.assign(cash_minor=cash, cash_to_date_minor=cash.cumsum())
 
 
 def _whole(values: Numbers) -> NDArray[np.int64]:
@@ -108,7 +108,7 @@ def _funded(contracts: pd.DataFrame) -> float:
 
 
 def _totals(months: pd.DataFrame, funded: float, rate: float) -> dict[str, Any]:
-    sums = months.filter(like="_minor").drop(columns="performing_minor").sum()
+    sums = months.filter(like="_minor").drop(columns=["performing_minor", "cash_to_date_minor"]).sum()
     outstanding = int(months["performing_minor"].iloc[0])
     cash, year = months["cash_minor"].to_numpy(np.float64), np.arange(len(months)) / 12
     monthly = solve_irr(np.concatenate([[cash[0] - funded], cash[1:]])).rate

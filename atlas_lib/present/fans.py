@@ -25,26 +25,27 @@ def plot_liquidity(
     """
     if forecast.empty:
         return plot_lines(forecast, "flow_date", {}, title=title, currency=currency)
-    day = [str(d) for d in forecast["flow_date"].dt.strftime("%Y-%m-%d")]
+    day = [str(d) for d in forecast["flow_date"].dt.strftime("%d %b %Y")]
     banded = [n for n in levels if forecast[f"position_low{n}_minor"].notna().all()]
     traces = [t for n, shade in zip(banded, _SHADES, strict=False) for t in _band(forecast, day, n, shade, currency)]
     flow = _units(forecast["known_minor"], currency)
     colour = [theme.ACCENT if v >= 0 else theme.SERIES[1] for v in flow]
+    if banded:
+        traces.append(_line(day, _units(forecast["position_minor"], currency), "Expected cash", theme.PRIMARY, "solid"))
     traces += [
-        _line(day, _units(forecast["position_minor"], currency), "Expected cash", theme.PRIMARY, "solid"),
-        _line(day, _units(forecast["known_position_minor"], currency), "Known flows alone", theme.MUTED, "dot"),
+        _line(day, _units(forecast["known_position_minor"], currency), "Known flows alone", theme.INK, "dot"),
         {"type": "bar", "name": "Known flow of the day", "x": day, "y": flow, "yaxis": "y2", "showlegend": False, "marker": {"color": colour}},
     ]  # fmt: skip
     minimum = outlook["minimum_balance_minor"].dropna()
     if len(minimum):
         traces.append(_line(day, [_units(minimum, currency)[0]] * len(day), "Minimum balance", _MINIMUM, "dash"))
-    lack = "" if banded else f"No interval: {outlook['remark'].iloc[0]}"
+    lack = "" if banded else f"No forecast and no interval: {outlook['remark'].iloc[0]}"
     layout = {
-        "title": {"text": title}, "height": 520, "hovermode": "x unified", "bargap": 0.5,
+        "title": {"text": title}, "height": 520, "hovermode": "x unified", "bargap": 0.5, "legend": {"traceorder": "normal"},
         "xaxis": {"type": "category", "anchor": "y2", "tickangle": -40},
         "yaxis": {"domain": [0.34, 1], "title": {"text": f"cash, {currency}"}, "tickformat": ",.6~g"},
         "yaxis2": {"domain": [0, 0.24], "title": {"text": "known flow"}, "gridcolor": theme.LINE, "zerolinecolor": theme.MUTED, "tickformat": ",.4~s", "automargin": True},
-        "annotations": [_note(lack, 0.02, 0.4)] if lack else [],
+        "annotations": [_note(lack, 0.5, 0.66, "center")] if lack else [],
     }  # fmt: skip
     bands = f", bands at {', '.join(f'{n} %' for n in banded)}" if banded else f". {lack}"
     return Chart(traces, layout, f"{title}: cash over {len(day)} open days{bands}.")
@@ -63,6 +64,7 @@ def plot_scenarios(frame: pd.DataFrame, x: str, names: Mapping[str, str], *, tit
     chart.figure["data"] = [edges[0], edges[1] | {"fill": "tonexty", "fillcolor": _SHADES[0]}, *chart.figure["data"]]
     for trace, colour in zip(chart.figure["data"][2:], theme.SERIES, strict=False):
         trace["line"] = trace["line"] | {"color": colour}
+    chart.figure["layout"]["legend"] = chart.figure["layout"]["legend"] | {"traceorder": "normal"}
     return chart
 
 
@@ -90,13 +92,13 @@ def plot_losses(bars: pd.DataFrame, measures: pd.DataFrame, *, title: str, curre
     traces = [
         {"type": "bar", "name": "Share of simulated years", "x": [(a + b) / 2 for a, b in zip(low, high, strict=True)], "y": share,
          "width": [b - a for a, b in zip(low, high, strict=True)], "marker": {"color": theme.PRIMARY, "line": {"color": theme.PAPER, "width": 1}}},
-        *({"type": "scatter", "mode": "lines", "name": f"{name}: {value:,.0f} {currency}", "x": [value, value], "y": [0, top], "line": {"color": colour, "width": 2, "dash": "dash"}}
+        *({"type": "scatter", "mode": "lines", "name": f"{name}: {value:,.0f} {currency}", "x": [value, value], "y": [0, 1.05 * top], "line": {"color": colour, "width": 2, "dash": "dash"}}
           for name, minor, colour in marks for value in _units(pd.Series([minor]), currency)),
     ]  # fmt: skip
     layout = {
-        "title": {"text": title}, "bargap": 0, "yaxis": {"title": {"text": "% of simulated years"}, "tickformat": ",.4~g"},
+        "title": {"text": title}, "bargap": 0, "yaxis": {"title": {"text": "% of simulated years"}, "tickformat": ",.4~g", "range": [0, 1.08 * top]},
         "xaxis": {"title": {"text": f"loss of a year, {currency}"}, "tickformat": ",.6~g"},
-        "annotations": [_note(f"No loss at all: {none:.1%} of the years", 0.98, 0.9, "right")] if none >= 0.0005 else [],
+        "annotations": [_note(f"No loss at all: {none * 100:.1f} % of the years", 0.98, 0.9, "right")] if none >= 0.0005 else [],
     }  # fmt: skip
     return Chart(traces, layout, f"{title}: {len(shown)} bars; " + ", ".join(str(t["name"]) for t in traces[1:]) + ".")
 

@@ -13,7 +13,6 @@ from atlas_lib.portfolio.backtest import (
     conformal_width,
     cover,
     interval_score,
-    latest_width,
     pinball_loss,
     rolling_widths,
     scores_needed,
@@ -25,7 +24,7 @@ from atlas_lib.portfolio.forecasting import Paths
 
 def test_nineteen_scores_are_needed_for_95_percent():
     assert [scores_needed(level) for level in LEVELS] == [4, 9, 19]
-    assert np.isnan(conformal_width(np.ones((18, 2)), 0.95)).all()
+    assert np.isnan(rolling_widths(np.ones((18, 2)), 1, 0.95)).all()
     assert conformal_width(np.arange(1.0, 20.0)[:, None], 0.95).tolist() == [19.0]
 
 
@@ -59,9 +58,17 @@ def test_an_interval_knows_only_origins_whose_horizon_has_closed():
 
 def test_the_first_interval_comes_when_enough_horizons_have_closed():
     widths = rolling_widths(np.ones((60, 1)), 10, 0.95)
+    assert len(widths) == 60 + 1
     assert np.isnan(widths[:28]).all()
     assert np.isfinite(widths[28:]).all()  # origins 0 to 18 have closed by origin 28
-    assert latest_width(np.ones((19, 1)), 0.95).tolist() == [1.0]
+    assert rolling_widths(np.ones((19, 1)), 10, 0.95)[-1].tolist() == [1.0]  # now, all nineteen have
+
+
+def test_a_source_that_grows_wilder_is_followed():
+    random = np.random.default_rng(4)
+    scores = np.abs(random.standard_normal((900, 1))) * np.linspace(1, 4, 900)[:, None]
+    held = scores <= rolling_widths(scores, 1, 0.9)[:-1]
+    assert held[100:].mean() == pytest.approx(0.9, abs=0.015)
 
 
 def test_the_model_of_a_day_is_the_one_that_was_best_by_then():

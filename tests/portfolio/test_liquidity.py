@@ -91,7 +91,7 @@ def test_without_enough_history_there_is_no_interval_and_it_says_why():
     tables = forecast_of(lines_of(50), known=known_of([small_contract(30_000, 3, start_date="2026-10-03")]))
     outlook, forecast = tables["liquidity_outlook"], tables["liquidity_forecast"]
     assert outlook["status"].tolist() == ["ok", "insufficient history", "insufficient history"]
-    assert outlook["remark"].iloc[2] == "50 open days of statements; 63 are needed at this level"
+    assert outlook["remark"].iloc[2] == "50 of 63 open days needed"
     assert forecast["position_low80_minor"].notna().all()
     assert forecast["position_low95_minor"].isna().all()
     nothing = forecast_of(lines_of(0), known=known_of([small_contract(30_000, 3, start_date="2026-10-03")]))
@@ -103,7 +103,7 @@ def test_without_enough_history_there_is_no_interval_and_it_says_why():
 
 def test_old_statements_are_no_history_and_a_closing_balance_covers_quiet_days():
     old = lines_of(90, last="2026-10-20")
-    assert forecast_of(old)["liquidity_outlook"]["remark"].iloc[0] == "the last statement line is 7 open days old"
+    assert forecast_of(old)["liquidity_outlook"]["remark"].iloc[0] == "statements end 7 open days ago"
     closed = pd.DataFrame({"balance_type": ["CLBD"], "currency": ["EUR"], "balance_date": [pd.Timestamp("2026-10-30")]})
     covered = forecast_of(old, balances=closed)["liquidity_outlook"]
     assert covered["status"].tolist() == ["ok"] * 3

@@ -104,9 +104,10 @@ def test_worse_scenarios_lose_more_and_earn_less():
     assert totals["scenario"].tolist() == ["base", "stress", "severe"]
     assert totals["loss_minor"].is_monotonic_increasing
     assert totals["effective_rate"].is_monotonic_decreasing
-    wide = side_by_side(months, "EUR", "performing_minor")
+    wide = side_by_side(months, "EUR", "cash_to_date_minor")
     assert wide.columns.tolist() == ["month_end_date", "base_minor", "stress_minor", "severe_minor"]
-    assert (wide["base_minor"].iloc[0] == wide["severe_minor"].iloc[0]) and len(wide) == 61 + 24
+    assert len(wide) == 61 + 24
+    assert wide.iloc[-1, 1:].tolist() == totals["cash_minor"].tolist()
 
 
 def test_what_is_overdue_counts_in_the_as_of_month():

@@ -38,8 +38,12 @@ def test_the_liquidity_fan_shows_bands_known_flows_and_the_minimum():
 def test_without_enough_history_the_chart_says_so_and_draws_no_band():
     chart = plot_liquidity(banded(False), OUTLOOK, title="Cash", currency="EUR")
     assert "95 % interval" not in names(chart)
-    assert chart.figure["layout"]["annotations"][0]["text"] == "No interval: 64 open days of statements; 88 are needed"
-    assert "No interval" in chart.text
+    assert (
+        chart.figure["layout"]["annotations"][0]["text"]
+        == "No forecast and no interval: 64 open days of statements; 88 are needed"
+    )
+    assert "No forecast and no interval" in chart.text
+    assert names(chart) == ["Known flows alone", "Minimum balance"]
 
 
 def test_scenarios_are_lines_with_the_space_between_shaded():
@@ -60,7 +64,7 @@ def test_the_loss_distribution_names_mean_and_cvar_and_tells_how_often_nothing_i
     chart = plot_losses(bars, measures, title="Loss", currency="EUR")
     assert names(chart)[1:] == ["mean: 2 EUR", "CVaR 95 %: 7 EUR", "CVaR 99 %: 9 EUR"]
     assert chart.figure["data"][0]["width"] == [5.0, 5.0]
-    assert "40.0%" in chart.figure["layout"]["annotations"][0]["text"]
+    assert "40.0 %" in chart.figure["layout"]["annotations"][0]["text"]
 
 
 def test_nothing_to_draw_is_said():

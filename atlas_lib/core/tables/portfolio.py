@@ -228,6 +228,7 @@ recovered_minor int minor received from earlier defaults
 loss_minor int minor lost on earlier defaults
 interest_minor int minor interest at the configured rate + shift on what performs
 cash_minor int minor scheduled + prepaid + recovered
+cash_to_date_minor int minor the same since the as-of month
 """,
     ),
     table(
