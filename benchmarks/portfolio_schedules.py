@@ -26,11 +26,12 @@ SETTINGS = PortfolioSettings(as_of="2026-10-30", schedule_type="annuity")
 
 
 def best(work: Callable[[], object], repeats: int = 5) -> float:
+    """Least CPU time of a few runs: other load on the machine does not count."""
     taken = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         work()
-        taken.append(time.perf_counter() - started)
+        taken.append(time.process_time() - started)
     return min(taken)
 
 
@@ -52,8 +53,10 @@ def closed_form(principal: np.ndarray, rate: np.ndarray, periods: int) -> tuple[
 def loan_by_loan(principal: np.ndarray, rate: np.ndarray, periods: int) -> None:
     period = np.arange(1, periods + 1)
     for amount, yearly in zip(principal.tolist(), rate.tolist(), strict=True):
+        level = npf.pmt(yearly / 12, periods, -amount)
         npf.ppmt(yearly / 12, period, periods, -amount)
         npf.ipmt(yearly / 12, period, periods, -amount)
+        npf.fv(yearly / 12, period, level, -amount)
 
 
 def book(count: int, periods: int) -> pd.DataFrame:
@@ -64,7 +67,7 @@ def book(count: int, periods: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "contract_id": pd.Series(np.arange(count)).map("C{:07d}".format).astype("str"),
-            "merchant_id": pd.Series(random.integers(0, 500, count)).map("M{:04d}".format).astype("str"),
+            "merchant_id": pd.Series(random.integers(0, 20, count)).map("M{:04d}".format).astype("str"),
             "merchant_name": "Merchant",
             "currency": "EUR",
             "start_date": day.astype("datetime64[us]"),
@@ -106,10 +109,10 @@ def main() -> None:
     contracts = book(LOANS, PERIODS)
     table = best(lambda: plan_schedule(contracts, SETTINGS), 2)
     line(f"  the schedule table with dates and names, {LOANS * PERIODS:,} rows: {table:.1f} s")
-    few = contracts.head(LOANS // 5)
-    ours, theirs = best(lambda: solve_yields(few, SETTINGS), 1), best(lambda: pyxirr_by_contract(few), 1)
+    ours, theirs = best(lambda: solve_yields(contracts, SETTINGS), 1), best(lambda: pyxirr_by_contract(contracts), 1)
     line(
-        f"  yields of {len(few):,} contracts, merchants and book: {ours:.1f} s, {ours / theirs:.2f} x a bare pyxirr loop"
+        f"  yields of {LOANS:,} contracts, their 20 merchants, vintages and book: {ours:.1f} s; "
+        f"a bare pyxirr loop over the contracts alone {theirs:.1f} s ({ours / theirs:.2f} x)"
     )
 
     large, periods = 1_000_000, 60

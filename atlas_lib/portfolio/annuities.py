@@ -1,4 +1,4 @@
-"""Annuities and balloons: one level instalment, its rounding, and the residue in the last one."""
+"""Level repayment: of the instalment (annuity, balloon) or of the principal (linear); the residue in the last one."""
 
 from __future__ import annotations
 
@@ -52,24 +52,30 @@ def _new_cells(loans: Loans) -> Cells:
     return np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
 
 
-def _repay(loans: Loans, level: Whole, plan: Cells) -> None:
+def repay_linear(loans: Loans, plan: Cells) -> None:
+    """Fill principal, interest and outstanding of every cell, at a level principal."""
+    _repay(loans, round_ratio(loans.principal, 1, loans.term, loans.rounding), plan, holds_interest=False)
+
+
+def _repay(loans: Loans, level: Whole, plan: Cells, *, holds_interest: bool = True) -> None:
     """Period by period, because each rounded interest depends on the balance before it.
 
     Loans are taken longest first, so that those still running are always the first of them. Where all run
-    equally long, cells are a plain stride, which is faster than an index.
+    equally long, cells are a plain stride, which is faster than an index. `level` holds interest, or is principal.
     """
     longest = int(loans.term.max())
     is_even = bool((loans.term == longest).all())
-    order = np.argsort(-loans.term, kind="stable")
-    start = loans.first_cell[order]
-    balance, level, term = loans.principal[order], level[order], loans.term[order]
+    order = slice(None) if is_even else np.argsort(-loans.term, kind="stable")
+    start, term = loans.first_cell[order], loans.term[order]
+    balance = loans.balances[order].copy()
+    level = level[order].astype(balance.dtype)
     paid, interest, outstanding = plan
     running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
     for period, (count, staying) in enumerate(pairwise(running)):
         cell = slice(period, None, longest) if is_even else start[:count] + period
         opening = balance[:count]
-        due = loans.interest(opening, slice(None) if is_even else order[:count], cell)
-        payment = level[:count] - due
+        due = loans.interest(opening, order if isinstance(order, slice) else order[:count], cell)
+        payment = level[:count] - due if holds_interest else level[:count].copy()
         np.maximum(payment, 0, out=payment)
         np.minimum(payment, opening, out=payment)
         payment[staying:] = opening[staying:]

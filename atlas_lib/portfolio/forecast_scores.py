@@ -50,10 +50,10 @@ class Backtest:
         return {name: np.abs(actual[name] - used[name]) for name in actual}
 
 
-def run_backtest(series: Series, training_count: int) -> Backtest:
-    """Forecasts from every day after the training days whose horizon has closed, at the latest the last 500."""
+def run_backtest(series: Series, training_count: int, origin_count: int = 500) -> Backtest:
+    """Forecasts from every day after the training days whose horizon has closed, the newest `origin_count` of them."""
     count, horizon = len(series.flow), series.horizon
-    origins = np.arange(max(training_count, count - horizon - 500), count - horizon + 1)
+    origins = np.arange(max(training_count, count - horizon - origin_count + 1), count - horizon + 1)
     paths = forecast_paths(series, origins)
     actual = series.flow[origins[:, None] + np.arange(horizon)]
     return Backtest(series, origins, paths, actual, backtest.choose_model(paths, actual, horizon))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from atlas_lib.core.money import Rounding
-from atlas_lib.portfolio.annuities import repay_annuity
+from atlas_lib.portfolio.annuities import repay_annuity, repay_linear
 from atlas_lib.portfolio.loans import MONTHLY, Cells, Loans, Whole, YearFractions, blocks_of, loans_of, round_ratio
 
 ScheduleType = Literal["linear", "annuity", "interest_only", "bullet", "balloon"]
@@ -91,14 +91,6 @@ def _cells(term: Whole) -> tuple[Whole, Whole, Whole]:
     return loan, period, period == np.repeat(term - 1, term)
 
 
-def _linear(loans: Loans, plan: Cells) -> None:
-    loan, period, last = _cells(loans.term)
-    share = round_ratio(loans.principal, 1, loans.term, loans.rounding)[loan]
-    opening = np.maximum(loans.principal[loan] - period * share, 0)
-    paid = np.where(last, opening, np.minimum(share, opening))
-    plan[0][:], plan[1][:], plan[2][:] = paid, loans.interest(opening, loan, slice(None)), opening - paid
-
-
 def _interest_only(loans: Loans, plan: Cells) -> None:
     loan, _, last = _cells(loans.term)
     opening = loans.principal[loan]
@@ -116,7 +108,7 @@ def _bullet(loans: Loans, plan: Cells) -> None:
 
 
 _PLANS = {
-    "linear": _linear,
+    "linear": repay_linear,
     "annuity": repay_annuity,
     "balloon": repay_annuity,
     "interest_only": _interest_only,

@@ -17,6 +17,7 @@ from atlas_lib.portfolio.known_flows import open_days
 
 _SEASON = 5
 _STALE_DAYS = 5
+_MOST_DAYS = 1_000  # what a bank account did four years ago says little, and estimating on it takes time
 _TABLES = ("liquidity_forecast", "liquidity_outlook", "forecast_accuracy", "forecast_backtest")
 
 
@@ -29,8 +30,8 @@ def forecast_liquidity(
 ) -> dict[str, pd.DataFrame]:
     """Position of each currency by open day with intervals, its lowest point, alerts, and the backtest behind.
 
-    residual = booked flow - known flow of the day, over the open days up to the last closing balance; only the
-    residual is forecast. position = cash at the start of the as-of day + what was booked and is due on it + flows since.
+    residual = booked flow - known flow of the day, over the newest 1,000 open days up to the last closing
+    balance; only the residual is forecast. position = cash at the start of the as-of day + what was booked and is due on it + flows since.
     Intervals are conformal, calibrated on rolling origins separately for the daily flow, the position and its
     lowest point. A level for which history does not suffice has no interval and says so. crossing_date is the
     first day on which the lower bound of the position falls below the minimum balance.
@@ -89,6 +90,7 @@ class _Account:
         end = np.busday_offset(start, settings.forecast_days, busdaycal=calendar)
         dates = np.arange(first, end)
         dates = dates[np.is_busday(dates, busdaycal=calendar)]
+        dates = dates[max(int((dates <= through).sum()) - _MOST_DAYS, 0) :]
         daily = flow.reindex(dates[dates <= through]).fillna(0).to_numpy(np.float64)
         net = (known["in_minor"] - known["out_minor"]).groupby(known["flow_date"]).sum()
         planned = known[(known["flow_date"] == pd.Timestamp(today)) & (known["source"] == "payouts")]

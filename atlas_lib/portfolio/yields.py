@@ -106,20 +106,15 @@ def _group_rates(contracts: pd.DataFrame, key: str, settings: PortfolioSettings)
 
 
 def _flows(contracts: pd.DataFrame, group: NDArray[np.integer[Any]], settings: PortfolioSettings) -> pd.DataFrame:
-    """Every dated amount: columns group, month (calendar month counted), date, amount_minor; by group and date."""
-    row, period = contract_periods(contracts["term_months"].to_numpy(dtype=np.int64))
+    """Every dated amount: columns group, month (calendar month counted), date, amount_minor; contract by contract."""
+    term = contracts["term_months"].to_numpy(dtype=np.int64)
+    row, period = contract_periods(term + 1)
+    starts = period == 1
     start = contracts["start_date"].to_numpy().astype("datetime64[D]")
-    month = start.astype("datetime64[M]").astype(np.int64)
-    premium, price = (contracts[c].to_numpy(dtype=np.int64) for c in ("premium_minor", "purchase_price_minor"))
-    flows = pd.DataFrame(
-        {
-            "group": np.concatenate([group, group[row]]),
-            "month": np.concatenate([month, month[row] + period]),
-            "date": np.concatenate([start, due_dates(contracts, settings)]),
-            "amount_minor": np.concatenate([-price, premium[row]]),
-        }
-    )
-    return flows.sort_values(["group", "month", "date"], kind="stable", ignore_index=True)
+    date, amount = np.repeat(start, term + 1), np.repeat(contracts["premium_minor"].to_numpy(dtype=np.int64), term + 1)
+    date[~starts], amount[starts] = due_dates(contracts, settings), -contracts["purchase_price_minor"].to_numpy()
+    month = start.astype("datetime64[M]").astype(np.int64)[row] + period - 1
+    return pd.DataFrame({"group": group[row], "month": month, "date": date, "amount_minor": amount})
 
 
 def _rates_of(flows: pd.DataFrame) -> pd.DataFrame:
