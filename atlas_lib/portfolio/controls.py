@@ -36,8 +36,9 @@ def check_contracts(contracts: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_portfolio(
-    contracts: pd.DataFrame, schedule: pd.DataFrame, payment_results: pd.DataFrame, portfolio_controls: pd.DataFrame
-) -> pd.DataFrame:
+    contracts: pd.DataFrame, schedule: pd.DataFrame, payment_results: pd.DataFrame, portfolio_controls: pd.DataFrame,
+    settings: PortfolioSettings,
+) -> pd.DataFrame:  # fmt: skip
     """The checks of the contracts, then one row per control over all currencies; only exact ones block."""
     if portfolio_controls.empty:
         return check_contracts(contracts)
@@ -54,7 +55,8 @@ def check_portfolio(
         for name, part in portfolio_controls.groupby("control", sort=False)
     ]
     return pd.concat(
-        [check_contracts(contracts), pd.DataFrame(rows), _warnings(schedule, payment_results)], ignore_index=True
+        [check_contracts(contracts), pd.DataFrame(rows), _warnings(schedule, payment_results, settings)],
+        ignore_index=True,
     )
 
 
@@ -147,7 +149,7 @@ def _controls_of(
     return frame.assign(currency=currency, step=range(1, len(rows) + 1))
 
 
-def _warnings(schedule: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
+def _warnings(schedule: pd.DataFrame, payments: pd.DataFrame, settings: PortfolioSettings) -> pd.DataFrame:
     """What a person should see: interest above a level instalment, payments that fit no contract."""
     ids, principal = schedule["contract_id"], schedule["principal_minor"]
     instalment = principal + schedule["interest_minor"]
@@ -156,10 +158,12 @@ def _warnings(schedule: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
     eaten_up = (principal == 0) & (schedule["outstanding_minor"] > 0) & (instalment > usual) & is_repaid_by_instalments
     level = "No interest above the level instalment (negative amortisation)"
     fit = "Every dated payment fits a contract"
+    late = (principal > schedule["received_minor"]) & (schedule["due_date"] < pd.Timestamp(settings.as_of))
     return pd.DataFrame(
         [
             _check(level, ids, eaten_up, is_blocking=False),
             _check(fit, payments["contract_id"], payments["open_minor"] > 0, is_blocking=False),
+            _check("What was due is received", ids, late, is_blocking=False),
         ]
     )
 

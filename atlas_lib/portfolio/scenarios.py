@@ -13,6 +13,8 @@ from atlas_lib.core.tables import declared
 from atlas_lib.portfolio.pools import Numbers, Scenario, project_pool, read_scenarios
 from atlas_lib.portfolio.roots import solve_irr
 
+_MOST_OVERDUE_RATE = 0.1
+
 
 def project_scenarios(
     contracts: pd.DataFrame, schedule: pd.DataFrame, settings: PortfolioSettings
@@ -23,14 +25,15 @@ def project_scenarios(
     single contracts. What was due and is not received counts in the as-of month. Interest follows the balance
     that still performs, at the configured rate + shift; it is no part of the yield. present value discounts
     scheduled + prepaid + recovered principal at that rate; effective_rate is what the purchase price of the
-    outstanding (in proportion to the receivable) earns from the same cash. All figures are expectations.
+    outstanding (in proportion to the receivable) earns from the same cash; it is empty where more than a tenth of
+    the outstanding was due before, since nobody can say when that comes. All figures are expectations.
 
     Parameters: contracts (key contract_id), schedule (key contract_id, period).
     Returns: scenarios (key scenario_no, currency, month_end_date), scenario_totals (key scenario_no, currency).
     """
     if contracts.empty:
         return {name: declared(name).empty() for name in ("scenarios", "scenario_totals")}
-    lines = _open_lines(contracts, schedule, settings)
+    lines, overdue = _open_lines(contracts, schedule, settings), _overdue_currencies(schedule, settings)
     monthly, totals = [], []
     for number, scenario in enumerate(read_scenarios(settings.scenarios), start=1):
         for currency in sorted(lines["currency"].unique()):
@@ -38,7 +41,8 @@ def project_scenarios(
             months = months.assign(scenario_no=number, scenario=scenario.name, currency=currency)
             monthly.append(months)
             funded = _funded(contracts[contracts["currency"] == currency])
-            totals.append(_totals(months, funded, settings.annual_rate + scenario.shift))
+            total = _totals(months, funded, settings.annual_rate + scenario.shift)
+            totals.append(total | ({"effective_rate": None} if currency in overdue else {}))
     return {
         "scenarios": declared("scenarios").shaped(pd.concat(monthly, ignore_index=True)),
         "scenario_totals": declared("scenario_totals").shaped(pd.DataFrame(totals)),
@@ -70,6 +74,14 @@ def _open_lines(contracts: pd.DataFrame, schedule: pd.DataFrame, settings: Portf
         }
     )
     return lines.groupby(["currency", "age", "month"], as_index=False)[["principal", "interest"]].sum()
+
+
+def _overdue_currencies(schedule: pd.DataFrame, settings: PortfolioSettings) -> set[str]:
+    """Currencies with more than a tenth of their outstanding due before the as-of day and not received."""
+    left = schedule["principal_minor"] - schedule["received_minor"]
+    late = left.where(schedule["due_date"] < pd.Timestamp(settings.as_of), 0)
+    sums = pd.DataFrame({"left": left, "late": late}).groupby(schedule["currency"]).sum()
+    return set(sums.index[sums["late"] > _MOST_OVERDUE_RATE * sums["left"]])
 
 
 def _project(lines: pd.DataFrame, scenario: Scenario, settings: PortfolioSettings) -> pd.DataFrame:

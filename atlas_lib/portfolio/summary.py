@@ -38,7 +38,8 @@ def summarise_stage(
     outstanding = _amounts(contract_balances, "outstanding_minor")
     interest = _amounts(book_monthly, "interest_minor")
     effective = _rates(book, "effective_rate")
-    at_highest = liquidity_outlook[liquidity_outlook["level_rate"] == liquidity_outlook["level_rate"].max()]
+    is_told = liquidity_outlook["opening_minor"].notna()
+    at_highest = liquidity_outlook[is_told & (liquidity_outlook["level_rate"] == liquidity_outlook["level_rate"].max())]
     alert = _alert(liquidity_outlook)
     missed = int((~portfolio_controls["passed"]).sum())
     flagged = int(yields["status"].isin(["several_roots", "no_yield"]).sum())

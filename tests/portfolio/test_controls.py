@@ -49,6 +49,7 @@ def controls_of(tables, settings=SETTINGS):
 def outlook_of(currency="EUR", status="ok", crossing=None):
     row = {
         "currency": currency,
+        "opening_minor": 10_000,
         "level_rate": 0.95,
         "lowest_minor": 5_000,
         "status": status,
@@ -95,7 +96,7 @@ def test_a_lost_cent_fails_its_control_and_blocks():
     schedule.loc[0, "principal_minor"] -= 1
     contracts = tables["contracts"]
     controls = controls_of(tables | {"schedule": schedule})
-    checks = check_portfolio(contracts, schedule, tables["payment_results"], controls)
+    checks = check_portfolio(contracts, schedule, tables["payment_results"], controls, SETTINGS)
     failed = checks[~checks["passed"]]
     assert "Face value bought = principal scheduled" in failed["check"].tolist()
     assert failed["is_blocking"].all()
@@ -143,7 +144,9 @@ def test_interest_above_the_level_instalment_and_stray_payments_are_shown_and_do
     contracts = contracts_of(small_contract(100_000_000, 300, start_date="2023-11-02"))
     tables = stage_of(contracts, settings)
     stray = tables["payment_results"].assign().reindex(range(1)).assign(contract_id="C009", open_minor=5)
-    checks = check_portfolio(contracts, tables["schedule"], stray, controls_of(tables, settings)).set_index("check")
+    checks = check_portfolio(contracts, tables["schedule"], stray, controls_of(tables, settings), settings).set_index(
+        "check"
+    )
     eaten = checks.loc["No interest above the level instalment (negative amortisation)"]
     assert (eaten["passed"], eaten["detail"], eaten["is_blocking"]) == (False, "1 contract: C001", False)
     assert checks.loc["Every dated payment fits a contract", "detail"] == "1 contract: C009"
@@ -152,7 +155,7 @@ def test_interest_above_the_level_instalment_and_stray_payments_are_shown_and_do
         settings.model_copy(update={"schedule_type": "interest_only", "day_count": "ACT/365F"}),
     )
     checks = check_portfolio(
-        contracts_of(CONTRACT_001), sound["schedule"], sound["payment_results"], controls_of(sound, settings)
+        contracts_of(CONTRACT_001), sound["schedule"], sound["payment_results"], controls_of(sound, settings), settings
     )
     assert checks.set_index("check").loc["No interest above the level instalment (negative amortisation)", "passed"]
 
@@ -167,7 +170,9 @@ def test_without_contracts_the_stage_is_skipped():
     empty = declared("contracts").empty()
     assert summary_of(empty).status == "skipped"
     tables = stage_of(empty)
-    assert check_portfolio(empty, tables["schedule"], tables["payment_results"], controls_of(tables))["passed"].all()
+    assert check_portfolio(empty, tables["schedule"], tables["payment_results"], controls_of(tables), SETTINGS)[
+        "passed"
+    ].all()
     assert main_currency(empty) == ""
 
 

@@ -252,7 +252,7 @@ loss_rate float rate loss / outstanding
 discount_rate float rate configured rate + shift
 present_value_minor int minor cash discounted at it
 average_life_years float years years until the cash comes, weighted by amount
-effective_rate float? rate yearly yield of the purchase price of the outstanding
+effective_rate float? rate yearly yield of the purchase price of the outstanding; empty where over 10 % of it was due before
 """,
     ),
     table(
