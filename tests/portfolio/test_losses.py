@@ -85,7 +85,7 @@ def test_independent_defaults_are_binomial():
 
 
 def test_small_contracts_taken_together_lose_what_they_lose_one_by_one(monkeypatch):
-    book = book_of(1_500, pd_rate=np.where(np.arange(1_500) % 2, 0.01, 0.05), merchant_count=5)
+    book = book_of(600, pd_rate=np.where(np.arange(600) % 2, 0.01, 0.05), merchant_count=5)
     single = simulate_losses(book, PLAN)["loss_measures"]
     monkeypatch.setattr(losses_module, "_SINGLE_COUNT", 20)
     grouped = simulate_losses(book, PLAN)["loss_measures"]

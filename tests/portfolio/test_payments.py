@@ -97,7 +97,7 @@ payment = st.tuples(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(payment, min_size=1, max_size=12), st.integers(0, 50_000))
 def test_every_cent_received_repays_is_a_credit_or_stays_open(rows, at_purchase):
     contracts = contracts_of(

@@ -134,7 +134,7 @@ def test_no_contracts_give_no_scenarios():
 speeds = st.floats(0, 60)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(speeds, st.sampled_from(["CPR", "SMM", "PSA"]), speeds, st.sampled_from(["CDR", "MDR", "SDA"]),
        st.floats(0, 100), st.integers(0, 24), st.integers(0, 336_000))  # fmt: skip
 def test_every_cent_outstanding_is_paid_recovered_or_lost(cpr, kind, cdr, default, severity, lag, received):
