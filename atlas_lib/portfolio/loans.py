@@ -153,7 +153,21 @@ def _share_of(principal: Whole, share_rate: float, rounding: Rounding) -> Whole:
 
 
 def whole_rates(rates: NDArray[np.float64]) -> tuple[Whole, int]:
-    """Rates as whole numbers over one common denominator: [0.07, 0.125] -> [14, 25], 200."""
+    """Rates as whole numbers over one common denominator: [0.07, 0.125] -> [14, 25], 200.
+
+    A float stands for its shortest decimal text: n / 10^digits, where that quotient is the float itself.
+    """
+    for digits in range(10):
+        whole = np.rint(rates * 10**digits)
+        if (whole / 10**digits == rates).all():
+            numerators = whole.astype(np.int64)
+            common = int(np.gcd.reduce(numerators, initial=10**digits))
+            return numerators // common, 10**digits // common
+    return _fractional_rates(rates)
+
+
+def _fractional_rates(rates: NDArray[np.float64]) -> tuple[Whole, int]:
+    """The same for rates of more than nine decimals."""
     distinct, position = np.unique(rates, return_inverse=True)
     exact = [Fraction(Decimal(str(r))) for r in distinct.tolist()]
     scale = lcm(*(value.denominator for value in exact))
