@@ -111,6 +111,47 @@ class PortfolioSettings(StageSettings):
     balloon_rate: float = Field(
         0.3, ge=0, le=1, description="share of the principal repaid with the last instalment of a balloon schedule"
     )
+    day_count: Literal["months", "30/360", "30E/360", "ACT/360", "ACT/365F", "ACT/ACT ISDA"] = Field(
+        "months", description="how long an interest period is; months: every whole month is one twelfth of a year"
+    )
+    first_due_day: int = Field(
+        0, ge=0, le=31, description="day of the month on which instalments fall due; 0 is the start date's own day"
+    )
+    first_period: Literal["short", "long"] = Field(
+        "short", description="with a first_due_day: whether the first period is shorter or longer than a month"
+    )
+    business_day_rule: Literal["modifiedfollowing", "following", "preceding", "unadjusted"] = Field(
+        "modifiedfollowing", description="where a payment goes that would fall due on a closed day"
+    )
+    scenarios: str = Field(
+        "base: 4 CPR, 2 CDR, severity 45, lag 12, shift 0; "
+        "stress: 2 CPR, 6 CDR, severity 55, lag 18, shift +1; "
+        "severe: 1 CPR, 12 CDR, severity 65, lag 24, shift +2",
+        description="prepayment and default in percent (CPR, SMM or PSA; CDR, MDR or SDA, month by month as 1/2/3), "
+        "severity in percent, recovery lag in months, rate shift in percentage points",
+    )
+    pd_by_risk: str = Field(
+        "LOW 1; MEDIUM 2; HIGH 5; UNRATED 3", description="percent of contracts defaulting in a year, by risk level"
+    )
+    lgd_rate: float = Field(0.45, ge=0, le=1, description="share of the exposure lost in a default")
+    provision_rates: str = Field(
+        "0.3; 1.6; 3.6; 6.6; 10.6", description="percent provided for: not past due, 1-30, 31-60, 61-90, over 90 days"
+    )
+    default_correlation: float = Field(
+        0.12, ge=0, lt=1, description="share of a contract's risk that the whole book has in common"
+    )
+    merchant_correlation: float = Field(
+        0.08, ge=0, lt=1, description="further share that contracts of one merchant have in common"
+    )
+    loss_draw_count: int = Field(20_000, ge=1_000, description="simulated years of the loss distribution")
+    loss_seed: int = Field(7, description="seed of that simulation: same seed, same figures")
+    forecast_days: int = Field(10, ge=1, le=60, description="open days of the liquidity forecast")
+    forecast_training_days: int = Field(
+        60, ge=20, description="open days of statements a forecast model learns from at least"
+    )
+    is_known_in_statements: bool = Field(
+        True, description="instalments and releases are booked on these statements, so past ones are no residual"
+    )
 
 
 class BatchingSettlementSettings(StageSettings):

@@ -1,4 +1,4 @@
-"""Annuities and balloons: one level instalment, its rounding, and the residue in the last one."""
+"""Level repayment: of the instalment (annuity, balloon) or of the principal (linear); the residue in the last one."""
 
 from __future__ import annotations
 
@@ -6,67 +6,84 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from atlas_lib.portfolio.loans import Loans, Whole, round_ratio
+from atlas_lib.portfolio.loans import Cells, Loans, Whole, round_ratio
 
 
-def level_instalment(principal: float, term_count: int, period_rate: float, balloon: float = 0.0) -> float:
-    """The unrounded level payment of an annuity, in the unit of `principal` (for comparison, not for booking)."""
+def level_instalment(principal: float, term_count: int, period_rate: ArrayLike, balloon: float = 0.0) -> float:
+    """The unrounded level payment of an annuity, in the unit of `principal` (for comparison, not for booking).
+
+    `period_rate` is one rate, or one for each period where they differ: an irregular first period, or a first
+    period of no length for instalments in advance.
+    """
     growth, factor = 1.0, 0.0
-    for _ in range(term_count):
-        growth, factor = growth * (1 + period_rate), 1 + factor * (1 + period_rate)
+    for rate in np.broadcast_to(np.asarray(period_rate, dtype=np.float64), term_count).tolist():
+        growth, factor = growth * (1 + rate), 1 + factor * (1 + rate)
     return (principal * growth - balloon) / factor
 
 
-def repay_annuity(loans: Loans) -> tuple[Whole, Whole, Whole]:
-    """Principal, interest and outstanding of every cell, at a level instalment.
+def repay_annuity(loans: Loans, plan: Cells) -> None:
+    """Fill principal, interest and outstanding of every cell, at a level instalment.
 
     Where the last instalment is off by more than floor(n / 2) minor units, the level moves by difference / n
     and the better of the two plans is kept.
     """
     level = _level(loans)
-    first = _repay(loans, level)
-    off = _last_difference(loans, level, first)
+    _repay(loans, level, plan)
+    off = _last_difference(loans, level, plan)
     retried = np.flatnonzero(np.abs(off) > loans.term // 2)
     if not len(retried):
-        return first
+        return
     part = loans.only(retried)
     moved = level[retried] + round_ratio(off[retried], 1, part.term)
-    second = _repay(part, moved)
+    second = _new_cells(part)
+    _repay(part, moved, second)
     better = np.abs(_last_difference(part, moved, second)) < np.abs(off[retried])
     replaced = np.zeros(len(level), dtype=bool)
     replaced[retried[better]] = True
     target, source = np.repeat(replaced, loans.term), np.repeat(better, part.term)
-    for old, new in zip(first, second, strict=True):
+    for old, new in zip(plan, second, strict=True):
         old[target] = new[source]
-    return first
 
 
-def _repay(loans: Loans, level: Whole) -> tuple[Whole, Whole, Whole]:
+def _new_cells(loans: Loans) -> Cells:
+    count = int(loans.term.sum())
+    return np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+
+
+def repay_linear(loans: Loans, plan: Cells) -> None:
+    """Fill principal, interest and outstanding of every cell, at a level principal."""
+    _repay(loans, round_ratio(loans.principal, 1, loans.term, loans.rounding), plan, holds_interest=False)
+
+
+def _repay(loans: Loans, level: Whole, plan: Cells, *, holds_interest: bool = True) -> None:
     """Period by period, because each rounded interest depends on the balance before it.
 
     Loans are taken longest first, so that those still running are always the first of them. Where all run
-    equally long, cells are a plain stride, which is faster than an index.
+    equally long, cells are a plain stride, which is faster than an index. `level` holds interest, or is principal.
     """
     longest = int(loans.term.max())
     is_even = bool((loans.term == longest).all())
-    order = np.argsort(-loans.term, kind="stable")
-    start = loans.first_cell[order]
-    balance, level, term = loans.principal[order], level[order], loans.term[order]
-    paid, interest, outstanding = (np.empty(int(term.sum()), dtype=balance.dtype) for _ in range(3))
+    order = slice(None) if is_even else np.argsort(-loans.term, kind="stable")
+    start, term = loans.first_cell[order], loans.term[order]
+    balance = loans.balances[order].copy()
+    level = level[order].astype(balance.dtype)
+    paid, interest, outstanding = plan
     running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
     for period, (count, staying) in enumerate(pairwise(running)):
         cell = slice(period, None, longest) if is_even else start[:count] + period
         opening = balance[:count]
-        due = loans.interest(opening, slice(None) if is_even else order[:count], cell)
-        payment = np.minimum(np.maximum(level[:count] - due, 0), opening)
+        due = loans.interest(opening, order if isinstance(order, slice) else order[:count], cell)
+        payment = level[:count] - due if holds_interest else level[:count].copy()
+        np.maximum(payment, 0, out=payment)
+        np.minimum(payment, opening, out=payment)
         payment[staying:] = opening[staying:]
         opening -= payment
         paid[cell], interest[cell], outstanding[cell] = payment, due, opening
-    return paid, interest, outstanding
 
 
-def _last_difference(loans: Loans, level: Whole, plan: tuple[Whole, Whole, Whole]) -> Whole:
+def _last_difference(loans: Loans, level: Whole, plan: Cells) -> Whole:
     """By how much the last instalment, its balloon left out, exceeds the level one."""
     last = np.cumsum(loans.term) - 1
     return np.asarray(plan[0][last] + plan[1][last] - loans.balloon - level)

@@ -1,20 +1,21 @@
-"""The proof that the portfolio adds up to its contracts, the checks of the stage and its verdict."""
+"""The proof that the portfolio adds up to its contracts, and the checks of the stage."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 
 from atlas_lib.core.money import format_minor
-from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.portfolio.instalments import unrounded_interest
+from atlas_lib.portfolio.loans import Whole
+from atlas_lib.portfolio.schedules import period_lengths
 
-_BLOCKING_STEPS = range(1, 10)
+_SCENARIO_TOLERANCE = 4  # four expected amounts, each rounded
 
 
 def check_contracts(contracts: pd.DataFrame) -> pd.DataFrame:
@@ -34,15 +35,18 @@ def check_contracts(contracts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["check", "passed", "is_blocking", "detail"])
 
 
-def check_portfolio(contracts: pd.DataFrame, portfolio_controls: pd.DataFrame) -> pd.DataFrame:
-    """The checks of the contracts, then one row per control over all currencies; only rounding does not block."""
+def check_portfolio(
+    contracts: pd.DataFrame, schedule: pd.DataFrame, payment_results: pd.DataFrame, portfolio_controls: pd.DataFrame,
+    settings: PortfolioSettings,
+) -> pd.DataFrame:  # fmt: skip
+    """The checks of the contracts, then one row per control over all currencies; only exact ones block."""
     if portfolio_controls.empty:
         return check_contracts(contracts)
     rows = [
         {
             "check": name,
             "passed": bool(part["passed"].all()),
-            "is_blocking": part["step"].iloc[0] in _BLOCKING_STEPS,
+            "is_blocking": bool((part["tolerance_minor"] == 0).all()),
             "detail": "; ".join(
                 f"difference {format_minor(minor, code)} {code}"
                 for minor, code in zip(part["difference_minor"], part["currency"], strict=True)
@@ -50,55 +54,10 @@ def check_portfolio(contracts: pd.DataFrame, portfolio_controls: pd.DataFrame) -
         }
         for name, part in portfolio_controls.groupby("control", sort=False)
     ]
-    return pd.concat([check_contracts(contracts), pd.DataFrame(rows)], ignore_index=True)
-
-
-def main_currency(contracts: pd.DataFrame) -> str:
-    """The currency with the most contracts, which charts show; empty when there are none."""
-    if contracts.empty:
-        return ""
-    counts = contracts["currency"].value_counts()
-    return str(min(counts[counts == counts.max()].index))
-
-
-def summarise_stage(
-    contracts: pd.DataFrame,
-    book_monthly: pd.DataFrame,
-    contract_balances: pd.DataFrame,
-    yields: pd.DataFrame,
-    portfolio_controls: pd.DataFrame,
-    settings: PortfolioSettings,
-) -> StageSummary:
-    """Verdict, status and key figures of the stage, each amount per currency."""
-    if contracts.empty:
-        nothing = "No contracts in this input, so there is no schedule and no yield to show."
-        return StageSummary(nothing, "skipped", pd.DataFrame({"label": [], "value": []}))
-    book = yields[yields["level"] == "book"]
-    outstanding = _amounts(contract_balances, "outstanding_minor")
-    interest = _amounts(book_monthly, "interest_minor")
-    effective = _rates(book, "effective_rate")
-    missed = int((~portfolio_controls["passed"]).sum())
-    flagged = int(yields["status"].isin(["several_roots", "no_yield"]).sum())
-    figures = {
-        "Contracts": f"{len(contracts):,} of {contracts['merchant_id'].nunique():,} merchants",
-        "Face value bought": _amounts(contracts, "receivable_minor"),
-        f"Outstanding on {settings.as_of:%Y-%m-%d}": outstanding,
-        f"Interest at {settings.annual_rate * 100:g} %, {settings.schedule_type.replace('_', ' ')}": interest,
-        "Yield, nominal": _rates(book, "nominal_rate"),
-        "Yield, effective": effective,
-    }
-    proof = (
-        "principal ties out to the cent"
-        if not missed
-        else f"{missed} of {len(portfolio_controls)} controls do not tie out"
+    return pd.concat(
+        [check_contracts(contracts), pd.DataFrame(rows), _warnings(schedule, payment_results, settings)],
+        ignore_index=True,
     )
-    doubt = f"; {_counted(flagged, 'yield')} to look at" if flagged else ""
-    last = contract_balances["final_due_date"].max()
-    verdict = (
-        f"{outstanding} outstanding, repaid by {last:%Y-%m-%d}, yields {effective} effective a year; {proof}{doubt}."
-    )
-    status: Literal["attention", "passed"] = "attention" if missed or flagged else "passed"
-    return StageSummary(verdict, status, pd.DataFrame(figures.items(), columns=["label", "value"]))
 
 
 def control_portfolio(
@@ -108,13 +67,16 @@ def control_portfolio(
     book_monthly: pd.DataFrame,
     contract_balances: pd.DataFrame,
     maturity_ladder: pd.DataFrame,
+    payment_results: pd.DataFrame,
+    expected_losses: pd.DataFrame,
+    scenario_totals: pd.DataFrame,
     settings: PortfolioSettings,
 ) -> dict[str, pd.DataFrame]:
     """Each figure reached in two ways, per currency, with the difference in minor units.
 
     Principal must agree to the cent. Interest is rounded line by line, so it may differ from the unrounded
     formula: by half a minor unit a line from the same balances rounded once, and by one a line from the book
-    taken as one loan per term (rounded principal moves the balances too).
+    taken as one loan per term (rounded principal moves the balances too; told where all periods are whole months).
 
     Returns: portfolio_controls (key currency, step), minor units.
     """
@@ -126,7 +88,17 @@ def control_portfolio(
             settings,
             *(
                 frame[frame["currency"] == currency]
-                for frame in (contracts, schedule, portfolio_monthly, book_monthly, contract_balances, maturity_ladder)
+                for frame in (
+                    contracts,
+                    schedule,
+                    portfolio_monthly,
+                    book_monthly,
+                    contract_balances,
+                    maturity_ladder,
+                    payment_results,
+                    expected_losses,
+                    scenario_totals,
+                )
             ),
         )
         for currency in sorted(contracts["currency"].unique())
@@ -146,6 +118,9 @@ def _controls_of(
     book: pd.DataFrame,
     balances: pd.DataFrame,
     ladder: pd.DataFrame,
+    payments: pd.DataFrame,
+    losses: pd.DataFrame,
+    scenarios: pd.DataFrame,
 ) -> pd.DataFrame:
     face, lines = int(contracts["receivable_minor"].sum()), len(schedule)
     principal, interest = int(schedule["principal_minor"].sum()), int(schedule["interest_minor"].sum())
@@ -162,11 +137,43 @@ def _controls_of(
         ("Face value - received + overpaid = outstanding today", face - received + overpaid, outstanding, 0),
         ("Scheduled balance - paid ahead + not covered = outstanding today", _planned_balance(balances), outstanding, 0),
         ("Outstanding today = maturity ladder", outstanding, int(ladder["principal_minor"].sum()), 0),
-        ("Interest: same balances, rounded once", _interest_rounded_once(schedule, settings), interest, (lines + 1) // 2),
-        ("Interest: book as one loan per term, unrounded", _interest_as_one_loan(contracts, settings), interest, lines),
+        ("Dated payments = applied + credit + open", int(payments["amount_minor"].sum()), _placed(payments), 0),
+        ("Outstanding today = exposure of the expected losses", outstanding, int(losses["outstanding_minor"].sum()), 0),
+        *((f"Scenario {s.scenario}: outstanding = paid + recovered + lost", outstanding, _ended(s), _SCENARIO_TOLERANCE) for s in scenarios.itertuples()),
+        ("Interest: same balances, rounded once", _interest_rounded_once(contracts, schedule, settings), interest, (lines + 1) // 2),
     ]  # fmt: skip
+    if settings.day_count == "months" and settings.first_due_day == 0:
+        one_loan = _interest_as_one_loan(contracts, settings)
+        rows.append(("Interest: book as one loan per term, unrounded", one_loan, interest, lines))
     frame = pd.DataFrame(rows, columns=["control", "expected_minor", "found_minor", "tolerance_minor"])
     return frame.assign(currency=currency, step=range(1, len(rows) + 1))
+
+
+def _warnings(schedule: pd.DataFrame, payments: pd.DataFrame, settings: PortfolioSettings) -> pd.DataFrame:
+    """What a person should see: interest above a level instalment, payments that fit no contract."""
+    ids, principal = schedule["contract_id"], schedule["principal_minor"]
+    instalment = principal + schedule["interest_minor"]
+    usual = instalment.groupby(ids).transform("median")
+    is_repaid_by_instalments = (principal > 0).groupby(ids).transform("sum") > 1
+    eaten_up = (principal == 0) & (schedule["outstanding_minor"] > 0) & (instalment > usual) & is_repaid_by_instalments
+    level = "No interest above the level instalment (negative amortisation)"
+    fit = "Every dated payment fits a contract"
+    late = (principal > schedule["received_minor"]) & (schedule["due_date"] < pd.Timestamp(settings.as_of))
+    return pd.DataFrame(
+        [
+            _check(level, ids, eaten_up, is_blocking=False),
+            _check(fit, payments["contract_id"], payments["open_minor"] > 0, is_blocking=False),
+            _check("What was due is received", ids, late, is_blocking=False),
+        ]
+    )
+
+
+def _placed(payments: pd.DataFrame) -> int:
+    return int(payments[["applied_minor", "credit_minor", "open_minor"]].to_numpy().sum())
+
+
+def _ended(scenario: Any) -> int:
+    return int(scenario.scheduled_minor + scenario.prepaid_minor + scenario.recovered_minor + scenario.loss_minor)
 
 
 def _planned_balance(balances: pd.DataFrame) -> int:
@@ -175,8 +182,12 @@ def _planned_balance(balances: pd.DataFrame) -> int:
     return face - due - ahead + uncovered
 
 
-def _interest_rounded_once(schedule: pd.DataFrame, settings: PortfolioSettings) -> int:
-    return round(int(schedule["opening_minor"].sum()) * Fraction(Decimal(str(settings.annual_rate))) / 12)
+def _interest_rounded_once(contracts: pd.DataFrame, schedule: pd.DataFrame, settings: PortfolioSettings) -> int:
+    """sum(opening x period length) x rate, in whole numbers; the sum is taken in halves, which 64 bits hold."""
+    length = period_lengths(contracts.sort_values("contract_id", kind="stable", ignore_index=True), settings)
+    products: Whole = schedule["opening_minor"].to_numpy() * length.numerator
+    balance_years = (int((products >> 31).sum()) << 31) + int((products & (2**31 - 1)).sum())
+    return round(balance_years * Fraction(Decimal(str(settings.annual_rate))) / length.denominator)
 
 
 def _interest_as_one_loan(contracts: pd.DataFrame, settings: PortfolioSettings) -> int:
@@ -191,25 +202,15 @@ def _interest_as_one_loan(contracts: pd.DataFrame, settings: PortfolioSettings) 
 def _check(name: str, ids: pd.Series, fails: pd.Series, *, is_blocking: bool = True) -> dict[str, object]:
     found = sorted(set(ids[fails].astype(str)))
     named = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    detail = f"{_counted(len(found), 'contract')}: {named}" if found else _counted(len(ids), "contract")
+    detail = f"{counted(len(found), 'contract')}: {named}" if found else counted(len(ids), "contract")
     return {"check": name, "passed": not found, "is_blocking": is_blocking, "detail": detail}
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 contract`, `2 contracts`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _negative(contracts: pd.DataFrame) -> pd.Series:
     amounts = ["receivable_minor", "purchase_price_minor", "premium_minor", "customer_payment_minor"]
     return (contracts[amounts] < 0).any(axis=1)
-
-
-def _amounts(frame: pd.DataFrame, column: str) -> str:
-    sums = frame.groupby("currency", sort=True)[column].sum()
-    return "; ".join(f"{format_minor(int(v), str(k))} {k}" for k, v in sums.items())
-
-
-def _rates(book: pd.DataFrame, column: str) -> str:
-    shown = ["none" if pd.isna(v) else f"{v:.2%}".replace("%", " %") for v in book[column]]
-    codes = [f" in {c}" if len(book) > 1 else "" for c in book["currency"]]
-    return "; ".join(f"{rate}{code}" for rate, code in zip(shown, codes, strict=True))

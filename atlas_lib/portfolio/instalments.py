@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from atlas_lib.core.money import Rounding
-from atlas_lib.portfolio.annuities import repay_annuity
-from atlas_lib.portfolio.loans import MONTHLY, Loans, Whole, YearFractions, blocks_of, loans_of, round_ratio
+from atlas_lib.portfolio.annuities import repay_annuity, repay_linear
+from atlas_lib.portfolio.loans import MONTHLY, Cells, Loans, Whole, YearFractions, blocks_of, loans_of, round_ratio
 
 ScheduleType = Literal["linear", "annuity", "interest_only", "bullet", "balloon"]
 
@@ -57,7 +57,7 @@ def plan_instalments(
     total = int(ends[-1]) if len(ends) else 0
     principal, interest, outstanding = (np.empty(total, dtype=np.int64) for _ in range(3))
     for part, cells in blocks_of(loans, ends):
-        principal[cells], interest[cells], outstanding[cells] = _PLANS[schedule_type](part)
+        _PLANS[schedule_type](part, (principal[cells], interest[cells], outstanding[cells]))
     return Instalments(principal, interest, outstanding)
 
 
@@ -91,32 +91,24 @@ def _cells(term: Whole) -> tuple[Whole, Whole, Whole]:
     return loan, period, period == np.repeat(term - 1, term)
 
 
-def _linear(loans: Loans) -> tuple[Whole, Whole, Whole]:
-    loan, period, last = _cells(loans.term)
-    share = round_ratio(loans.principal, 1, loans.term, loans.rounding)[loan]
-    opening = np.maximum(loans.principal[loan] - period * share, 0)
-    paid = np.where(last, opening, np.minimum(share, opening))
-    return paid, loans.interest(opening, loan, slice(None)), opening - paid
-
-
-def _interest_only(loans: Loans) -> tuple[Whole, Whole, Whole]:
+def _interest_only(loans: Loans, plan: Cells) -> None:
     loan, _, last = _cells(loans.term)
     opening = loans.principal[loan]
     paid = np.where(last, opening, 0)
-    return paid, loans.interest(opening, loan, slice(None)), opening - paid
+    plan[0][:], plan[1][:], plan[2][:] = paid, loans.interest(opening, loan, slice(None)), opening - paid
 
 
-def _bullet(loans: Loans) -> tuple[Whole, Whole, Whole]:
+def _bullet(loans: Loans, plan: Cells) -> None:
     loan, _, last = _cells(loans.term)
     opening = loans.principal[loan]
     paid = np.where(last, opening, 0)
     whole_term = np.add.reduceat(loans.rates(loan, slice(None)), loans.first_cell)
     interest = round_ratio(loans.principal, whole_term, loans.scale, loans.rounding)
-    return paid, np.where(last, interest[loan], 0), opening - paid
+    plan[0][:], plan[1][:], plan[2][:] = paid, np.where(last, interest[loan], 0), opening - paid
 
 
 _PLANS = {
-    "linear": _linear,
+    "linear": repay_linear,
     "annuity": repay_annuity,
     "balloon": repay_annuity,
     "interest_only": _interest_only,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from math import lcm
 from typing import Any
 
@@ -23,9 +24,13 @@ from atlas_lib.core.money import Rounding
 
 # int64, or Python integers in an object array where a product would not fit.
 Whole = NDArray[Any]
+# Principal, interest and outstanding of every loan and period, flat.
+Cells = tuple[Whole, Whole, Whole]
 
-_BLOCK_CELLS = 1 << 16
+_BLOCK_CELLS = 1 << 18
 _LARGEST = 1 << 61
+# Floats are exact below 2^52; a product below 10^8 is off by less than 10^-7, so beyond 0.5 - 10^-6 it is decided exactly.
+_LARGEST_FLOAT, _LARGEST_INTEREST, _CLEAR = 1 << 52, 1e8, 0.5 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,35 @@ class Loans:
         return self.rate[cell] if self.is_rated_by_cell else self.rate[loan]
 
     def interest(self, opening: Whole, loan: Whole | slice, cell: Whole | slice) -> Whole:
-        """round(opening balance x period rate), for the given loans and cells."""
-        return round_ratio(opening, self.rates(loan, cell), self.scale, self.rounding)
+        """round(opening balance x period rate), for the given loans and cells, exact.
+
+        Balances kept as floats (see `balances`) are multiplied as floats, which is faster; what comes out near half
+        a minor unit is decided in whole numbers.
+        """
+        if opening.dtype != np.float64:
+            return round_ratio(opening, self.rates(loan, cell), self.scale, self.rounding)
+        product = opening * self._float_rate[cell if self.is_rated_by_cell else loan]
+        due = np.rint(product)
+        product -= due
+        np.abs(product, out=product)
+        if product.size and product.max() > _CLEAR:
+            near = np.flatnonzero(product > _CLEAR)
+            rates = np.asarray(self.rates(loan, cell))[near]
+            due[near] = round_ratio(opening[near].astype(np.int64), rates, self.scale, self.rounding)
+        return np.asarray(due)
+
+    @cached_property
+    def _float_rate(self) -> NDArray[np.float64]:
+        return np.asarray((self.rate / self.scale).astype(np.float64))
+
+    @property
+    def balances(self) -> Whole:
+        """The principal to work with: as floats where they hold every amount and leave no doubt but near ties."""
+        if self.principal.dtype == object or not len(self.principal):
+            return self.principal
+        interest = float(self.principal.max()) * float(self._float_rate.max())
+        is_small = self.principal.max() < _LARGEST_FLOAT and interest < _LARGEST_INTEREST
+        return self.principal.astype(np.float64) if is_small else self.principal
 
     def only(self, rows: Whole) -> Loans:
         """The loans of the given rows, in their order."""
@@ -83,12 +115,13 @@ def round_ratio(
 ) -> Whole:
     """round(value x numerator / denominator) in whole numbers: exact, ties included; half_up for `value` >= 0."""
     doubled = 2 * denominator
-    product: Whole = value * numerator * 2 + denominator
+    product: Whole = value * (2 * numerator)
+    product += denominator
     quotient: Whole = product // doubled
     if rounding == "half_even":
-        tie = product == quotient * doubled
-        if tie.any():
-            quotient[tie] &= ~1
+        product -= quotient * doubled
+        if not product.all():
+            quotient[product == 0] &= ~1
     return quotient
 
 
@@ -120,7 +153,21 @@ def _share_of(principal: Whole, share_rate: float, rounding: Rounding) -> Whole:
 
 
 def whole_rates(rates: NDArray[np.float64]) -> tuple[Whole, int]:
-    """Rates as whole numbers over one common denominator: [0.07, 0.125] -> [14, 25], 200."""
+    """Rates as whole numbers over one common denominator: [0.07, 0.125] -> [14, 25], 200.
+
+    A float stands for its shortest decimal text: n / 10^digits, where that quotient is the float itself.
+    """
+    for digits in range(10):
+        whole = np.rint(rates * 10**digits)
+        if (whole / 10**digits == rates).all():
+            numerators = whole.astype(np.int64)
+            common = int(np.gcd.reduce(numerators, initial=10**digits))
+            return numerators // common, 10**digits // common
+    return _fractional_rates(rates)
+
+
+def _fractional_rates(rates: NDArray[np.float64]) -> tuple[Whole, int]:
+    """The same for rates of more than nine decimals."""
     distinct, position = np.unique(rates, return_inverse=True)
     exact = [Fraction(Decimal(str(r))) for r in distinct.tolist()]
     scale = lcm(*(value.denominator for value in exact))

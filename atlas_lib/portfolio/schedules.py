@@ -8,16 +8,18 @@ import pandas as pd
 from atlas_lib.core import calendars
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.portfolio.daycounts import year_fractions
 from atlas_lib.portfolio.instalments import plan_instalments
-from atlas_lib.portfolio.loans import Whole
+from atlas_lib.portfolio.loans import MONTHLY, Whole, YearFractions
 
 
 def plan_schedule(contracts: pd.DataFrame, settings: PortfolioSettings) -> dict[str, pd.DataFrame]:
     """What each contract repays in each month, at the configured rate and kind of schedule.
 
-    Instalment k falls due k months after `start_date` (anchored, then ModifiedFollowing on the currency's
-    settlement calendar); month = 1/12 year (30/360). `received_minor` puts the customer's payments on the
-    first instalments' principal.
+    Instalment k falls due k months after `start_date`, or on the k-th `first_due_day` after it (anchored: day =
+    min(day, month end)), and is paid on an open day of the currency's settlement calendar. Interest is opening
+    x rate x length of the period under `day_count`. `received_minor` puts the customer's payments on the first
+    instalments' principal.
 
     Parameters: contracts (key contract_id). Returns: schedule (key contract_id, period), minor units, e.g.
     `CONTRACT-001, 1, 2023-12-15, opening 336000, principal 5600, interest 1960, outstanding 330400`.
@@ -33,13 +35,14 @@ def plan_schedule(contracts: pd.DataFrame, settings: PortfolioSettings) -> dict[
         settings.annual_rate,
         settings.schedule_type,
         balloon_rate=settings.balloon_rate,
+        fractions=period_lengths(book, settings),
         rounding=settings.rounding,
     )
     row, period = contract_periods(term)
     names = book[["contract_id", "merchant_id", "currency"]].take(row).reset_index(drop=True)
     schedule = names.assign(
         period=period,
-        due_date=due_dates(book).astype("datetime64[us]"),
+        due_date=due_dates(book, settings).astype("datetime64[us]"),
         opening_minor=plan.outstanding_minor + plan.principal_minor,
         principal_minor=plan.principal_minor,
         interest_minor=plan.interest_minor,
@@ -90,21 +93,49 @@ def contract_periods(term: Whole) -> tuple[Whole, Whole]:
     return row, np.arange(len(row)) - np.repeat(np.cumsum(term) - term, term) + 1
 
 
-def due_dates(contracts: pd.DataFrame) -> calendars.Dates:
-    """Due date of every contract and period, flat in the contracts' order.
+def due_dates(contracts: pd.DataFrame, settings: PortfolioSettings) -> calendars.Dates:
+    """Payment date of every contract and period, flat in the contracts' order: the contractual date, adjusted.
 
     Start days are few and contracts many: the dates are made once per start day and currency, then handed out.
     """
-    term = contracts["term_months"].to_numpy(dtype=np.int64)
-    row, period = contract_periods(term)
-    starts = contracts[["start_date", "currency"]].drop_duplicates(ignore_index=True)
-    number = contracts.groupby(["start_date", "currency"], sort=False).ngroup().to_numpy()
+    starts, number, ends = _contract_dates(contracts, settings)
+    if settings.business_day_rule != "unadjusted":
+        for currency in starts["currency"].unique():
+            mine = (starts["currency"] == currency).to_numpy()
+            ends[mine] = calendars.roll_to_business_day(ends[mine], str(currency), settings.business_day_rule)
+    row, period = contract_periods(contracts["term_months"].to_numpy(dtype=np.int64))
+    return np.asarray(ends[number[row], period - 1])
+
+
+def period_lengths(contracts: pd.DataFrame, settings: PortfolioSettings) -> YearFractions:
+    """Length of every contract's periods in years, flat; interest runs between contractual dates, not adjusted ones."""
+    if settings.day_count == "months" and settings.first_due_day == 0:
+        return MONTHLY
+    starts, number, ends = _contract_dates(contracts, settings)
+    begins = np.concatenate([starts["start_date"].to_numpy().astype("datetime64[D]")[:, None], ends[:, :-1]], axis=1)
+    length = year_fractions(begins, ends, settings.day_count)
+    row, period = contract_periods(contracts["term_months"].to_numpy(dtype=np.int64))
+    return YearFractions(np.asarray(length.numerator)[number[row], period - 1], length.denominator)
+
+
+def _contract_dates(
+    contracts: pd.DataFrame, settings: PortfolioSettings
+) -> tuple[pd.DataFrame, Whole, calendars.Dates]:
+    """Distinct start days, each contract's number among them, and their contractual dates by period."""
+    by = ["start_date", "currency"]
+    starts = contracts[by].drop_duplicates(ignore_index=True)
+    number = contracts.groupby(by, sort=False).ngroup().to_numpy()
     day = starts["start_date"].to_numpy().astype("datetime64[D]")
-    due = calendars.add_months(day[:, None], np.arange(1, int(term.max()) + 1))
-    for currency in starts["currency"].unique():
-        mine = (starts["currency"] == currency).to_numpy()
-        due[mine] = calendars.roll_to_business_day(due[mine], str(currency), "modifiedfollowing")
-    return np.asarray(due[number[row], period - 1])
+    steps = np.arange(1, int(contracts["term_months"].max()) + 1)
+    if settings.first_due_day == 0:
+        return starts, number, calendars.add_months(day[:, None], steps)
+    january = day.astype("datetime64[Y]").astype("datetime64[M]")
+    anchor = january.astype("datetime64[D]") + (settings.first_due_day - 1)
+    ahead = (day.astype("datetime64[M]") - january).astype(np.int64)
+    ahead += calendars.add_months(anchor, ahead) <= day
+    if settings.first_period == "long":
+        ahead += calendars.add_months(anchor, ahead) < calendars.add_months(day, 1)
+    return starts, number, calendars.add_months(anchor[:, None], ahead[:, None] + steps - 1)
 
 
 def _received(book: pd.DataFrame, row: Whole, principal: Whole, outstanding: Whole) -> Whole:

@@ -19,7 +19,7 @@ STATUS_COLOURS = {
 }
 _STATUS_WORDS = {
     "good": "ready balanced passed settled completed matched confirmed accepted ok complete reconciled none",
-    "attention": "watch warn warning attention delayed partial deferred duplicate suggested medium",
+    "attention": "alert watch warn warning attention delayed partial deferred duplicate suggested medium",
     "bad": "blocked residual breach failed unmatched error rejected conflict high refused incomplete breaks",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

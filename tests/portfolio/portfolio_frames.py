@@ -37,7 +37,7 @@ def contracts_of(*rows: dict[str, Any]) -> pd.DataFrame:
     """CONTRACT-001 with the given cells changed, one row each; ids are made unique unless given."""
     filled = [CONTRACT_001 | {"contract_id": f"C{i:03d}"} | row for i, row in enumerate(rows, start=1)]
     frame = pd.DataFrame(filled)
-    return declared("contracts").checked(frame.assign(start_date=pd.to_datetime(frame["start_date"])))
+    return declared("contracts").shaped(frame.assign(start_date=pd.to_datetime(frame["start_date"])))
 
 
 def small_contract(receivable_minor: int, term_months: int, **cells: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import numpy_financial as npf
 import pytest
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from atlas_lib.portfolio.annuities import level_instalment
 from atlas_lib.portfolio.instalments import plan_instalments, unrounded_interest
+from atlas_lib.portfolio.loans import YearFractions
+from atlas_lib.portfolio.roots import solve_irr
 
 
 def test_level_payment_is_that_of_numpy_financial():
@@ -21,6 +24,47 @@ def test_level_payment_is_that_of_numpy_financial():
 def test_level_payment_is_that_of_quantlib(rate, level):
     # QuantLib, test-suite/amortizingbond.cpp: principal 100 over 360 months.
     assert level_instalment(100, 360, rate / 12) == pytest.approx(level, abs=5e-10)
+
+
+def test_an_odd_first_period_as_mathworks_pays_it():
+    # MathWorks, Financial Toolbox, payodd(0.11, 24, 4000, 0, 36): one month and 6 of 30 days before the first payment.
+    monthly = 0.11 / 12
+    first = (1 + monthly) * (1 + monthly * 6 / 30) - 1
+    assert level_instalment(4_000, 24, [first] + [monthly] * 23) == pytest.approx(186.7731, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("amount", "payment", "count", "per_year", "whole", "part", "apr"),
+    [
+        (5_000, 230.00, 24, 12, 1, 0, 9.69),
+        (6_000, 200.00, 36, 12, 1, 19 / 30, 11.82),
+        (5_000, 219.17, 24, 24, 0, 6 / 15, 10.34),
+        (10_000, 385.00, 40, 4, 1, 39 / 90, 8.97),
+        (500, 17.60, 30, 52, 4, 4 / 7, 14.96),
+    ],
+)
+def test_a_level_payment_bears_the_annual_percentage_rate_of_regulation_z(
+    amount, payment, count, per_year, whole, part, apr
+):
+    # US Regulation Z (12 CFR 1026), Appendix J (c)(1): the first payment after `whole` unit periods and a part of one.
+    def at(percent):
+        rate = percent / 100 / per_year
+        first = (1 + rate * part) * (1 + rate) ** whole - 1
+        return level_instalment(amount, count, [first] + [rate] * (count - 1))
+
+    assert at(apr - 0.005) < payment <= at(apr + 0.005)
+
+
+def test_instalments_in_advance_have_a_first_period_of_no_length():
+    # curo-calculator, README: 10,000.00 in six instalments in advance at 12 %: 1,708.40; EU APR 12.68260859 %.
+    assert level_instalment(10_000, 6, [0] + [0.01] * 5) == pytest.approx(1_708.40, abs=5e-3)
+    plan = plan_instalments(
+        [1_000_000], [6], 0.12, "annuity", fractions=YearFractions(np.array([0, 1, 1, 1, 1, 1]), 12)
+    )
+    paid = (plan.principal_minor + plan.interest_minor).tolist()
+    assert paid == [170_840] * 5 + [170_839]
+    yearly = (1 + solve_irr([1_000_000 - 170_840] + [-170_840] * 5).rate) ** 12 - 1
+    assert yearly == pytest.approx(0.1268260859, abs=1e-9)
 
 
 @given(st.integers(1_000, 100_000_000), st.integers(1, 480), st.integers(1, 300_000))

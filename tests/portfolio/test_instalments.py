@@ -48,6 +48,12 @@ def test_last_instalment_takes_the_residue():
     assert plan.interest_minor.sum() == 205
 
 
+def test_interest_up_to_an_early_pay_off():
+    # Apache Fineract, Loan.feature: the same loan paid off on 15 February, 14 of 29 days after 83.57 were left.
+    plan = plan_instalments([8_357], [1], 0.07, fractions=YearFractions(np.array([14]), 12 * 29))
+    assert plan.interest_minor.tolist() == [24]
+
+
 def test_irregular_first_period():
     # Apache Fineract: 192.22 at 9.99 %, paid out on 15 January, so 17 of 31 days in the first month.
     length = YearFractions(np.array([17, 31, 31, 31, 31, 31]), 12 * 31)

@@ -32,14 +32,43 @@ def test_a_purchased_contract_repays_its_premiums_and_projects_interest_beside_t
 def test_month_steps_are_anchored_and_stay_on_open_days_of_their_month():
     # 31 March 2024 is Easter Sunday: ModifiedFollowing goes back to 28 March (29 is Good Friday).
     contracts = contracts_of(small_contract(30_000, 4, start_date="2023-12-31"))
-    due = [str(day) for day in due_dates(contracts)]
+    due = [str(day) for day in due_dates(contracts, settings_of())]
     assert due == ["2024-01-31", "2024-02-29", "2024-03-28", "2024-04-30"]
+
+
+def test_instalments_can_fall_due_on_one_day_of_the_month():
+    contracts = contracts_of(
+        small_contract(30_000, 3, start_date="2024-01-15"), small_contract(20_000, 2, start_date="2024-01-31")
+    )
+    rule = {"first_due_day": 31, "business_day_rule": "unadjusted"}
+    short = [str(day) for day in due_dates(contracts, settings_of(**rule))]
+    assert short == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-02-29", "2024-03-31"]
+    long = [str(day) for day in due_dates(contracts, settings_of(**rule, first_period="long"))]
+    assert long == ["2024-02-29", "2024-03-31", "2024-04-30", "2024-02-29", "2024-03-31"]
+
+
+def test_an_irregular_first_period_bears_interest_for_its_days():
+    # Apache Fineract: 192.22 at 9.99 %, paid out on 15 January, due on the first of each month: .88 for 17 of 31 days.
+    contracts = contracts_of(small_contract(19_222, 6, start_date="2024-01-15"))
+    plan = schedule_of(contracts, annual_rate=0.0999, schedule_type="annuity", first_due_day=1)
+    assert plan["interest_minor"].iloc[0] == 88
+    assert (plan["principal_minor"] + plan["interest_minor"]).tolist() == [3285] * 5 + [3287]
+
+
+def test_interest_runs_between_contractual_dates_whatever_the_business_day():
+    contracts = contracts_of(small_contract(1_000_000, 4, start_date="2023-12-31"))
+    moved = schedule_of(contracts, day_count="ACT/365F")
+    unmoved = schedule_of(contracts, day_count="ACT/365F", business_day_rule="unadjusted")
+    assert moved["interest_minor"].tolist() == unmoved["interest_minor"].tolist()
+    assert moved["interest_minor"].iloc[0] == 5_945  # 10,000.00 x 7 % x 31 / 365
+    assert str(unmoved["due_date"].iloc[2].date()) == "2024-03-31"
+    assert str(moved["due_date"].iloc[2].date()) == "2024-03-28"
 
 
 def test_each_currency_keeps_its_own_holidays():
     # 4 July is closed in the United States, open in TARGET.
     rows = [small_contract(10_000, 1, start_date="2024-06-04", currency=code) for code in ("EUR", "USD")]
-    assert [str(day) for day in due_dates(contracts_of(*rows))] == ["2024-07-04", "2024-07-05"]
+    assert [str(day) for day in due_dates(contracts_of(*rows), settings_of())] == ["2024-07-04", "2024-07-05"]
 
 
 def test_customer_payments_cover_the_first_instalments():

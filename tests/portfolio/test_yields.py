@@ -8,17 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.portfolio.yields import find_roots, sign_changes, solve_irr, solve_xirr, solve_yields
+from atlas_lib.portfolio.roots import find_roots, sign_changes, solve_irr, solve_xirr
+from atlas_lib.portfolio.schedules import due_dates
+from atlas_lib.portfolio.yields import solve_yields
 from tests.portfolio.portfolio_frames import CONTRACT_001, contracts_of, small_contract
 
 # MathWorks, Financial Toolbox, xirr example; the digits are those of pyxirr's own test of it (365 days).
 MATHWORKS_DATES = ["2007-01-12", "2008-02-14", "2008-03-03", "2008-06-14", "2008-12-01"]
 MATHWORKS_AMOUNTS = [-10_000, 2_500, 2_000, 3_000, 4_000]
+PLAN = PortfolioSettings()
 
 
 def yields_of(*rows):
-    return declared("yields").checked(solve_yields(contracts_of(*rows))["yields"]).set_index(["level", "key"])
+    return declared("yields").checked(solve_yields(contracts_of(*rows), PLAN)["yields"]).set_index(["level", "key"])
 
 
 def test_contract_001_yields_what_its_workbook_implies():
@@ -34,6 +38,33 @@ def test_xirr_is_that_of_mathworks_in_any_order():
     order = [3, 0, 4, 2, 1]
     shuffled = solve_xirr([MATHWORKS_DATES[i] for i in order], [MATHWORKS_AMOUNTS[i] for i in order])
     assert shuffled.rate == pytest.approx(0.10064378342638, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("day_count", "rate"),
+    [
+        ("ACT/360", 0.0991988898057063),
+        ("ACT/365F", 0.10064378342638),
+        ("30/360", 0.100675477282743),
+        ("30E/360", 0.100675477282743),
+        ("ACT/ACT ISDA", 0.100739648987346),
+    ],
+)
+def test_xirr_by_day_count_is_that_of_pyxirr_s_tests(day_count, rate):
+    # MathWorks' flow under each day count: pyxirr, tests/test_scheduled.rs, test_xirr_day_count.
+    assert solve_xirr(MATHWORKS_DATES, MATHWORKS_AMOUNTS, day_count).rate == pytest.approx(rate, abs=1e-12)
+
+
+def test_an_unordered_flow_with_a_later_purchase():
+    # pyxirr, tests/samples/unordered.csv.
+    dates = ["2015-06-11", "2015-07-21", "2018-06-10", "2015-10-17"]
+    assert solve_xirr(dates, [-1_000, -9_000, 20_000, -3_000]).rate == pytest.approx(0.16353715844, abs=1e-11)
+
+
+def test_the_rate_of_a_single_payment():
+    # COM(96) 79 final, Annex: 1,000 lent, 1,200 paid back after 546 days: 12.96 %.
+    found = solve_xirr(["2000-01-01", "2001-06-30"], [-1_000, 1_200])
+    assert round(found.rate, 4) == 0.1296
 
 
 def test_two_rates_that_both_fit_are_flagged_and_none_is_given():
@@ -91,6 +122,14 @@ def test_a_later_purchase_turns_the_flow_again_and_is_searched_for_other_rates()
     assert book["remark"] == "the flow changes sign 3 times; only one rate fits"
 
 
+def test_a_vintage_is_what_was_bought_in_a_quarter():
+    rows = [CONTRACT_001 | {"contract_id": c, "start_date": d} for c, d in [("A", "2023-11-15"), ("B", "2024-01-02")]]
+    found = yields_of(*rows).loc["vintage"]
+    assert found["contract_count"].to_dict() == {"2023-Q4": 1, "2024-Q1": 1}
+    assert found["name"].tolist() == ["Bought in 2023-Q4", "Bought in 2024-Q1"]
+    assert found["effective_rate"].tolist() == pytest.approx([0.1563] * 2, abs=5e-5)
+
+
 def test_nothing_paid_has_no_yield():
     found = yields_of(small_contract(10_000, 5, purchase_price_minor=0)).loc[("contract", "C001")]
     assert found["status"] == "no_yield"
@@ -98,12 +137,14 @@ def test_nothing_paid_has_no_yield():
 
 
 def test_currencies_are_never_added_together():
-    found = solve_yields(contracts_of(CONTRACT_001, CONTRACT_001 | {"contract_id": "X", "currency": "USD"}))["yields"]
+    found = solve_yields(contracts_of(CONTRACT_001, CONTRACT_001 | {"contract_id": "X", "currency": "USD"}), PLAN)[
+        "yields"
+    ]
     assert found[found["level"] == "book"]["currency"].tolist() == ["EUR", "USD"]
 
 
 def test_no_contracts_give_no_yields():
-    assert solve_yields(declared("contracts").empty())["yields"].empty
+    assert solve_yields(declared("contracts").empty(), PLAN)["yields"].empty
 
 
 @settings(max_examples=25)
@@ -111,6 +152,24 @@ def test_no_contracts_give_no_yields():
 def test_the_rate_a_flow_was_built_with_is_found_again(monthly, term, premium):
     price = sum(premium / (1 + monthly) ** k for k in range(1, term + 1))
     assert solve_irr([-price] + [premium] * term).rate == pytest.approx(monthly, abs=1e-9)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(st.floats(0.5, 1.3), st.integers(1, 72), st.integers(1, 1_000)), min_size=1, max_size=6))
+def test_many_contracts_at_once_have_the_rates_they_have_one_by_one(deals):
+    rows = [
+        {"premium_minor": 100 * p, "term_months": n, "purchase_price_minor": round(100 * p * n * share)}
+        for share, n, p in deals
+    ]
+    contracts = contracts_of(*rows)
+    found = solve_yields(contracts, PLAN)["yields"].query("level == 'contract'").set_index("key")
+    for row in contracts.itertuples():
+        one = solve_irr([-row.purchase_price_minor] + [row.premium_minor] * row.term_months)
+        assert found.loc[row.contract_id, "nominal_rate"] == pytest.approx(12 * one.rate, abs=1e-7)
+        day = due_dates(contracts[contracts["contract_id"] == row.contract_id], PLAN)
+        flow = [-row.purchase_price_minor] + [row.premium_minor] * row.term_months
+        dated = solve_xirr([np.datetime64(row.start_date, "D"), *day], flow)
+        assert found.loc[row.contract_id, "xirr_rate"] == pytest.approx(dated.rate, rel=1e-6, abs=1e-7)
 
 
 @settings(max_examples=25)

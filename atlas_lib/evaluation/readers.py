@@ -13,10 +13,10 @@ import pandas as pd
 
 from atlas_lib.core.errors import AtlasError
 from atlas_lib.core.settings import IngestSettings
+from atlas_lib.evaluation.reader_expectations import COLLECTIONS, Balance, Expected, Line
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.inputs import read_inputs
 from atlas_lib.ingest.validation import clean_inputs
-from atlas_lib.reader_expectations import COLLECTIONS, Balance, Expected, Line
 
 _TEXTS = {"statement_lines": ("account", "bank_reference", "end_to_end_id"), "statement_balances": ("account",)}
 _NO_STATEMENT = (".json", ".yml", ".conf", ".md", ".py")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.core.errors import InputError, SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Try the library on outside data and print what it makes of it.")
 _NAME_RATES = [0.85, 0.88, 0.9, 0.95]
@@ -26,7 +26,7 @@ def readers(
 ) -> None:
     """Read every bank statement and processor report; compare with the expected parse beside it."""
     from atlas_lib.core.provenance import find_root
-    from atlas_lib.reader_trials import try_readers
+    from atlas_lib.evaluation.readers import try_readers
 
     own = layouts or find_root() / "benchmarks" / "outside_layouts.yaml"
     results = try_readers(data, own if own.is_file() else None)
@@ -58,9 +58,9 @@ def screening(
     """Fraud scores, account patterns and listed names, each where its data is given."""
     import pandas as pd
 
-    from atlas_lib import screening_quality as quality
     from atlas_lib.core.engine import open_engine
     from atlas_lib.core.settings import IngestSettings
+    from atlas_lib.evaluation import screening as quality
 
     if not (data or transfers or sanctions):
         raise SettingsError("Nothing to measure", expected="--data, --transfers or --sanctions", found="none of them")
@@ -95,24 +95,62 @@ def screening(
 @app.command()
 def payments(data: Annotated[Path, typer.Option(help="folder with the payment files")]) -> None:
     """Read every pain.001 file below the folder; compare count and sum stated with those found in the payments."""
-    from decimal import Decimal
+    from atlas_lib.evaluation.payments import read_back
 
-    from atlas_lib.reserves_credit.bank_files import read_pain001
+    for line in read_back(data):
+        typer.echo(line)
 
-    paths = sorted(p for p in data.rglob("*.xml") if "pain.001" in p.name)
-    if not paths:
-        raise InputError("No payment files", where=str(data), expected="*pain.001*.xml")
-    read, wrong, payments_count = 0, 0, 0
-    for path in paths:
-        try:
-            header, found = read_pain001(path)
-        except AtlasError as error:
-            typer.echo(f"unreadable  {path.name}: {error}")
-            continue
-        read, payments_count = read + 1, payments_count + len(found)
-        is_count = header["stated_count"] in (None, str(header["found_count"]))
-        is_sum = header["stated_sum"] is None or Decimal(header["stated_sum"]) == Decimal(header["found_sum"])
-        if not (is_count and is_sum):
-            wrong += 1
-            typer.echo(f"differs     {path.name}: {header}")
-    typer.echo(f"{read} of {len(paths)} files read, {payments_count} payments; count or sum differs in {wrong}.")
+
+@app.command()
+def clearing(
+    data: Annotated[Path, typer.Option(help="CSV file of obligations, or a folder of them: debtor, creditor, amount")],
+) -> None:
+    """Obligation clearing: the largest set-off of each network, and the CPU seconds it takes."""
+    from atlas_lib.evaluation.clearing import describe_network
+
+    for path in sorted(data.glob("*.csv")) if data.is_dir() else [data]:
+        typer.echo(describe_network(path))
+
+
+@app.command()
+def schedules(
+    data: Annotated[Path, typer.Option(help="file of loans, or a folder of them: Lending Club (.csv), Berka (.asc)")],
+) -> None:
+    """Loan schedules: our instalments beside the ones the lender really asked for."""
+    from atlas_lib.evaluation.schedules import compare_instalments, read_loans
+
+    files = sorted(p for e in ("*.csv", "*.asc") for p in data.glob(e)) if data.is_dir() else [data]
+    known = [loans for path in files if (loans := read_loans(path)) is not None]
+    if not known:
+        raise InputError(
+            "No file of loans", where=str(data), found=", ".join(p.name for p in files) or "no .csv or .asc file",
+            expected="columns loan_amount, term, interest_rate, installment or amount, duration, payments",
+        )  # fmt: skip
+    for loans in known:
+        typer.echo(compare_instalments(loans))
+
+
+@app.command()
+def forecast(
+    data: Annotated[Path, typer.Option(help="CSV file of daily series: a date column, then one column per series")],
+    horizon: Annotated[int, typer.Option(min=1, help="days ahead")] = 14,
+    training: Annotated[int, typer.Option(min=30, help="days learned from before the first forecast")] = 365,
+    currency: Annotated[str, typer.Option(help="whose holidays the series know")] = "GBP",
+    limit: Annotated[int, typer.Option(min=0, help="series taken, in the file's order; 0 is all")] = 20,
+) -> None:
+    """Daily forecasts: accuracy of every model, and how often the intervals held, over all series of a file."""
+    import pandas as pd
+
+    from atlas_lib.evaluation.forecasts import backtested, held, read_series
+
+    accuracy, intervals = [], []
+    for series in read_series(data, currency, horizon)[: limit or None]:
+        models, scores = backtested(series, training)
+        accuracy.append(models)
+        intervals.append(scores)
+    mean = pd.concat(accuracy).groupby("model", sort=False)["mase"].agg(["mean", "count"])
+    typer.echo(f"{data.name}: {len(accuracy)} series, {horizon} days ahead")
+    for model, row in mean.iterrows():
+        typer.echo(f"  MASE {row['mean']:.3f}  {model} ({row['count']:.0f} series)")
+    for text in held(pd.concat(intervals)):
+        typer.echo(text)
