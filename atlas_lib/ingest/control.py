@@ -13,7 +13,10 @@ from atlas_lib.core.run import StageSummary
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.vocabulary import tables
 
-_AMOUNT = {"contracts": "receivable_minor", "transactions": "amount_minor", "statement_lines": "amount_posted_minor"}
+_AMOUNT = {
+    "contracts": "receivable_minor", "customer_payments": "amount_minor", "transactions": "amount_minor",
+    "statement_lines": "amount_posted_minor",
+}  # fmt: skip
 
 
 def total_controls(clean: SimpleNamespace, intake: SimpleNamespace, engine: Engine) -> dict[str, pd.DataFrame]:

@@ -22,7 +22,11 @@ Mask = NDArray[np.bool_]
 Test = Callable[[pd.DataFrame], Mask]
 Values = Callable[[pd.DataFrame], pd.Series]
 _LONGEST_ID = 50
-_LIMITED = ("contracts", "transactions")  # balances, limits and statement totals may well be larger
+_LIMITED = (
+    "contracts",
+    "customer_payments",
+    "transactions",
+)  # balances, limits and statement totals may well be larger
 _LARGEST = 1e12  # units; more does not fit whole minor units of every currency
 
 # rule: what was expected, what to do
@@ -215,6 +219,9 @@ _OWN: dict[str, list[Rule]] = {
         _identity("PAYOUT", "merchant_payout", "purchase_price - merchant_reserve", lambda r: r["purchase_price"] - r["merchant_reserve"]),
         _identity("MARGIN", "partner_margin", "receivable - purchase_price", lambda r: r["receivable"] - r["purchase_price"]),
         Rule("MIXED_CURRENCY", "currency", _mixed_currency, "one currency per merchant", "check the currency; the amounts are kept apart by currency", "warning"),
+    ],
+    "customer_payments": [
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "a payment that went back is no payment: leave it out"),
     ],
     "merchants": [
         Rule("NEGATIVE_AMOUNT", "credit_limit", _below("credit_limit", 0), "a limit of 0 or more"),

@@ -34,6 +34,14 @@ merchant_reserve: Sicherheitseinbehalt, client rr
 merchant_payout: Broker_Payout, payout, Auszahlung
 currency: Währung, Waehrung, ccy, currency code
 
+table customer_payments: customer payment, instalments paid, Kundenzahlungen, Zahlungseingänge
+payment_id: Zahlungs_ID, Zahlungsnummer, receipt id
+contract_id: Vertragsnummer, Vertrag, Vertragsnr, contract number, contract no
+payment_date: Zahlungsdatum, paid on, received on, date
+amount: Betrag, paid, amount paid
+currency: Währung, Waehrung, ccy
+reference: end_to_end_id, Referenz, Verwendungszweck
+
 table merchants: merchant, clients, Händler, Haendler, Vertrieb
 merchant_id: Vertrieb_ID, Händler_ID, client id, id
 merchant_name: Vertrieb_Name, Händlername, client name, name
@@ -143,6 +151,7 @@ rate: kurs, exchange rate, rate per eur
 # source row, `@sign` CRDT or DBIT by the sign of the posted amount.
 DEFAULTS: dict[str, dict[str, object]] = {
     "contracts": {"customer_payment": 0.0, "merchant_name": "=merchant_id"},
+    "customer_payments": {},
     "merchants": {"merchant_name": "=merchant_id", "risk_level": "UNRATED", "kyc_status": "UNKNOWN", "is_blocked": False},
     "transactions": {"idempotency_key": "=transaction_id", "destination_currency": "=currency", "user_id": "", "counterparty_id": "", "settlement_window": "T2"},
     "statement_lines": {"statement_id": "@file", "line_id": "@row", "account": "=statement_id", "fee_charged": 0.0, "status": "BOOK", "credit_debit_indicator": "@sign"},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest import clean_inputs
+from atlas_lib.ingest import clean_inputs, read_inputs
 from atlas_lib.ingest.headers import RawSheet
 
 GOOD = {
@@ -183,3 +183,12 @@ def test_whatever_is_typed_every_row_is_kept_or_refused_with_a_reason(changes):
     )
     assert counts["rejected_count"].sum() == errors["source_row"].nunique()
     assert len(tables["submissions"]) + counts["rejected_count"].sum() == counts["rows_in_count"].sum()
+
+
+def test_dated_customer_payments_are_read_from_a_german_list(tmp_path):
+    lines = ["Zahlungs_ID;Vertragsnummer;Zahlungsdatum;Betrag", "Z1;V-1;31.10.2026;56,00", "Z2;V-1;30.11.2026;-56,00"]
+    (tmp_path / "Kundenzahlungen.csv").write_text("\n".join(lines), encoding="utf-8")
+    tables = clean_inputs(read_inputs(tmp_path), SETTINGS)
+    kept = tables["customer_payments"][["payment_id", "contract_id", "amount_minor", "currency"]]
+    assert kept.to_numpy().tolist() == [["Z1", "V-1", 5600, "EUR"]]
+    assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMOUNT_NOT_POSITIVE"]

@@ -59,6 +59,21 @@ currency string - ISO 4217 code
         + _SOURCE,
     ),
     table(
+        "customer_payments",
+        _STAGE,
+        "payment_id",
+        "Dated payments of the customers on purchased contracts; optional, without them arrears are not told.",
+        """
+payment_id string - payment
+contract_id string - contract it is for
+payment_date date - day it was received
+amount_minor int minor amount received, always positive
+currency string - ISO 4217 code
+reference string? - free text, often the end-to-end id
+"""
+        + _SOURCE,
+    ),
+    table(
         "merchants",
         _STAGE,
         "merchant_id",

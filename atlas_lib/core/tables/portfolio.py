@@ -13,23 +13,6 @@ _BOUNDS = "".join(
 
 TABLES = [
     table(
-        "customer_payments",
-        "01_ingest",
-        "payment_id",
-        "Dated payments of the customers on purchased contracts; optional, without them arrears are not told.",
-        """
-payment_id string - payment
-contract_id string - contract it is for
-payment_date date - day it was received
-amount_minor int minor amount received, always positive
-currency string - ISO 4217 code
-reference string? - free text, often the end-to-end id
-source_file string - input file the row was read from, relative to the input
-source_sheet string - sheet of the workbook; empty for other files
-source_row int count row in the sheet or line in the file, counted from 1 as Excel shows it
-""",
-    ),
-    table(
         "payment_results",
         _STAGE,
         "payment_id",
