@@ -143,7 +143,7 @@ def measure_names(folder: Path, innocent: pd.Series, rates: list[float], seed: i
     for way, write in _WAYS.items():
         written = pd.Series([write(name, rng) for name in drawn["spelling"]], dtype="str")
         asked = pd.DataFrame(
-            {"kind": way, "key": drawn.index.astype("str"), "name": written, "entry": drawn["entry_id"]}
+            {"kind": way, "key": drawn.index.astype("str"), "name": written, "entry": drawn["listed_id"]}
         )
         parts.append(asked[written.str.lower() != drawn["spelling"].str.lower()] if way != "as listed" else asked)
     asked = pd.concat(
@@ -152,7 +152,7 @@ def measure_names(folder: Path, innocent: pd.Series, rates: list[float], seed: i
     )
     found = sanctions.match_entries(asked, listed, min(rates))
     best = asked.merge(found, on=["kind", "key", "name"], how="left", validate="one_to_many")
-    best = best.assign(is_own=(best["entry"] == best["entry_id"]) | (best["kind"] == "innocent"))
+    best = best.assign(is_own=(best["entry"] == best["listed_id"]) | (best["kind"] == "innocent"))
     best = best.assign(match_rate=best["match_rate"].where(best["is_own"]).fillna(0.0))
     top = best.groupby(["kind", "key", "name"], as_index=False)["match_rate"].max()
     rows = [

@@ -54,7 +54,10 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     numbers = {"source_row": index[chosen].to_numpy(), "entry": np.arange(int(chosen.sum()))}
     parts = [_as_text(values).assign(**numbers, position=p, header=name) for p, (name, values) in columns.items()]
     parts.append(_broken_lines(sheet, bad, {p: name for p, (name, _) in columns.items()}, int(chosen.sum())))
-    found: pd.DataFrame = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return declared("refused_cells").empty()
+    found: pd.DataFrame = pd.concat(filled, ignore_index=True)
     place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
     return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
 

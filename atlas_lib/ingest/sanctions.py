@@ -17,12 +17,12 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.names import find_alike, spellings
 
-_ENTRY_COLUMNS = ("entry_id", "name", "entity_type", "programme", *(f"unused_{i}" for i in range(7)), "remarks")
-_ALIAS_COLUMNS = ("entry_id", "alias_id", "alias_type", "alias", "alias_remarks")
-_ADDRESS_COLUMNS = ("entry_id", "address_id", "address", "city", "country", "address_remarks")
+_ENTRY_COLUMNS = ("listed_id", "name", "entity_type", "programme", *(f"unused_{i}" for i in range(7)), "remarks")
+_ALIAS_COLUMNS = ("listed_id", "alias_id", "alias_type", "alias", "alias_remarks")
+_ADDRESS_COLUMNS = ("listed_id", "address_id", "address", "city", "country", "address_remarks")
 _FAMILIES = {"sdn.csv": ("OFAC SDN", "alt.csv", "add.csv"), "cons_prim.csv": ("OFAC Consolidated", "cons_alt.csv", "cons_add.csv")}  # fmt: skip
 _PRIMARY = {names[1]: primary for primary, names in _FAMILIES.items()}
-_HEADER = ("list_name", "entry_id", "name", "alias", "weak_aliases", "entity_type", "country", "programme")
+_HEADER = ("list_name", "listed_id", "name", "alias", "weak_aliases", "entity_type", "country", "programme")
 _WEAK = re.compile(r"a\.k\.a\. '([^']+)'")
 _WEAK_MARGIN = 0.5  # a weak alias has to be alike by half of what is missing to certainty more than another
 
@@ -42,8 +42,8 @@ def read_published_list(path: Path, name: str) -> RawSheet:
     if kind in _PRIMARY:
         entries = _read_entries(path.with_name(_PRIMARY[kind]), name)
         aliases = _read_headerless(path, _ALIAS_COLUMNS, name)
-        by_entry = entries.drop(columns=["alias", "weak_aliases"]).drop_duplicates("entry_id")
-        joined = aliases[["entry_id", "alias"]].merge(by_entry, on="entry_id", how="left", validate="many_to_one")
+        by_entry = entries.drop(columns=["alias", "weak_aliases"]).drop_duplicates("listed_id")
+        joined = aliases[["listed_id", "alias"]].merge(by_entry, on="listed_id", how="left", validate="many_to_one")
         return _sheet(name, joined.set_index(aliases.index).assign(weak_aliases=None))
     note = (0, "", "", "READ_WITH_ENTRIES", f"{name}: addresses are read with the entries of the list beside them.")
     return RawSheet(name, "", pd.DataFrame(), notes=(note,))
@@ -67,7 +67,7 @@ def _read_entries(path: Path, name: str) -> pd.DataFrame:
     weak = entries["remarks"].fillna("").str.findall(_WEAK).str.join("; ").replace("", None)
     if path.with_name(addresses).is_file():
         places = _read_headerless(path.with_name(addresses), _ADDRESS_COLUMNS, name).dropna(subset=["country"])
-        country = entries["entry_id"].map(places.drop_duplicates("entry_id").set_index("entry_id")["country"])
+        country = entries["listed_id"].map(places.drop_duplicates("listed_id").set_index("listed_id")["country"])
     else:
         country = pd.Series(None, index=entries.index, dtype="str")
     return entries.assign(list_name=list_name, alias=entries["name"], weak_aliases=weak, country=country)[list(_HEADER)]
@@ -86,7 +86,7 @@ def _read_headerless(path: Path, columns: tuple[str, ...], name: str) -> pd.Data
         ) from error  # fmt: skip
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     cleaned: pd.DataFrame = frame.apply(lambda column: column.str.strip().replace({"-0-": None, "": None}))
-    is_row = cleaned["entry_id"].str.isdecimal().fillna(False).astype(bool)
+    is_row = cleaned["listed_id"].str.isdecimal().fillna(False).astype(bool)
     return cleaned.loc[is_row]
 
 
@@ -98,21 +98,21 @@ def _sheet(name: str, rows: pd.DataFrame) -> RawSheet:
 def listed_spellings(sanctions: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     """Every spelling to compare with: of the lists, strong and weak, and of the names that policies list.
 
-    `names` has policy_id and key. Columns list_name, entry_id, name, spelling, is_weak.
+    `names` has policy_id and key. Columns list_name, listed_id, name, spelling, is_weak.
     """
-    columns = ["list_name", "entry_id", "name"]
+    columns = ["list_name", "listed_id", "name"]
     strong = sanctions[columns].assign(spelling=sanctions["alias"], is_weak=False)
     main = sanctions[columns].drop_duplicates()
     main = main.assign(spelling=main["name"], is_weak=False)
     weak = sanctions[[*columns, "weak_aliases"]].dropna(subset=["weak_aliases"]).drop_duplicates()
     weak = weak.assign(spelling=weak["weak_aliases"].str.split(";"), is_weak=True).explode("spelling")
     policy = pd.DataFrame(
-        {"list_name": "policy " + names["policy_id"], "entry_id": names["key"], "name": names["key"], "spelling": names["key"], "is_weak": False}
+        {"list_name": "policy " + names["policy_id"], "listed_id": names["key"], "name": names["key"], "spelling": names["key"], "is_weak": False}
     )  # fmt: skip
     every = pd.concat([strong, main, weak[[*columns, "spelling", "is_weak"]], policy], ignore_index=True)
     every = every.assign(spelling=every["spelling"].str.strip())
-    return every.sort_values(["list_name", "entry_id", "is_weak"], kind="stable").drop_duplicates(
-        ["list_name", "entry_id", "spelling"], ignore_index=True
+    return every.sort_values(["list_name", "listed_id", "is_weak"], kind="stable").drop_duplicates(
+        ["list_name", "listed_id", "spelling"], ignore_index=True
     )
 
 
@@ -124,10 +124,10 @@ def match_names(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float) 
 def match_entries(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float) -> pd.DataFrame:
     """Every entry that a party's name is like, best first.
 
-    `parties` has kind, key, name; `listed` comes from `listed_spellings`. Gives kind, key, name, list_name, entry_id,
+    `parties` has kind, key, name; `listed` comes from `listed_spellings`. Gives kind, key, name, list_name, listed_id,
     listed_name, alias, is_weak, match_rate; a weak alias counts from halfway between the rate asked for and 1.
     """
-    columns = ["kind", "key", "name", "list_name", "entry_id", "listed_name", "alias", "is_weak", "match_rate"]
+    columns = ["kind", "key", "name", "list_name", "listed_id", "listed_name", "alias", "is_weak", "match_rate"]
     if parties.empty or listed.empty:
         return pd.DataFrame(columns=columns)
     asked, known = spellings(parties["name"]), spellings(listed["spelling"])
@@ -144,8 +144,8 @@ def match_entries(parties: pd.DataFrame, listed: pd.DataFrame, match_rate: float
     )
     hits = pd.concat([hits.reset_index(drop=True), entry], axis=1)
     hits = hits[~hits["is_weak"] | (hits["match_rate"] >= match_rate + _WEAK_MARGIN * (1 - match_rate))]
-    hits = hits.sort_values(["party", "is_weak", "match_rate", "list_name", "entry_id", "alias"], ascending=[True, True, False, True, True, True])  # fmt: skip
-    best = hits.drop_duplicates(["party", "list_name", "entry_id"])
+    hits = hits.sort_values(["party", "is_weak", "match_rate", "list_name", "listed_id", "alias"], ascending=[True, True, False, True, True, True])  # fmt: skip
+    best = hits.drop_duplicates(["party", "list_name", "listed_id"])
     party = parties.iloc[best["party"]].reset_index(drop=True)
     return pd.concat([party[["kind", "key", "name"]], best.reset_index(drop=True)], axis=1)[columns]
 
@@ -160,6 +160,6 @@ def describe(matches: pd.DataFrame) -> pd.DataFrame:
     who = kind + " " + matches["key"].where(matches["kind"] != "other", "") + " " + matches["name"]
     detail = (
         who.str.replace("  ", " ") + " has the listed name " + matches["listed_name"] + " (" + matches["list_name"]
-        + ", entry " + matches["entry_id"] + alias + "), likeness " + matches["match_rate"].map("{:.2f}".format) + weak
+        + ", entry " + matches["listed_id"] + alias + "), likeness " + matches["match_rate"].map("{:.2f}".format) + weak
     )  # fmt: skip
     return matches.assign(detail=detail.astype("str"))

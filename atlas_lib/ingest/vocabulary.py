@@ -116,7 +116,7 @@ is_active: active, enabled, aktiv
 
 table sanctions: sanction list, sanctions list, sanctioned, watchlist, Sanktionsliste
 list_name: list, source list
-entry_id: id, uid, ent num, entry, entity id
+listed_id: id, uid, ent num, entry, entry id, entity id
 name: primary name, full name, listed name
 alias: aka, alt name, alternative name
 weak_aliases: weak aka, low quality aka
@@ -158,7 +158,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "statement_balances": {"statement_id": "@file", "account": "=statement_id"},
     "fraud_signals": {"model_version": ""},
     "policies": {"rule_description": "", "parameters": "", "is_active": True},
-    "sanctions": {"list_name": "@file", "entry_id": "=name", "alias": "=name"},
+    "sanctions": {"list_name": "@file", "listed_id": "=name", "alias": "=name"},
     "fraud_labels": {},
     "counterparties": {"name": "=counterparty_id", "is_available": True},
     "liquidity": {"minimum_balance": 0.0},

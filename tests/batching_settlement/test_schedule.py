@@ -69,6 +69,7 @@ def test_payouts_of_contracts_are_pending_when_ready_and_delayed_when_blocked() 
     payouts = pd.DataFrame(
         {
             "payout_id": ["P-1", "P-2"], "merchant_id": ["M-1", "M-2"], "currency": "EUR", "amount_minor": [5, 6],
+            "payable_minor": [5, 6], "paid_minor": 0, "under_way_minor": 0, "set_off_minor": 0,
             "due_date": FRIDAY, "iban": None, "bic": None, "status": ["Ready", "Blocked"], "reasons": ["", "LIMIT_BREACH"],
         }
     )  # fmt: skip

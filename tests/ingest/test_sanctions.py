@@ -7,10 +7,10 @@ import pytest
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.settings import IngestSettings
+from atlas_lib.ingest.inputs import read_inputs
 from atlas_lib.ingest.names import find_alike, fold_names, sounds
 from atlas_lib.ingest.sanctions import describe, listed_spellings, match_names, read_folder
 from atlas_lib.ingest.validation import clean_inputs
-from atlas_lib.ingest.workbook import read_inputs
 
 # The layout that OFAC publishes: no header, -0- for empty, a control character at the end. The entries are made up.
 SDN = """1,"ORLOW MARITIME TRADING",-0- ,"TEST1",-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,"Linked To: NOBODY; a.k.a. 'OMT'."
@@ -38,13 +38,13 @@ def match(*names: str, listed: pd.DataFrame, rate: float = 0.88) -> pd.DataFrame
 
 
 def listed_names(*names: str) -> pd.DataFrame:
-    empty = pd.DataFrame(columns=["list_name", "entry_id", "name", "alias", "weak_aliases"], dtype="str")
+    empty = pd.DataFrame(columns=["list_name", "listed_id", "name", "alias", "weak_aliases"], dtype="str")
     return listed_spellings(empty, policy_names(*names))
 
 
 def test_the_published_files_are_read_with_aliases_countries_and_weak_aliases(folder):
-    rows = read_folder(folder).sort_values(["entry_id", "alias"], ignore_index=True)
-    assert rows[["list_name", "entry_id", "alias", "country"]].fillna("").to_numpy().tolist() == [
+    rows = read_folder(folder).sort_values(["listed_id", "alias"], ignore_index=True)
+    assert rows[["list_name", "listed_id", "alias", "country"]].fillna("").to_numpy().tolist() == [
         ["OFAC SDN", "1", "NEVSKAYA PERSPEKTIVA", "Latvia"], ["OFAC SDN", "1", "ORLOW MARITIME TRADING", "Latvia"],
         ["OFAC SDN", "2", "ABU YUSUF", ""], ["OFAC SDN", "2", "AL-SHARQI, Yusuf Muhammad Hasan", ""],
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_published_files_are_read_with_aliases_countries_and_weak_aliases(fo
 
 def test_published_files_in_the_input_become_the_sanctions_table(folder):
     clean = clean_inputs(read_inputs(folder), IngestSettings())
-    assert clean["sanctions"][["entry_id", "name", "alias", "programme"]].to_numpy().tolist() == [
+    assert clean["sanctions"][["listed_id", "name", "alias", "programme"]].to_numpy().tolist() == [
         ["1", "ORLOW MARITIME TRADING", "NEVSKAYA PERSPEKTIVA", "TEST1"],
         ["1", "ORLOW MARITIME TRADING", "ORLOW MARITIME TRADING", "TEST1"],
         ["2", "AL-SHARQI, Yusuf Muhammad Hasan", "ABU YUSUF", "TEST2"],
@@ -78,7 +78,7 @@ def test_a_folder_without_a_list_says_what_it_needs(tmp_path):
 def test_a_name_is_found_however_it_is_written(written, folder):
     listed = listed_spellings(read_folder(folder), policy_names())
     found = match(written, listed=listed)
-    assert found[["entry_id", "listed_name"]].to_numpy().tolist() == [["2", "AL-SHARQI, Yusuf Muhammad Hasan"]]
+    assert found[["listed_id", "listed_name"]].to_numpy().tolist() == [["2", "AL-SHARQI, Yusuf Muhammad Hasan"]]
 
 
 def test_an_alias_leads_to_its_entry_and_is_named(folder):

@@ -179,11 +179,11 @@ is_active bool - whether it applies
     table(
         "sanctions",
         _STAGE,
-        "list_name entry_id alias",
+        "list_name listed_id alias",
         "Sanctioned persons and companies, one row per spelling.",
         """
 list_name string - list it stands on
-entry_id string - number of the entry on that list
+listed_id string - number of the entry on that list
 name string - main name of the entry
 alias string - the spelling of this row; the main name itself where the row is no alias
 weak_aliases string? - spellings too broad to block on, joined by "; "

@@ -43,14 +43,19 @@ def statement_sheets(
 
 def distinguish_accounts(sheets: Sequence[RawSheet]) -> list[RawSheet]:
     """Two banks may give the same number to their statements: where they do, the account goes before it."""
-    own = [s for s in sheets if s.table in _TABLES and s.header]
+    own = [s for s in sheets if _is_statement(s)]
     pairs = [
         s.frame[[s.header.index("statement_id"), s.header.index("account")]].set_axis(["id", "account"], axis=1)
         for s in own
     ]
     known = pd.concat([*pairs, pd.DataFrame({"id": [], "account": []})]).dropna().drop_duplicates()
     shared = set(known.loc[known.duplicated("id"), "id"])
-    return [_with_accounts(s, shared) if s.table in _TABLES and s.header and shared else s for s in sheets]
+    return [_with_accounts(s, shared) if shared and _is_statement(s) else s for s in sheets]
+
+
+def _is_statement(sheet: RawSheet) -> bool:
+    """Made by a reader of statements; a table that a person sends names its statements itself."""
+    return sheet.table in _TABLES and not sheet.positions and {"statement_id", "account"} <= set(sheet.header)
 
 
 def _with_accounts(sheet: RawSheet, shared: set[str]) -> RawSheet:
