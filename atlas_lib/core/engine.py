@@ -10,7 +10,8 @@ A quote inside a text is doubled on DuckDB and lost on Spark: write texts withou
 Division of whole numbers and NULL order differ: cast to DOUBLE, and end every ORDER BY with a key.
 
 A table may come in as a frame, as Arrow or as a Parquet file, and go out as a frame (`run`) or as a Parquet file in
-the engine's own folder, which goes with it (`write`): what is larger than memory never becomes a frame. The memory limit
+the engine's own folder, which goes with it (`write`): what is larger than memory never becomes a frame (on Spark the
+rows that are written pass through the driver). The memory limit
 (ATLAS_MEMORY_LIMIT, as `2GB`) and the Spark address (ATLAS_SPARK_MASTER) belong to the machine and not to the run, so
 they come from the environment.
 """
@@ -321,13 +322,19 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
                 table, full = pa.concat_tables(held), count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
                 if written:
                     written.result()
-                written = pool.submit(writer.write_table, table.slice(0, full), row_group_size=_ROWS_PER_GROUP)
+                written = pool.submit(_write_groups, writer, table.slice(0, full))
                 held, count = [table.slice(full)], count - full
         if written:
             written.result()
         if count:
-            writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_PER_GROUP)
+            _write_groups(writer, pa.concat_tables(held))
     return path
+
+
+def _write_groups(writer: pq.ParquetWriter, table: pa.Table) -> None:
+    """Each group in one chunk: the pages of a file follow the chunks they are written from."""
+    for start in range(0, table.num_rows, _ROWS_PER_GROUP):
+        writer.write_table(table.slice(start, _ROWS_PER_GROUP).combine_chunks(), row_group_size=_ROWS_PER_GROUP)
 
 
 def _identifier(name: str) -> str:

@@ -15,7 +15,7 @@ def collect_known_flows(
     """What contracts, payouts and reserves say will flow, per currency, open day and source, past days included.
 
     In: instalments (before the as-of day as planned, from it on what is not yet received). Out: payouts that are
-    Ready, reserve releases. What falls on a closed day moves to the next open one. Principal only: the interest of
+    Ready or at the bank, reserve releases. What falls on a closed day moves to the next open one. Principal only: the interest of
     the projection is not charged to customers.
 
     Parameters: schedule (key contract_id, period), payouts (key payout_id), reserve_tranches (key tranche_id).
@@ -24,7 +24,7 @@ def collect_known_flows(
     as_of = pd.Timestamp(settings.as_of)
     left = schedule["principal_minor"] - schedule["received_minor"]
     due = schedule.assign(amount=left.where(schedule["due_date"] >= as_of, schedule["principal_minor"]))
-    ready = payouts[payouts["status"] == "Ready"]
+    ready = payouts[payouts["status"].isin(["Ready", "Requested"])]
     freed = reserve_tranches.assign(
         amount=reserve_tranches["balance_minor"].where(
             reserve_tranches["release_date"] >= as_of, reserve_tranches["released_minor"]

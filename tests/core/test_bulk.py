@@ -79,9 +79,10 @@ def test_the_engine_writes_groups_of_one_size_whatever_it_was_given(tmp_path):
     numbers = pd.DataFrame({"n": range(300_000)})
     engine = open_engine("duckdb")
     made = engine.write([("sorted", "SELECT n FROM numbers ORDER BY n")], {"numbers": numbers}, {"sorted": schema})
-    pieces = pa.Table.from_pandas(numbers, schema=schema, preserve_index=False).to_batches(max_chunksize=7_001)
-    again = write_parquet(tmp_path / "again.parquet", schema, pieces)
-    assert made["sorted"].read_bytes() == again.read_bytes()
+    whole = pa.Table.from_pandas(numbers, schema=schema, preserve_index=False)
+    for size in (777, 7_001, 131_072):
+        again = write_parquet(tmp_path / f"{size}.parquet", schema, whole.to_batches(max_chunksize=size))
+        assert made["sorted"].read_bytes() == again.read_bytes()
     assert pq.read_metadata(again).num_row_groups == 3
 
 

@@ -112,7 +112,7 @@ def test_old_statements_are_no_history_and_a_closing_balance_covers_quiet_days()
 
 def test_the_position_starts_from_cash_bookings_and_payouts_of_the_day():
     lines = lines_of(90)
-    known = known_of(payouts=[("EUR", "2026-10-30", 700, "Ready"), ("EUR", "2026-11-03", 300, "Ready")])
+    known = known_of(payouts=[("EUR", "2026-10-30", 700, "Ready"), ("EUR", "2026-11-03", 300, "Requested")])
     forecast = forecast_of(lines, known=known)["liquidity_forecast"]
     booked = lines.iloc[-1]
     today = booked["amount_posted_minor"] * (1 if booked["credit_debit_indicator"] == "CRDT" else -1)
