@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atlas_lib.cli import app
-from atlas_lib.evaluation.readers import try_readers
+from atlas_lib.evaluation.reader_trials import try_readers
 from tests.ingest.statement_files import Entry, as_bai2, as_camt, as_mt940
 
 ENTRIES = [Entry(1050, True, 2, "a"), Entry(99, False, 3, "b")]

@@ -26,7 +26,7 @@ def readers(
 ) -> None:
     """Read every bank statement and processor report; compare with the expected parse beside it."""
     from atlas_lib.core.provenance import find_root
-    from atlas_lib.evaluation.readers import try_readers
+    from atlas_lib.evaluation.reader_trials import try_readers
 
     own = layouts or find_root() / "benchmarks" / "outside_layouts.yaml"
     results = try_readers(data, own if own.is_file() else None)
@@ -60,7 +60,7 @@ def screening(
 
     from atlas_lib.core.engine import open_engine
     from atlas_lib.core.settings import IngestSettings
-    from atlas_lib.evaluation import screening as quality
+    from atlas_lib.evaluation import screening_quality as quality
 
     if not (data or transfers or sanctions):
         raise SettingsError("Nothing to measure", expected="--data, --transfers or --sanctions", found="none of them")
@@ -95,7 +95,7 @@ def screening(
 @app.command()
 def payments(data: Annotated[Path, typer.Option(help="folder with the payment files")]) -> None:
     """Read every pain.001 file below the folder; compare count and sum stated with those found in the payments."""
-    from atlas_lib.evaluation.payments import read_back
+    from atlas_lib.evaluation.payment_files import read_back
 
     for line in read_back(data):
         typer.echo(line)
@@ -106,7 +106,7 @@ def clearing(
     data: Annotated[Path, typer.Option(help="CSV file of obligations, or a folder of them: debtor, creditor, amount")],
 ) -> None:
     """Obligation clearing: the largest set-off of each network, and the CPU seconds it takes."""
-    from atlas_lib.evaluation.clearing import describe_network
+    from atlas_lib.evaluation.obligations import describe_network
 
     for path in sorted(data.glob("*.csv")) if data.is_dir() else [data]:
         typer.echo(describe_network(path))
@@ -117,7 +117,7 @@ def schedules(
     data: Annotated[Path, typer.Option(help="file of loans, or a folder of them: Lending Club (.csv), Berka (.asc)")],
 ) -> None:
     """Loan schedules: our instalments beside the ones the lender really asked for."""
-    from atlas_lib.evaluation.schedules import compare_instalments, read_loans
+    from atlas_lib.evaluation.loans import compare_instalments, read_loans
 
     files = sorted(p for e in ("*.csv", "*.asc") for p in data.glob(e)) if data.is_dir() else [data]
     known = [loans for path in files if (loans := read_loans(path)) is not None]

@@ -101,7 +101,9 @@ def count_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows_by_file(input_sheets: pd.DataFrame) -> dict[str, int]:
-    return {str(k): int(v) for k, v in input_sheets.groupby("source_file")["rows_in_count"].sum().items()}
+    """Data rows per input file; what came from an archive counts for the archive."""
+    file = input_sheets["source_file"].str.replace(r"(?i)(\.zip)/.*$", r"\1", regex=True)
+    return {str(k): int(v) for k, v in input_sheets.groupby(file)["rows_in_count"].sum().items()}
 
 
 def summarise_stage(
@@ -114,7 +116,7 @@ def summarise_stage(
     accepted = int(control_totals.loc[control_totals["table"] == "transactions", "clean_count"].sum())
     high = int((screening.screening_findings["severity"] == "high").sum())
     warnings = int((clean.rejects["severity"] == "warning").sum())
-    files = int(clean.input_sheets["source_file"].nunique())
+    files = len(rows_by_file(clean.input_sheets))
     parts = [f"{read:,} rows read from {files:,} {'file' if files == 1 else 'files'}"]
     parts.append(f"{refused:,} refused and {repeated:,} repeated" if refused or repeated else "none refused")
     verdict = (

@@ -32,11 +32,13 @@ def write_findings_workbook(
         "Findings": screening.screening_findings,
         "Control totals": control_totals,
     }
-    with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
+    partial = path.with_suffix(".partial")
+    with xlsxwriter.Workbook(str(partial), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
         book.set_properties({"title": f"Intake {as_of}", "created": datetime(as_of.year, as_of.month, as_of.day)})  # noqa: DTZ001
         bold = book.add_format({"bold": True, "bottom": 1})
         for name, frame in sheets.items():
             _write_sheet(book.add_worksheet(name), frame, bold)
+    partial.replace(path)
     return path
 
 

@@ -101,7 +101,8 @@ def _reviews(first: pd.DataFrame) -> pd.DataFrame:
 def _policy_hits(first: pd.DataFrame) -> pd.DataFrame:
     """One finding per rule and subject with the number of its transactions."""
     number = first["payments_count"].astype("str")
-    detail = first["detail"] + " (" + number + " transactions, first " + first["transaction_id"] + ")"
+    payments = (number + " transactions").where(number != "1", "1 transaction")
+    detail = first["detail"] + " (" + payments + ", first " + first["transaction_id"] + ")"
     shaped = _shape(first["rule"], first["transaction_id"], first["subject"], detail)
     return shaped.assign(
         merchant_id=first["merchant_id"].where(first["subject"] == first["merchant_id"]).to_numpy(),

@@ -67,7 +67,9 @@ def _read_file(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:
     with path.open("rb") as stream:
         start = stream.read(_SAMPLE_BYTES)
     kind = file_kind(start, Path(name).suffix.lower())
-    if is_published_list(path):
+    if not start.strip():
+        yield left_out(name, "an empty file", "nothing is in it: send it again, or leave it out")
+    elif is_published_list(path):
         yield read_published_list(path, name)
     elif kind == "zip":
         yield from _read_archive(path, name, reading)

@@ -27,7 +27,7 @@ _COMPACT = r"(?P<k>\d{8}|\d{6}|\d{5})"
 _ANY = re.compile(rf"{_WEEKDAY}(?:{_NUMERIC}|{_WORDED}|{_COMPACT}){_TIME}", re.ASCII)
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 Moments = NDArray[np.datetime64]
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 
 def parse_date(cells: pd.Series, *, may_infer: bool = True) -> Parsed:
@@ -44,9 +44,14 @@ def parse_instant(cells: pd.Series, *, may_infer: bool = True) -> Parsed:
 
 def _parse(cells: pd.Series, may_infer: bool, *, in_utc: bool) -> Parsed:
     parts = split_cells(cells)
-    values = parts.moments.copy()
+    is_far = (parts.moments.notna() & ~parts.moments.dt.year.between(FIRST_YEAR, LAST_YEAR)).to_numpy(dtype=bool)
+    values = parts.moments.mask(is_far)
     numbered = ~np.isnan(parts.numbers)
-    faults = {"FORMULA_WITHOUT_VALUE": parts.broken, "AMBIGUOUS_DATE": np.zeros(len(cells), dtype=bool)}
+    faults = {
+        "FORMULA_WITHOUT_VALUE": parts.broken,
+        "AMBIGUOUS_DATE": np.zeros(len(cells), dtype=bool),
+        "NOT_A_DATE": is_far,
+    }
     compact = numbered & (parts.numbers >= 19000101) & (parts.numbers <= 21991231)
     faults["DATE_AS_NUMBER"] = numbered & ~compact
     texts, has_text = parts.texts, parts.has_text
@@ -97,7 +102,7 @@ def _in_utc(moments: Moments, texts: pd.Series) -> pd.Series:
 
 def _read_iso(texts: pd.Series) -> Moments:
     read = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
-    return np.asarray(read.where(read.dt.year.between(_FIRST_YEAR, _LAST_YEAR)), dtype="datetime64[us]")
+    return np.asarray(read.where(read.dt.year.between(FIRST_YEAR, LAST_YEAR)), dtype="datetime64[us]")
 
 
 def _extract(texts: pd.Series) -> pd.DataFrame:
@@ -147,7 +152,7 @@ def _assemble(found: pd.DataFrame, order: pd.DataFrame, *, in_utc: bool) -> Mome
     bad_half = (half != "") & ((hour < 1) | (hour > 12))
     hour = np.where(half == "", hour, hour % 12 + 12 * (half == "pm"))
     years = order["year"].to_numpy()
-    valid = (years >= _FIRST_YEAR) & (years <= _LAST_YEAR) & (hour < 24) & (minute < 60) & (second < 60) & ~bad_half
+    valid = (years >= FIRST_YEAR) & (years <= LAST_YEAR) & (hour < 24) & (minute < 60) & (second < 60) & ~bad_half
     parts = {name: np.where(valid, order[name], np.nan) for name in ("year", "month", "day")}
     days = pd.to_datetime(pd.DataFrame(parts), errors="coerce").astype("datetime64[us]")
     micros = ((hour * 60 + minute) * 60_000_000 + np.round(second * 1e6) - (_offset_hours(found["zone"]) * 3.6e9 if in_utc else 0)).astype(np.int64)  # fmt: skip

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from atlas_lib.core.money import scale_of
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest.cells import Mask
+from atlas_lib.ingest.moments import FIRST_YEAR, LAST_YEAR
 from atlas_lib.ingest.rules import synonyms
 from atlas_lib.ingest.vocabulary import Field, fields
 
@@ -112,9 +113,9 @@ def _read_instant(cells: pa.Array, made: Mapping[str, pa.Array], settings: Inges
     del made, settings
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
         moments = cells if pa.types.is_timestamp(cells.type) else cells.cast(pa.timestamp("us"))
-        return moments.cast(pa.timestamp("us", tz=moments.type.tz), safe=False).cast(_INSTANT), np.ones(
-            len(cells), dtype=bool
-        )
+        moments = moments.cast(pa.timestamp("us", tz=moments.type.tz), safe=False).cast(_INSTANT)
+        is_known = pc.and_(pc.greater_equal(pc.year(moments), FIRST_YEAR), pc.less_equal(pc.year(moments), LAST_YEAR))
+        return moments, _mask(pc.is_null(cells)) | _mask(is_known)
     in_utc, zoned = pc.match_substring_regex(cells, _UTC), pc.match_substring_regex(cells, _ZONED)
     nothing = pa.scalar(None, cells.type)
     moments = pc.utf8_rtrim(pc.if_else(in_utc, cells, nothing), "Z").cast(pa.timestamp("us")).cast(_INSTANT)

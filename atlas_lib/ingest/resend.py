@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, time
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +18,7 @@ from atlas_lib.ingest.refused import MOST_ROWS, SHEET
 
 _HEADER_ROW = 3
 _MESSAGE_WIDTH = 62
-_WHAT_TO_DO = "Correct the red cells (yellow ones are worth a look), save, and send this workbook back. Rows that are not needed may be deleted."
+_WHAT_TO_DO = "Correct the red cells (yellow ones are worth a look), save, and send this workbook back. Delete the rows that you do not correct: they would be refused again."
 _BAD = {"bg_color": "#F8CBAD"}
 _NOTED = {"bg_color": "#FFF2CC"}
 _HEADER = {"bold": True, "bg_color": "#DDE5EE", "bottom": 1, "text_wrap": True, "valign": "top"}
@@ -31,8 +32,8 @@ def write_rejects_workbook(path: Path, clean: Any, as_of: date) -> Path:
     """
     import xlsxwriter
 
-    created = datetime.combine(as_of, time.min)
-    with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
+    created, partial = datetime.combine(as_of, time.min), path.with_suffix(".partial")
+    with xlsxwriter.Workbook(str(partial), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
         book.set_properties({"title": f"Rows to correct {as_of}", "created": created})
         taken: set[str] = set()
         for (file, sheet, table), cells in clean.refused_cells.groupby(SHEET, sort=True):
@@ -44,6 +45,7 @@ def write_rejects_workbook(path: Path, clean: Any, as_of: date) -> Path:
             book.add_worksheet("Nothing to correct").write(
                 0, 0, "Every row could be read; nothing has to be corrected."
             )
+    partial.replace(path)
     return path
 
 
@@ -103,7 +105,7 @@ def _write_cells(book: Any, page: Any, place: int, part: pd.DataFrame, style: di
     for line, kind, value in zip(part["line"], part["kind"], part["value"], strict=True):
         if pd.isna(value):
             page.write_blank(line, place, None, plain)
-        elif kind == "number":
+        elif kind == "number" and isfinite(float(value)):
             page.write_number(line, place, float(value), plain)
         elif kind == "moment":
             read = datetime.fromisoformat(value).replace(tzinfo=None)

@@ -44,6 +44,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "DECIMAL_MARK_INFERRED": ("a number that can be read in one way only; this and the like are read with the decimal mark that the other cells of the column leave no doubt of", "check them, or set decimal_mark"),
     "DATE_AS_NUMBER": ("a date", "format the cell as a date, or type it as 2026-04-03"),
     "DIGITS_LOST": ("an id typed as text", "Excel keeps 15 digits of a number: enter the id as text"),
+    "ROUNDED_AMOUNT": ("an amount in whole minor units of its currency", "it was rounded; correct the cell if another amount was meant"),
     "CURRENCY_MISMATCH": ("an amount in the currency of its row", "keep one currency per row"),
 }  # fmt: skip
 

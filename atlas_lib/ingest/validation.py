@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.errors import InputError
-from atlas_lib.core.money import currency_codes, to_minor
+from atlas_lib.core.money import currency_codes, scale_of, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.balances import differing_deliveries, set_aside_reported, statement_findings
@@ -39,6 +39,7 @@ from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
+_PAYMENTS = ("transactions", "customer_payments")
 _LARGEST = 1e12  # units; refused by the rules, kept out of the arithmetic here
 
 
@@ -153,6 +154,9 @@ def _parse_sheet(table: str, sheet: NamedSheet, settings: IngestSettings, faults
     rows = _fill(table, sheet, rows, parsed, settings, faults)
     rows = normalise(table, rows)
     minor = {f.column.name: _minor(rows, f.name, settings) for f in fields(table, "") if f.kind == "amount"}
+    if table in _PAYMENTS:
+        off = (rows["amount"] * scale_of(rows["currency"]) - minor["amount_minor"].astype("float64")).abs() > 1e-6
+        faults.add("amount", "ROUNDED_AMOUNT", off.to_numpy(dtype=bool), "warning")
     return rows.assign(**minor)
 
 

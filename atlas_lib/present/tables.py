@@ -86,11 +86,15 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
     return TableView(f'<p class="atlas-note {escape(tone)}">{escape(text)}</p>', text)
 
 
+_NO_PLURAL = ("in", "clean", "distinct", "t0", "t1", "t2", "rtgs")  # what is counted stands in the row or the title
+
+
 def label_of(column: str) -> str:
     """`client_rr_minor` -> `Client RR`, `contract_count` -> `Contracts`, `is_blocking` -> `Blocking`."""
     words = column.removeprefix("is_").removesuffix("_minor").split("_")
     if words[-1] == "count" and len(words) > 1:
-        words = [*words[:-2], words[-2] if words[-2].endswith("s") else words[-2] + "s"]
+        is_noun = not words[-2].endswith(("s", "ed")) and words[-2] not in _NO_PLURAL
+        words = [*words[:-2], words[-2] + "s" if is_noun else words[-2]]
     named = [_WORDS.get(w, w) for w in words]
     return " ".join([named[0] if named[0] in _WORDS.values() else named[0].capitalize(), *named[1:]])
 

@@ -20,7 +20,7 @@ from atlas_lib.ledger.store import Ledger
 
 _ACCOUNT = ["merchant_id", "currency"]
 _TERMS = ["reserve_rate", "reserve_base", "hold_days", "release_rule", "cap_minor", "floor_minor"]
-_ALWAYS = pd.Timestamp("1970-01-01")
+_ALWAYS = pd.Timestamp("1900-01-01")
 
 
 class ReservePolicy(BaseModel):

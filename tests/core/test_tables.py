@@ -1,6 +1,8 @@
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from atlas_lib.core.engine import write_parquet
 from atlas_lib.core.errors import TableError
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import TABLES, declared
@@ -79,3 +81,12 @@ def test_a_broken_declaration_is_refused(bad):
 def test_an_unknown_table_is_not_guessed():
     with pytest.raises(TableError, match="No table is called"):
         declared("receivable")
+
+
+def test_an_empty_table_that_was_written_can_be_joined(tmp_path):
+    empty = declared("liquidity")
+    write_parquet(tmp_path / "liquidity.parquet", empty.arrow_schema, [])
+    read = empty.from_arrow(pq.read_table(tmp_path / "liquidity.parquet"))
+    limits = pd.DataFrame({"limit": [1]}, index=pd.Index(["EUR"], dtype="str", name="currency"))
+    assert read.join(limits, on="currency").empty
+    assert limits.join(read.set_index("currency")).shape[0] == 1

@@ -135,3 +135,20 @@ def test_part_of_a_file_decides_nothing_for_its_columns(tmp_path, monkeypatch):
     in_pieces = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True, piece_rows=3)
     assert len(whole["submissions"]) == 5
     assert in_pieces["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMBIGUOUS_DATE"]
+
+
+def test_moments_outside_any_business_are_refused_in_typed_columns_too(tmp_path, monkeypatch):
+    far = pa.array([dt.datetime(1850, 1, 1, tzinfo=dt.UTC), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
+    cells = {name: pa.array([ROW[name]] * 2) for name in HEADER}
+    cells |= {"transaction_id": pa.array(["T1", "T2"]), "created_at": far}
+    pq.write_table(pa.table(cells), tmp_path / "transactions.parquet")
+    tables = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True)
+    assert tables["submissions"]["transaction_id"].tolist() == ["T2"]
+    assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["NOT_A_DATE"]
+
+
+def test_an_amount_finer_than_its_currency_is_rounded_and_said(tmp_path, monkeypatch):
+    pd.DataFrame([ROW | {"amount": "12,3456"}]).to_csv(tmp_path / "transactions.csv", index=False)
+    tables = outcome(tmp_path, IngestSettings(), monkeypatch, plain=True)
+    assert tables["submissions"]["amount_minor"].tolist() == [1235]
+    assert "ROUNDED_AMOUNT" in tables["rejects"]["rule"].tolist()

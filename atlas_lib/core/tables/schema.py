@@ -129,6 +129,8 @@ def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
             table = table.set_column(i, field.name, table.column(i).cast(pa.timestamp("us")))
     nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    if frame.empty:  # a text column without any chunk cannot be joined on
+        frame = frame.assign(**{str(n): pd.Series([], dtype="str") for n in frame if frame[n].dtype == "str"})
     plain: dict[str, Any] = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
     full = {n: plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
     return frame.astype(full)
