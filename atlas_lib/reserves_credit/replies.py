@@ -83,7 +83,10 @@ def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.Data
 def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
     """One word per reply; rules in the order in which they are asked."""
     status = known["our_status"].fillna("")
-    is_current = known["end_to_end_id"].isin([""]) | (known["end_to_end_id"] == known["our_end_to_end_id"])
+    is_whole = known["end_to_end_id"] == ""  # it speaks of a file, and only the file of the present attempt is meant
+    is_current = (known["payment_id"] == known["our_payment_id"]).where(
+        is_whole, known["end_to_end_id"] == known["our_end_to_end_id"]
+    )
     same_reference = known["bank_reference"] == known["our_bank_reference"]
     differs = (known["amount_minor"] != known["our_amount_minor"]) | (known["currency"] != known["our_currency"])
     reached = status.isin(_REACHED[kind]) & is_current

@@ -112,6 +112,17 @@ def test_a_whole_file_that_is_rejected_fails_every_payout_in_it(office):
     assert set(office.status().values()) == {"Failed"}
 
 
+def test_the_rejection_of_an_earlier_file_read_again_leaves_the_next_attempt_under_way(office):
+    first = office.requested("M1")
+    whole = PAIN002.format(payment_id=first, group="<GrpSts>RJCT</GrpSts>", payments="")
+    assert answer(office, whole) == ["moved"]
+    office.now += pd.Timedelta(minutes=5)
+    assert office.requested("M1") != first
+    assert answer(office, whole) == ["out of order"]
+    assert office.status()["M1"] == "Requested"
+    assert office.ledger.transfers(open_only=True)["amount_minor"].tolist() == [500_00]
+
+
 def test_an_acceptance_is_no_proof_of_payment(office):
     payment_id = office.requested("M1")
     found = answer(office, PAIN002.format(payment_id=payment_id, group="<GrpSts>ACSP</GrpSts>", payments=""))
