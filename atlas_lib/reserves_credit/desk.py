@@ -3,8 +3,9 @@
 Every action reads where things stand, asks the roles and the workflow, and appends its events only if nobody wrote
 in between (`expected_head`); else it reads again and decides again. So of two people, two clicks or two processes
 one wins and the other is told what has happened. The ledger is written before the outbox: a crash in between leaves
-a requested payment without its file there, and requesting it again puts it there. No file lies in the outbox that
-the ledger does not hold as requested.
+a requested payment whose staged copy still waits, and requesting it again moves that into the outbox. A copy moves
+once, so what the bank's connector has taken out of the outbox never comes there again. No file lies in the outbox
+that the ledger does not hold as requested.
 """
 
 from __future__ import annotations
@@ -121,16 +122,19 @@ class PayoutDesk:
         File and journal must be those approved, byte for byte, and the execution date must still be met.
         """
         roles.require(self.actor, "request")
+        mine = self._folder.name_copy(payment_id)
+        staged, sha256 = mine, ""
 
         def plan() -> Booking:
+            nonlocal staged, sha256
             chosen, row = self._order(payment_id)
-            is_requested = bool((chosen["status"] == "Requested").all())
-            if not (is_requested and not self._folder.is_handed_over(payment_id)):
-                workflow.check_move(chosen, "request")
-                check_cover(chosen, self._contracts, self._ledger)
-            self._folder.check(payment_id, row["approved_sha256"], row["approved_journal_sha256"])
-            if is_requested:  # a crash between ledger and outbox: only the file is missing
+            sha256 = row["approved_sha256"]
+            if (chosen["status"] == "Requested").all() and self._folder.is_waiting(row["staged"]):
+                staged = row["staged"]  # a crash between ledger and outbox: only the file is missing
                 return _nothing(), _nothing()
+            workflow.check_move(chosen, "request")
+            check_cover(chosen, self._contracts, self._ledger)
+            self._folder.check(payment_id, row["approved_sha256"], row["approved_journal_sha256"])
             if row["execution_date"] < self._next_day().isoformat():
                 raise Refused(
                     "The execution date can no longer be met", where=payment_id, expected=f"{self._next_day()} or later",
@@ -139,10 +143,11 @@ class PayoutDesk:
             row_of = pd.Series(chosen.index, index=chosen["payout_id"])
             journal = self._folder.journal(payment_id)
             pending = journal.assign(event=journal["payout_id"].map(row_of).astype("int64"), kind="pending")
-            return self._events(chosen, "PAYOUT_REQUESTED", {}), pending
+            self._folder.stage(payment_id, mine)
+            return self._events(chosen, "PAYOUT_REQUESTED", {"staged": mine}), pending
 
         self._book("request", plan)
-        return self._folder.hand_over(payment_id)
+        return self._folder.hand_over(payment_id, staged, sha256)
 
     def book_replies(self, replies: pd.DataFrame) -> pd.DataFrame:
         """Move payouts as the bank says (see replies.py); the same replies again change nothing.

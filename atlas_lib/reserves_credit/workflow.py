@@ -42,7 +42,7 @@ HELD = ("Prepared", "Approved", "Requested", "Executed")  # the amount is that o
 _FACTS = (
     "payment_id", "attempt", "end_to_end_id", "execution_date", "sha256", "journal_sha256", "is_four_eyes",
     "prepared_by", "approved_by", "approved_sha256", "approved_journal_sha256", "bank_code", "bank_reference",
-    "merchant_id", "contracts", "set_off_minor", "said",
+    "merchant_id", "contracts", "set_off_minor", "said", "staged",
 )  # fmt: skip
 _WHOLE_FACTS = ["attempt", "set_off_minor"]
 _TEXT_FACTS = [f for f in _FACTS if f not in ("is_four_eyes", *_WHOLE_FACTS)]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import AtlasError, Refused
+from atlas_lib.reserves_credit.orders import PaymentFolder
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 
@@ -164,13 +165,57 @@ def test_a_second_click_on_anything_changes_nothing(office):
     assert event_types(office) == before
 
 
-def test_after_a_crash_between_ledger_and_outbox_requesting_again_only_puts_the_file_there(office):
+@pytest.fixture
+def crashed(office, monkeypatch) -> str:
+    """The payment id of M1, whose request was booked and whose file did not reach the outbox."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(PaymentFolder, "hand_over", crash)
+        with pytest.raises(KeyboardInterrupt):
+            office.requested("M1")
+    assert event_types(office)[-1] == "PAYOUT_REQUESTED"
+    return office.desk("ada", "auditor").orders()["payment_id"].iloc[0]
+
+
+def test_after_a_crash_between_ledger_and_outbox_requesting_again_only_puts_the_file_there(office, crashed):
+    before = event_types(office)
+    sent = office.desk("olga", "settlement_ops").request(crashed)
+    assert sent.read_bytes() == (office.folder / "payments" / "prepared" / f"{crashed}.xml").read_bytes()
+    assert event_types(office) == before
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").request(crashed)
+
+
+def test_a_copy_changed_after_the_crash_is_not_handed_over(office, crashed):
+    (copy,) = (office.folder / "payments" / "prepared").glob("*.staged")
+    copy.write_bytes(copy.read_bytes().replace(b"500", b"900"))
+    with pytest.raises(Refused, match="not the approved"):
+        office.desk("olga", "settlement_ops").request(crashed)
+    assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
+
+
+def test_a_file_that_the_banks_connector_has_taken_is_not_put_into_the_outbox_again(office):
     payment_id = office.requested("M1")
     sent = office.folder / "payments" / "outbox" / f"{payment_id}.xml"
-    content, before = sent.read_bytes(), event_types(office)
     sent.unlink()
-    assert office.desk("olga", "settlement_ops").request(payment_id).read_bytes() == content
-    assert event_types(office) == before
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").request(payment_id)
+    assert not sent.exists()
+
+
+def test_who_comes_second_to_hand_over_the_same_copy_makes_no_second_file(office):
+    payment_id = office.requested("M1")
+    (requested,) = office.ledger.events(event_types=["PAYOUT_REQUESTED"])["details"]
+    folder, sent = (
+        PaymentFolder(office.folder / "payments"),
+        office.folder / "payments" / "outbox" / f"{payment_id}.xml",
+    )
+    sent.unlink()
+    assert folder.hand_over(payment_id, json.loads(requested)["staged"], "") == sent
+    assert not sent.exists()
 
 
 def test_a_file_of_yesterday_is_not_sent_today(office):
