@@ -8,7 +8,7 @@ import pytest
 from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.bank_files import REPLY_COLUMNS, read_replies, replies_of_lines, shape_replies
-from tests.reserves_credit.reserves_credit_frames import Office
+from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt>
@@ -172,6 +172,16 @@ def test_a_payment_booked_after_it_was_given_up_counts_as_paid_and_is_not_asked_
     assert balance(office, "liabilities:payout_payable:M1") == 500_00
     with pytest.raises(Refused, match="Executed"):
         office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+
+
+def test_a_late_booking_books_the_set_off_too_and_a_return_turns_both_round(office):
+    office.payouts = payouts({"amount_minor": 400_00, "set_off_minor": 100_00})
+    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    assert booked(office, entry(office, amount="400.00")) == ["moved"]
+    accounts = ("liabilities:payout_payable:M1", "assets:bank:EUR", "liabilities:settlement_payable:M1")
+    assert [balance(office, a) for a in accounts] == [500_00, -400_00, -100_00]
+    assert booked(office, entry(office, amount="400.00", direction="CRDT", reference="BR2")) == ["moved"]
+    assert [balance(office, a) for a in accounts] == [0, 0, 0]
 
 
 def test_a_late_booking_while_the_next_attempt_is_under_way_is_said_loudly_and_books_nothing(office):
