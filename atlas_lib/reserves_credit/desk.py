@@ -74,14 +74,13 @@ class PayoutDesk:
         wanted, made = list(payout_ids), list[PaymentOrder]()
 
         def plan() -> Booking:
-            live = self._live()
-            chosen = _chosen(live, "payout_id", wanted)
+            chosen = _chosen(self._live(), "payout_id", wanted)
             workflow.check_move(chosen, "prepare")
             check_cover(chosen, self._contracts, self._ledger)
             made[:] = make_orders(chosen, self._debtor(), self._next_day(), self.settings.as_of, self._now())
             for order in made:
                 self._folder.keep(order)
-            return pd.concat([self._prepared(order, live, said) for order in made], ignore_index=True), _nothing()
+            return pd.concat([self._prepared(order, said) for order in made], ignore_index=True), _nothing()
 
         self._book("prepare", plan)
         return [order.payment_id for order in made]
@@ -213,24 +212,21 @@ class PayoutDesk:
         chosen = _chosen(self._live(), "payment_id", [payment_id])
         return chosen, {str(k): v for k, v in chosen.iloc[0].items()}
 
-    def _prepared(self, order: PaymentOrder, live: pd.DataFrame, said: str) -> pd.DataFrame:
+    def _prepared(self, order: PaymentOrder, said: str) -> pd.DataFrame:
         facts = {
             "payment_id": order.payment_id, "execution_date": order.execution_date, "prepared_by": self.actor.name,
             "sha256": order.sha256, "journal_sha256": order.journal_sha256, "said": said,
-            "is_four_eyes": self._needs_four_eyes(order, live),
+            "is_four_eyes": self._needs_four_eyes(order),
         }  # fmt: skip
         covered = cover_of(order.lines, self._contracts)
         own = ["attempt", "end_to_end_id", "merchant_id", "set_off_minor", "contracts"]
         return self._events(order.lines.assign(contracts=covered), "PAYOUT_PREPARED", facts, own)
 
-    def _needs_four_eyes(self, order: PaymentOrder, live: pd.DataFrame) -> bool:
-        """Counted with what one person let through for the same execution date, so that splitting does not help."""
-        is_small = (
-            (live["execution_date"] == order.execution_date)
-            & ~live["is_four_eyes"]
-            & live["live_status"].isin(workflow.HELD)
-        )
-        total = int(order.lines["amount_minor"].sum()) + int(live.loc[is_small, "amount_minor"].sum())
+    def _needs_four_eyes(self, order: PaymentOrder) -> bool:
+        """Counted with all that one person let through for the same execution date, so that splitting does not help."""
+        others = workflow.read_due(order.execution_date, self._ledger)
+        is_small = ~others["is_four_eyes"] & others["status"].isin(workflow.HELD)
+        total = int(order.lines["amount_minor"].sum()) + int(others.loc[is_small, "amount_minor"].sum())
         return total >= int(money.to_minor([self.settings.four_eyes_amount], "EUR")[0])
 
     def _send_back(self, action: str, event_type: str, payment_id: str, said: str) -> None:

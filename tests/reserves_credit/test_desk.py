@@ -71,6 +71,27 @@ def test_splitting_an_amount_into_several_files_does_not_avoid_the_second_person
     assert (office.order(first)["is_four_eyes"], office.order(second)["is_four_eyes"]) == (False, True)
 
 
+def test_splitting_an_amount_over_two_runs_does_not_avoid_the_second_person_either(office):
+    office.payouts = payouts({"amount_minor": 6_000_00})
+    (first,) = office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert not office.order(first)["is_four_eyes"]
+    office.payouts = payouts({"merchant_id": "M2", "amount_minor": 6_000_00})
+    (second,) = office.desk("olga", "settlement_ops").prepare([office.of("M2")])
+    assert office.order(second)["is_four_eyes"]
+
+
+def test_what_was_withdrawn_or_is_for_another_day_does_not_count_for_the_second_person(office):
+    office.payouts = payouts({"amount_minor": 6_000_00}, {"merchant_id": "M2", "amount_minor": 6_000_00})
+    olga = office.desk("olga", "settlement_ops")
+    (first,) = olga.prepare([office.of("M1")])
+    olga.withdraw(first, "not today")
+    (second,) = olga.prepare([office.of("M2")])
+    assert not office.order(second)["is_four_eyes"]
+    office.payouts = payouts({"amount_minor": 6_000_00, "due_date": "2026-11-05"})
+    (third,) = office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert not office.order(third)["is_four_eyes"]
+
+
 @pytest.mark.parametrize("suffix", [".xml", ".csv"])
 def test_a_file_changed_after_approval_is_not_requested_and_needs_a_new_approval(office, suffix):
     olga = office.desk("olga", "settlement_ops")
