@@ -208,8 +208,15 @@ class PayoutDesk:
         return workflow.overlay(self._payouts, states, blocks)
 
     def _order(self, payment_id: str) -> tuple[pd.DataFrame, dict[str, str]]:
-        """The payouts of a payment file, and what they have in common as one row."""
+        """The payouts of a payment file, and what they have in common as one row; all of them or none."""
         chosen = _chosen(self._live(), "payment_id", [payment_id])
+        held = self._ledger.events(batch_ids=[payment_id], event_types=["PAYOUT_PREPARED"])["transaction_id"]
+        absent = set(held.str.removeprefix("payout:")) - set(self._payouts["payout_id"])
+        if absent:
+            raise Refused(
+                "This run does not know all payouts of the payment file", where=payment_id, found=f"without {min(absent)}",
+                expected=f"all {held.nunique()} payouts", remedy="use the run it was prepared in",
+            )  # fmt: skip
         return chosen, {str(k): v for k, v in chosen.iloc[0].items()}
 
     def _prepared(self, order: PaymentOrder, said: str) -> pd.DataFrame:

@@ -239,6 +239,27 @@ def test_who_comes_second_to_hand_over_the_same_copy_makes_no_second_file(office
     assert not sent.exists()
 
 
+@pytest.mark.parametrize("action", ["approve", "request", "refuse", "withdraw"])
+def test_a_run_that_lacks_a_payout_of_the_file_cannot_move_the_file(office, action):
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    (payment_id,) = olga.prepare([office.of("M1"), office.of("M2")])
+    sha256 = office.order(payment_id)["sha256"]
+    if action == "request":
+        carl.approve(payment_id, sha256)
+    before = event_types(office)
+    office.payouts = payouts({})
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    act = {
+        "approve": lambda: carl.approve(payment_id, sha256),
+        "request": lambda: olga.request(payment_id),
+        "refuse": lambda: carl.refuse(payment_id, "late"),
+        "withdraw": lambda: olga.withdraw(payment_id, "late"),
+    }[action]
+    with pytest.raises(Refused, match="use the run it was prepared in"):
+        act()
+    assert event_types(office) == before
+
+
 def test_a_file_of_yesterday_is_not_sent_today(office):
     olga = office.desk("olga", "settlement_ops")
     (payment_id,) = olga.prepare([office.of("M1")])
