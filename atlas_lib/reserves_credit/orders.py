@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -136,6 +137,8 @@ class PaymentFolder:
                     remedy=f"copy {payment_id}.xml over it and request again",
                 )  # fmt: skip
             (self._prepared / copy).replace(path)
+            for folder in (self._outbox, self._prepared):
+                _keep_names(folder)
         return path
 
 
@@ -144,10 +147,26 @@ def hash_of(content: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing of it under its name; two processes that write the same bytes do not meet."""
-    import os
+    """All of the file or nothing of it under its name, on the disk when this returns.
 
+    Two processes that write the same bytes do not meet.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
+    _keep_names(path.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring the folder's list of names to the disk, where the system can (Windows does so by itself)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

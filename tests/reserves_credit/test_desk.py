@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import AtlasError, Refused
+from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.orders import PaymentFolder
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
@@ -216,6 +219,25 @@ def test_a_copy_changed_after_the_crash_is_not_handed_over(office, crashed):
     with pytest.raises(Refused, match="not the approved"):
         office.desk("olga", "settlement_ops").request(crashed)
     assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
+
+
+def test_file_journal_and_copy_are_on_the_disk_before_the_ledger_counts_on_them(office, monkeypatch):
+    order, sync, append = list[str](), os.fsync, Ledger.append
+
+    def noted_sync(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def noted_append(*args: object, **values: object) -> object:
+        order.append("ledger")
+        return append(*args, **values)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Ledger, "append", noted_append)
+    office.requested("M1")
+    folder = ["folder"] if os.name == "posix" else []
+    prepared, approved, requested = [*["file", *folder] * 2, "ledger"], ["ledger"], ["file", *folder, "ledger"]
+    assert order == [*prepared, *approved, *requested, *folder * 2]
 
 
 def test_a_file_that_the_banks_connector_has_taken_is_not_put_into_the_outbox_again(office):
