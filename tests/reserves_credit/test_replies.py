@@ -228,6 +228,24 @@ def test_a_file_that_is_no_answer_is_refused_by_name(office, text):
         answer(office, text)
 
 
+def test_a_document_type_is_refused_so_that_no_entity_shortens_an_amount(office):
+    text = CAMT054.format(entries=entry(office, amount="50&x;00.00"))
+    with pytest.raises(InputError, match=r"declares a document type.*answer\.xml"):
+        answer(office, text.replace("<Document", '<!DOCTYPE Document [<!ENTITY x "0">]><Document', 1))
+
+
+def test_an_entry_without_its_amount_is_refused_by_name(office):
+    text = CAMT054.format(entries=entry(office)).replace('<Amt Ccy="EUR">500.00</Amt>', "")
+    with pytest.raises(InputError, match=r"without its amount.*answer\.xml"):
+        answer(office, text)
+
+
+@pytest.mark.parametrize("amount", ["five", "5.001", ""])
+def test_an_amount_that_is_none_is_refused_by_name(office, amount):
+    with pytest.raises(InputError, match=r"amount.*answer\.xml"):
+        booked(office, entry(office, amount=amount))
+
+
 def test_no_replies_are_no_work(office):
     empty = shape_replies(pd.DataFrame(columns=list(REPLY_COLUMNS)))
     assert office.desk("olga", "settlement_ops").book_replies(empty).empty
