@@ -1,7 +1,7 @@
 """What banks and others send about payments: pain.001 files, pain.002 answers, camt.053 and camt.054 entries.
 
 Answers become *replies*, one row each (REPLY_COLUMNS); `reply` is accepted, rejected, booked or returned.
-An empty `end_to_end_id` means every payment of the file `payment_id`. Entities and network are off.
+An empty `end_to_end_id` means every payment of the file `payment_id`. Files with a document type are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core import money
+from atlas_lib.core.documents import child_text, local_name, parse_document
 from atlas_lib.core.errors import InputError
 
 REPLY_COLUMNS = (
@@ -29,9 +30,9 @@ def read_replies(path: Path) -> pd.DataFrame:
 
     Raises InputError for a file that is none of them.
     """
-    root = _parse(path)
+    root = parse_document(path, path.name, "file")
     message = root[0] if len(root) else root
-    kind = _local(message)
+    kind = local_name(message)
     if kind == "CstmrPmtStsRpt":
         rows = _status_replies(message, path.name)
     elif kind in _REPORTS:
@@ -72,34 +73,37 @@ def read_pain001(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
     Header: version, message_id, count and control_sum as stated (None where absent), and as found in the payments.
     """
-    root = _parse(path)
+    root = parse_document(path, path.name, "file")
     message = root[0] if len(root) else root
-    if _local(message) not in ("CstmrCdtTrfInitn", "pain.001.001.02"):
-        raise InputError("Not a payment initiation", where=path.name, expected="pain.001", found=_local(message))
-    rows = [row for group in message.findall("{*}PmtInf") for row in _payments(group)]
+    if local_name(message) not in ("CstmrCdtTrfInitn", "pain.001.001.02"):
+        raise InputError("Not a payment initiation", where=path.name, expected="pain.001", found=local_name(message))
+    rows = [row for group in message.findall("{*}PmtInf") for row in _payments(group, path.name)]
     header = {
         "version": str(root.tag).partition("}")[0].rpartition(":")[2],
-        "message_id": _text(message, "GrpHdr/MsgId") or "",
-        "stated_count": _text(message, "GrpHdr/NbOfTxs"),
-        "stated_sum": _text(message, "GrpHdr/CtrlSum"),
+        "message_id": child_text(message, "GrpHdr/MsgId") or "",
+        "stated_count": child_text(message, "GrpHdr/NbOfTxs"),
+        "stated_sum": child_text(message, "GrpHdr/CtrlSum"),
     }
     payments = pd.DataFrame([row for row, _ in rows], columns=pd.Index(_PAYMENT_COLUMNS))
     return header | {"found_count": len(rows), "found_sum": _sum(a for _, a in rows)}, payments
 
 
-def _payments(group: Any) -> list[tuple[dict[str, Any], str]]:
+def _payments(group: Any, source: str) -> list[tuple[dict[str, Any], str]]:
     debtor = _account(group, "DbtrAcct")
-    day = _text(group, "ReqdExctnDt/Dt") or (_text(group, "ReqdExctnDt/DtTm") or _text(group, "ReqdExctnDt") or "")[:10]
+    day = (
+        child_text(group, "ReqdExctnDt/Dt")
+        or (child_text(group, "ReqdExctnDt/DtTm") or child_text(group, "ReqdExctnDt") or "")[:10]
+    )
     found = []
     for one in group.findall("{*}CdtTrfTxInf"):
         amount = one.find("{*}Amt/{*}InstdAmt")
         amount = one.find("{*}Amt/{*}EqvtAmt/{*}Amt") if amount is None else amount
-        text, code = (amount.text or "").strip(), str(amount.get("Ccy"))
+        amount_minor, code, text = _amount(amount, source)
         row = {
-            "end_to_end_id": _text(one, "PmtId/EndToEndId"),
-            "amount_minor": _minor(text, code),
+            "end_to_end_id": child_text(one, "PmtId/EndToEndId"),
+            "amount_minor": amount_minor,
             "currency": code,
-            "creditor_name": _text(one, "Cdtr/Nm"),
+            "creditor_name": child_text(one, "Cdtr/Nm"),
             "creditor_account": _account(one, "CdtrAcct"),
             "execution_date": day,
             "debtor_account": debtor,
@@ -109,31 +113,31 @@ def _payments(group: Any) -> list[tuple[dict[str, Any], str]]:
 
 
 def _account(parent: Any, tag: str) -> str | None:
-    return _text(parent, f"{tag}/Id/IBAN") or _text(parent, f"{tag}/Id/Othr/Id")
+    return child_text(parent, f"{tag}/Id/IBAN") or child_text(parent, f"{tag}/Id/Othr/Id")
 
 
 def _status_replies(message: Any, source: str) -> list[dict[str, Any]]:
     """Rejections and acceptances: of the whole file, of a payment group, and of single payments."""
-    payment_id = _text(message, "OrgnlGrpInfAndSts/OrgnlMsgId") or ""
+    payment_id = child_text(message, "OrgnlGrpInfAndSts/OrgnlMsgId") or ""
     groups = message.findall("{*}OrgnlPmtInfAndSts")
     rows = [_status(message.find("{*}OrgnlGrpInfAndSts"), "GrpSts", payment_id, "", source)]
     for group in groups:
         rows.append(_status(group, "PmtInfSts", payment_id, "", source))
         for one in group.findall("{*}TxInfAndSts"):
-            rows.append(_status(one, "TxSts", payment_id, _text(one, "OrgnlEndToEndId") or "", source))
+            rows.append(_status(one, "TxSts", payment_id, child_text(one, "OrgnlEndToEndId") or "", source))
     return [r for r in rows if r["reply"]]
 
 
 def _status(element: Any, tag: str, payment_id: str, end_to_end_id: str, source: str) -> dict[str, Any]:
     """PART (some were rejected) and PDNG say nothing of any one payment."""
-    code = _text(element, tag) or ""
+    code = child_text(element, tag) or ""
     reply = "rejected" if code == "RJCT" else "accepted" if code.startswith("AC") else ""
     return {
         "reply": reply,
         "payment_id": payment_id,
         "end_to_end_id": end_to_end_id,
-        "reason_code": _text(element, "StsRsnInf/Rsn/Cd") or _text(element, "StsRsnInf/Rsn/Prtry") or "",
-        "reason_text": _text(element, "StsRsnInf/AddtlInf") or "",
+        "reason_code": child_text(element, "StsRsnInf/Rsn/Cd") or child_text(element, "StsRsnInf/Rsn/Prtry") or "",
+        "reason_text": child_text(element, "StsRsnInf/AddtlInf") or "",
         "source": source,
     }
 
@@ -142,56 +146,54 @@ def _entry_replies(report: Any, source: str) -> list[dict[str, Any]]:
     return [
         _entry_reply(entry, detail, source)
         for entry in report.findall("{*}Ntry")
-        if (_text(entry, "Sts/Cd") or _text(entry, "Sts")) == "BOOK"
+        if (child_text(entry, "Sts/Cd") or child_text(entry, "Sts")) == "BOOK"
         for detail in entry.findall("{*}NtryDtls/{*}TxDtls")
     ]
 
 
 def _entry_reply(entry: Any, detail: Any, source: str) -> dict[str, Any]:
     """A debit of ours pays; a credit with its id, or a reversed debit, comes back."""
-    direction = _text(detail, "CdtDbtInd") or _text(entry, "CdtDbtInd")
-    is_back = direction == "CRDT" or _text(entry, "RvslInd") == "true"
+    direction = child_text(detail, "CdtDbtInd") or child_text(entry, "CdtDbtInd")
+    is_back = direction == "CRDT" or child_text(entry, "RvslInd") == "true"
     amount = detail.find("{*}Amt")
     amount = entry.find("{*}Amt") if amount is None else amount
-    code = str(amount.get("Ccy"))
+    amount_minor, code, _ = _amount(amount, source)
     return {
         "reply": "returned" if is_back else "booked",
-        "payment_id": _text(detail, "Refs/MsgId") or "",
-        "end_to_end_id": _text(detail, "Refs/EndToEndId") or "",
-        "amount_minor": _minor((amount.text or "").strip(), code),
+        "payment_id": child_text(detail, "Refs/MsgId") or "",
+        "end_to_end_id": child_text(detail, "Refs/EndToEndId") or "",
+        "amount_minor": amount_minor,
         "currency": code,
-        "reason_code": _text(detail, "RtrInf/Rsn/Cd") or _text(detail, "RtrInf/Rsn/Prtry") or "",
-        "reason_text": _text(detail, "RtrInf/AddtlInf") or "",
-        "bank_reference": _text(detail, "Refs/AcctSvcrRef")
-        or _text(entry, "AcctSvcrRef")
-        or _text(entry, "NtryRef")
+        "reason_code": child_text(detail, "RtrInf/Rsn/Cd") or child_text(detail, "RtrInf/Rsn/Prtry") or "",
+        "reason_text": child_text(detail, "RtrInf/AddtlInf") or "",
+        "bank_reference": child_text(detail, "Refs/AcctSvcrRef")
+        or child_text(entry, "AcctSvcrRef")
+        or child_text(entry, "NtryRef")
         or "",
         "source": source,
     }
 
 
-def _parse(path: Path) -> Any:
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        return etree.parse(str(path), parser).getroot()
-    except (etree.XMLSyntaxError, OSError) as error:
+def _amount(element: Any, source: str) -> tuple[int, str, str]:
+    """Minor units, currency and text of an amount element."""
+    if element is None:
         raise InputError(
-            "The bank's file cannot be read", where=path.name, expected="a complete XML file", found=str(error),
-            remedy="fetch it from the bank again",
-        ) from error  # fmt: skip
+            "A payment without its amount", where=source, expected="Amt with Ccy", found="no Amt",
+            remedy="fetch the file from the bank again",
+        )  # fmt: skip
+    text, code = (element.text or "").strip(), str(element.get("Ccy"))
+    return _minor(text, code, source), code, text
 
 
-def _minor(text: str, currency: str) -> int:
+def _minor(text: str, currency: str, source: str) -> int:
     from decimal import Decimal, InvalidOperation
 
     try:
         scaled = Decimal(text).scaleb(money.exponent(currency))
     except InvalidOperation as error:
-        raise InputError("Not an amount", expected="digits and a point", found=text) from error
+        raise InputError("Not an amount", where=source, expected="digits and a point", found=text) from error
     if scaled != scaled.to_integral_value():
-        raise InputError("An amount has more digits than its currency", found=f"{text} {currency}")
+        raise InputError("An amount has more digits than its currency", where=source, found=f"{text} {currency}")
     return int(scaled)
 
 
@@ -199,14 +201,3 @@ def _sum(texts: Any) -> str:
     from decimal import Decimal
 
     return str(sum((Decimal(t) for t in texts), Decimal(0)))
-
-
-def _text(parent: Any, path: str) -> str | None:
-    if parent is None:
-        return None
-    found = parent.find("/".join("{*}" + step for step in path.split("/")))
-    return (found.text or "").strip() or None if found is not None else None
-
-
-def _local(element: Any) -> str:
-    return str(element.tag).rpartition("}")[2]

@@ -3,8 +3,9 @@
 Every action reads where things stand, asks the roles and the workflow, and appends its events only if nobody wrote
 in between (`expected_head`); else it reads again and decides again. So of two people, two clicks or two processes
 one wins and the other is told what has happened. The ledger is written before the outbox: a crash in between leaves
-a requested payment without its file there, and requesting it again puts it there. No file lies in the outbox that
-the ledger does not hold as requested.
+a requested payment whose staged copy still waits, and requesting it again moves that into the outbox. A copy moves
+once, so what the bank's connector has taken out of the outbox never comes there again. No file lies in the outbox
+that the ledger does not hold as requested.
 """
 
 from __future__ import annotations
@@ -73,14 +74,13 @@ class PayoutDesk:
         wanted, made = list(payout_ids), list[PaymentOrder]()
 
         def plan() -> Booking:
-            live = self._live()
-            chosen = _chosen(live, "payout_id", wanted)
+            chosen = _chosen(self._live(), "payout_id", wanted)
             workflow.check_move(chosen, "prepare")
             check_cover(chosen, self._contracts, self._ledger)
             made[:] = make_orders(chosen, self._debtor(), self._next_day(), self.settings.as_of, self._now())
             for order in made:
                 self._folder.keep(order)
-            return pd.concat([self._prepared(order, live, said) for order in made], ignore_index=True), _nothing()
+            return pd.concat([self._prepared(order, said) for order in made], ignore_index=True), _nothing()
 
         self._book("prepare", plan)
         return [order.payment_id for order in made]
@@ -121,16 +121,19 @@ class PayoutDesk:
         File and journal must be those approved, byte for byte, and the execution date must still be met.
         """
         roles.require(self.actor, "request")
+        mine = self._folder.name_copy(payment_id)
+        staged, sha256 = mine, ""
 
         def plan() -> Booking:
+            nonlocal staged, sha256
             chosen, row = self._order(payment_id)
-            is_requested = bool((chosen["status"] == "Requested").all())
-            if not (is_requested and not self._folder.is_handed_over(payment_id)):
-                workflow.check_move(chosen, "request")
-                check_cover(chosen, self._contracts, self._ledger)
-            self._folder.check(payment_id, row["approved_sha256"], row["approved_journal_sha256"])
-            if is_requested:  # a crash between ledger and outbox: only the file is missing
+            sha256 = row["approved_sha256"]
+            if (chosen["status"] == "Requested").all() and self._folder.is_waiting(row["staged"]):
+                staged = row["staged"]  # a crash between ledger and outbox: only the file is missing
                 return _nothing(), _nothing()
+            workflow.check_move(chosen, "request")
+            check_cover(chosen, self._contracts, self._ledger)
+            self._folder.check(payment_id, row["approved_sha256"], row["approved_journal_sha256"])
             if row["execution_date"] < self._next_day().isoformat():
                 raise Refused(
                     "The execution date can no longer be met", where=payment_id, expected=f"{self._next_day()} or later",
@@ -139,10 +142,11 @@ class PayoutDesk:
             row_of = pd.Series(chosen.index, index=chosen["payout_id"])
             journal = self._folder.journal(payment_id)
             pending = journal.assign(event=journal["payout_id"].map(row_of).astype("int64"), kind="pending")
-            return self._events(chosen, "PAYOUT_REQUESTED", {}), pending
+            self._folder.stage(payment_id, mine)
+            return self._events(chosen, "PAYOUT_REQUESTED", {"staged": mine}), pending
 
         self._book("request", plan)
-        return self._folder.hand_over(payment_id)
+        return self._folder.hand_over(payment_id, staged, sha256)
 
     def book_replies(self, replies: pd.DataFrame) -> pd.DataFrame:
         """Move payouts as the bank says (see replies.py); the same replies again change nothing.
@@ -204,28 +208,32 @@ class PayoutDesk:
         return workflow.overlay(self._payouts, states, blocks)
 
     def _order(self, payment_id: str) -> tuple[pd.DataFrame, dict[str, str]]:
-        """The payouts of a payment file, and what they have in common as one row."""
+        """The payouts of a payment file, and what they have in common as one row; all of them or none."""
         chosen = _chosen(self._live(), "payment_id", [payment_id])
+        held = self._ledger.events(batch_ids=[payment_id], event_types=["PAYOUT_PREPARED"])["transaction_id"]
+        absent = set(held.str.removeprefix("payout:")) - set(self._payouts["payout_id"])
+        if absent:
+            raise Refused(
+                "This run does not know all payouts of the payment file", where=payment_id, found=f"without {min(absent)}",
+                expected=f"all {held.nunique()} payouts", remedy="use the run it was prepared in",
+            )  # fmt: skip
         return chosen, {str(k): v for k, v in chosen.iloc[0].items()}
 
-    def _prepared(self, order: PaymentOrder, live: pd.DataFrame, said: str) -> pd.DataFrame:
+    def _prepared(self, order: PaymentOrder, said: str) -> pd.DataFrame:
         facts = {
             "payment_id": order.payment_id, "execution_date": order.execution_date, "prepared_by": self.actor.name,
             "sha256": order.sha256, "journal_sha256": order.journal_sha256, "said": said,
-            "is_four_eyes": self._needs_four_eyes(order, live),
+            "is_four_eyes": self._needs_four_eyes(order),
         }  # fmt: skip
         covered = cover_of(order.lines, self._contracts)
         own = ["attempt", "end_to_end_id", "merchant_id", "set_off_minor", "contracts"]
         return self._events(order.lines.assign(contracts=covered), "PAYOUT_PREPARED", facts, own)
 
-    def _needs_four_eyes(self, order: PaymentOrder, live: pd.DataFrame) -> bool:
-        """Counted with what one person let through for the same execution date, so that splitting does not help."""
-        is_small = (
-            (live["execution_date"] == order.execution_date)
-            & ~live["is_four_eyes"]
-            & live["live_status"].isin(workflow.HELD)
-        )
-        total = int(order.lines["amount_minor"].sum()) + int(live.loc[is_small, "amount_minor"].sum())
+    def _needs_four_eyes(self, order: PaymentOrder) -> bool:
+        """Counted with all that one person let through for the same execution date, so that splitting does not help."""
+        others = workflow.read_due(order.execution_date, self._ledger)
+        is_small = ~others["is_four_eyes"] & others["status"].isin(workflow.HELD)
+        total = int(order.lines["amount_minor"].sum()) + int(others.loc[is_small, "amount_minor"].sum())
         return total >= int(money.to_minor([self.settings.four_eyes_amount], "EUR")[0])
 
     def _send_back(self, action: str, event_type: str, payment_id: str, said: str) -> None:

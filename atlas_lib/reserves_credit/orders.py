@@ -3,14 +3,18 @@
 In the folder `payments` beside the ledger (`<payment_id>` is also the MsgId):
 ```
 prepared/<payment_id>.xml, .csv    the payment file and its journal; approval holds the SHA-256 of both
+prepared/<payment_id>.*.staged     the copy that the request names in the ledger; it is gone once it has been handed over
 outbox/<payment_id>.xml            handed over to the bank, byte for byte the approved one
 ```
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
+import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -107,13 +111,34 @@ class PaymentFolder:
         content = (self._prepared / f"{payment_id}.csv").read_bytes()
         return pd.read_csv(io.BytesIO(content), dtype={c: "str" for c in _JOURNAL if c != "amount_minor"})
 
-    def is_handed_over(self, payment_id: str) -> bool:
-        return (self._outbox / f"{payment_id}.xml").exists()
+    def name_copy(self, payment_id: str) -> str:
+        """A name that no other request has, so that of two at once only the copy named in the ledger can leave."""
+        return f"{payment_id}.{uuid.uuid4().hex}.staged"
 
-    def hand_over(self, payment_id: str) -> Path:
-        """Put the prepared file into the outbox; the same file again is the same bytes under the same name."""
+    def stage(self, payment_id: str, copy: str) -> None:
+        """Lay the copy of the prepared file ready that will be handed over."""
+        _write(self._prepared / copy, (self._prepared / f"{payment_id}.xml").read_bytes())
+
+    def is_waiting(self, copy: str) -> bool:
+        return copy != "" and (self._prepared / copy).exists()
+
+    def hand_over(self, payment_id: str, copy: str, sha256: str) -> Path:
+        """Move the copy into the outbox: one step, so it has left or it has not; a copy that has left is not made anew.
+
+        Refused when the copy is not the file with this SHA-256.
+        """
         path = self._outbox / f"{payment_id}.xml"
-        _write(path, (self._prepared / f"{payment_id}.xml").read_bytes())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # somebody who asked at the same moment has moved it
+            found = hash_of((self._prepared / copy).read_bytes())
+            if found != sha256:
+                raise Refused(
+                    "The copy to hand over is not the approved payment file", where=copy, expected=sha256, found=found,
+                    remedy=f"copy {payment_id}.xml over it and request again",
+                )  # fmt: skip
+            (self._prepared / copy).replace(path)
+            for folder in (self._outbox, self._prepared):
+                _keep_names(folder)
         return path
 
 
@@ -122,10 +147,26 @@ def hash_of(content: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing of it under its name; two processes that write the same bytes do not meet."""
-    import os
+    """All of the file or nothing of it under its name, on the disk when this returns.
 
+    Two processes that write the same bytes do not meet.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
+    _keep_names(path.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring the folder's list of names to the disk, where the system can (Windows does so by itself)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

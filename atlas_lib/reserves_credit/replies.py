@@ -4,7 +4,7 @@
 |---|---|---|---|
 | rejected | Requested | Failed, with the bank's code | the pending transfer is void |
 | booked | Requested | Executed | the pending transfer is posted |
-| booked, although it was given up | Failed, Ready, Returned, Prepared, Approved | Executed | a transfer of its own: the bank has paid, so nobody may again |
+| booked, although it was given up | Failed, Ready, Returned, Prepared, Approved | Executed | transfers of its own, the set-off with it: the bank has paid, so nobody may again |
 | returned | Executed | Returned, with the bank's code | the posted transfer is reversed |
 
 Everything else changes nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
@@ -24,6 +24,7 @@ from atlas_lib.reserves_credit.workflow import payout_of
 MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
 _EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
 _REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
+_TRANSFER = ("event", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")
 _GIVEN_UP = ("Failed", "Ready", "Returned", "Prepared", "Approved")
 
 
@@ -83,7 +84,10 @@ def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.Data
 def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
     """One word per reply; rules in the order in which they are asked."""
     status = known["our_status"].fillna("")
-    is_current = known["end_to_end_id"].isin([""]) | (known["end_to_end_id"] == known["our_end_to_end_id"])
+    is_whole = known["end_to_end_id"] == ""  # it speaks of a file, and only the file of the present attempt is meant
+    is_current = (known["payment_id"] == known["our_payment_id"]).where(
+        is_whole, known["end_to_end_id"] == known["our_end_to_end_id"]
+    )
     same_reference = known["bank_reference"] == known["our_bank_reference"]
     differs = (known["amount_minor"] != known["our_amount_minor"]) | (known["currency"] != known["our_currency"])
     reached = status.isin(_REACHED[kind]) & is_current
@@ -111,7 +115,7 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
 def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The transfers that each move books: every open one of the payout closed, or every posted one turned round.
 
-    A booking for which nothing is open any more gets a transfer of its own.
+    A booking for which nothing is open any more gets transfers of its own.
     """
     if moves.empty:
         return pd.DataFrame()
@@ -125,16 +129,14 @@ def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, 
     )
     if is_return:
         closed = closed.rename(columns={"debit_account": "credit_account", "credit_account": "debit_account"})
-    late = ~ours["event"].isin(closed["event"])
-    single = pd.DataFrame(
-        {
-            "event": ours["event"],
-            "kind": "single",
-            "pending_no": 0,
-            "debit_account": "liabilities:payout_payable:" + moved["our_merchant_id"],
-            "credit_account": "assets:bank:" + moves["currency"],
-            "amount_minor": moves["amount_minor"],
-            "currency": moves["currency"],
-        }
-    )
-    return pd.concat([closed[single.columns], single[late]], ignore_index=True)
+    is_late = ~ours["event"].isin(closed["event"])
+    return pd.concat([closed[list(_TRANSFER)], _late(moves[is_late], moved[is_late])], ignore_index=True)
+
+
+def _late(moves: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
+    """What the journal of each payout had foreseen, booked at once: the payment, and what of it is set off."""
+    payable, sales = (f"liabilities:{a}:" + moved["our_merchant_id"] for a in ("payout_payable", "settlement_payable"))
+    common = moves.assign(event=moves.index, kind="single", pending_no=0, debit_account=payable)
+    paid = common.assign(credit_account="assets:bank:" + moves["currency"])
+    set_off = common.assign(credit_account=sales, amount_minor=moved["our_set_off_minor"].astype("int64"))
+    return pd.concat([paid, set_off[set_off["amount_minor"] > 0]])[list(_TRANSFER)]

@@ -42,7 +42,7 @@ HELD = ("Prepared", "Approved", "Requested", "Executed")  # the amount is that o
 _FACTS = (
     "payment_id", "attempt", "end_to_end_id", "execution_date", "sha256", "journal_sha256", "is_four_eyes",
     "prepared_by", "approved_by", "approved_sha256", "approved_journal_sha256", "bank_code", "bank_reference",
-    "merchant_id", "contracts", "set_off_minor", "said",
+    "merchant_id", "contracts", "set_off_minor", "said", "staged",
 )  # fmt: skip
 _WHOLE_FACTS = ["attempt", "set_off_minor"]
 _TEXT_FACTS = [f for f in _FACTS if f not in ("is_four_eyes", *_WHOLE_FACTS)]
@@ -64,6 +64,14 @@ def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """Where these payouts stand (STATE_COLUMNS), those without any event left out."""
     events = ledger.events(transaction_ids=["payout:" + i for i in payout_ids])
     return fold_states(events[events["event_type"].isin(list(STATUS_AFTER))])
+
+
+def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
+    """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
+    prepared = ledger.events(event_types=["PAYOUT_PREPARED"])
+    is_near = prepared["details"].str.contains(f'"{execution_date}"', regex=False)  # so that few details are read
+    states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix("payout:").unique(), ledger)
+    return states[states["execution_date"] == execution_date]
 
 
 def fold_states(events: pd.DataFrame) -> pd.DataFrame:

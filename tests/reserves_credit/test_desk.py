@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import AtlasError, Refused
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.orders import PaymentFolder
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 
@@ -68,6 +72,27 @@ def test_splitting_an_amount_into_several_files_does_not_avoid_the_second_person
     olga = office.desk("olga", "settlement_ops")
     (first,), (second,) = olga.prepare([office.of("M1")]), olga.prepare([office.of("M2")])
     assert (office.order(first)["is_four_eyes"], office.order(second)["is_four_eyes"]) == (False, True)
+
+
+def test_splitting_an_amount_over_two_runs_does_not_avoid_the_second_person_either(office):
+    office.payouts = payouts({"amount_minor": 6_000_00})
+    (first,) = office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert not office.order(first)["is_four_eyes"]
+    office.payouts = payouts({"merchant_id": "M2", "amount_minor": 6_000_00})
+    (second,) = office.desk("olga", "settlement_ops").prepare([office.of("M2")])
+    assert office.order(second)["is_four_eyes"]
+
+
+def test_what_was_withdrawn_or_is_for_another_day_does_not_count_for_the_second_person(office):
+    office.payouts = payouts({"amount_minor": 6_000_00}, {"merchant_id": "M2", "amount_minor": 6_000_00})
+    olga = office.desk("olga", "settlement_ops")
+    (first,) = olga.prepare([office.of("M1")])
+    olga.withdraw(first, "not today")
+    (second,) = olga.prepare([office.of("M2")])
+    assert not office.order(second)["is_four_eyes"]
+    office.payouts = payouts({"amount_minor": 6_000_00, "due_date": "2026-11-05"})
+    (third,) = office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    assert not office.order(third)["is_four_eyes"]
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".csv"])
@@ -164,12 +189,96 @@ def test_a_second_click_on_anything_changes_nothing(office):
     assert event_types(office) == before
 
 
-def test_after_a_crash_between_ledger_and_outbox_requesting_again_only_puts_the_file_there(office):
+@pytest.fixture
+def crashed(office, monkeypatch) -> str:
+    """The payment id of M1, whose request was booked and whose file did not reach the outbox."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(PaymentFolder, "hand_over", crash)
+        with pytest.raises(KeyboardInterrupt):
+            office.requested("M1")
+    assert event_types(office)[-1] == "PAYOUT_REQUESTED"
+    return office.desk("ada", "auditor").orders()["payment_id"].iloc[0]
+
+
+def test_after_a_crash_between_ledger_and_outbox_requesting_again_only_puts_the_file_there(office, crashed):
+    before = event_types(office)
+    sent = office.desk("olga", "settlement_ops").request(crashed)
+    assert sent.read_bytes() == (office.folder / "payments" / "prepared" / f"{crashed}.xml").read_bytes()
+    assert event_types(office) == before
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").request(crashed)
+
+
+def test_a_copy_changed_after_the_crash_is_not_handed_over(office, crashed):
+    (copy,) = (office.folder / "payments" / "prepared").glob("*.staged")
+    copy.write_bytes(copy.read_bytes().replace(b"500", b"900"))
+    with pytest.raises(Refused, match="not the approved"):
+        office.desk("olga", "settlement_ops").request(crashed)
+    assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
+
+
+def test_file_journal_and_copy_are_on_the_disk_before_the_ledger_counts_on_them(office, monkeypatch):
+    order, sync, append = list[str](), os.fsync, Ledger.append
+
+    def noted_sync(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def noted_append(*args: object, **values: object) -> object:
+        order.append("ledger")
+        return append(*args, **values)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Ledger, "append", noted_append)
+    office.requested("M1")
+    folder = ["folder"] if os.name == "posix" else []
+    prepared, approved, requested = [*["file", *folder] * 2, "ledger"], ["ledger"], ["file", *folder, "ledger"]
+    assert order == [*prepared, *approved, *requested, *folder * 2]
+
+
+def test_a_file_that_the_banks_connector_has_taken_is_not_put_into_the_outbox_again(office):
     payment_id = office.requested("M1")
     sent = office.folder / "payments" / "outbox" / f"{payment_id}.xml"
-    content, before = sent.read_bytes(), event_types(office)
     sent.unlink()
-    assert office.desk("olga", "settlement_ops").request(payment_id).read_bytes() == content
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").request(payment_id)
+    assert not sent.exists()
+
+
+def test_who_comes_second_to_hand_over_the_same_copy_makes_no_second_file(office):
+    payment_id = office.requested("M1")
+    (requested,) = office.ledger.events(event_types=["PAYOUT_REQUESTED"])["details"]
+    folder, sent = (
+        PaymentFolder(office.folder / "payments"),
+        office.folder / "payments" / "outbox" / f"{payment_id}.xml",
+    )
+    sent.unlink()
+    assert folder.hand_over(payment_id, json.loads(requested)["staged"], "") == sent
+    assert not sent.exists()
+
+
+@pytest.mark.parametrize("action", ["approve", "request", "refuse", "withdraw"])
+def test_a_run_that_lacks_a_payout_of_the_file_cannot_move_the_file(office, action):
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    (payment_id,) = olga.prepare([office.of("M1"), office.of("M2")])
+    sha256 = office.order(payment_id)["sha256"]
+    if action == "request":
+        carl.approve(payment_id, sha256)
+    before = event_types(office)
+    office.payouts = payouts({})
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    act = {
+        "approve": lambda: carl.approve(payment_id, sha256),
+        "request": lambda: olga.request(payment_id),
+        "refuse": lambda: carl.refuse(payment_id, "late"),
+        "withdraw": lambda: olga.withdraw(payment_id, "late"),
+    }[action]
+    with pytest.raises(Refused, match="use the run it was prepared in"):
+        act()
     assert event_types(office) == before
 
 

@@ -8,7 +8,7 @@ import pytest
 from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.bank_files import REPLY_COLUMNS, read_replies, replies_of_lines, shape_replies
-from tests.reserves_credit.reserves_credit_frames import Office
+from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt>
@@ -112,6 +112,17 @@ def test_a_whole_file_that_is_rejected_fails_every_payout_in_it(office):
     assert set(office.status().values()) == {"Failed"}
 
 
+def test_the_rejection_of_an_earlier_file_read_again_leaves_the_next_attempt_under_way(office):
+    first = office.requested("M1")
+    whole = PAIN002.format(payment_id=first, group="<GrpSts>RJCT</GrpSts>", payments="")
+    assert answer(office, whole) == ["moved"]
+    office.now += pd.Timedelta(minutes=5)
+    assert office.requested("M1") != first
+    assert answer(office, whole) == ["out of order"]
+    assert office.status()["M1"] == "Requested"
+    assert office.ledger.transfers(open_only=True)["amount_minor"].tolist() == [500_00]
+
+
 def test_an_acceptance_is_no_proof_of_payment(office):
     payment_id = office.requested("M1")
     found = answer(office, PAIN002.format(payment_id=payment_id, group="<GrpSts>ACSP</GrpSts>", payments=""))
@@ -163,6 +174,16 @@ def test_a_payment_booked_after_it_was_given_up_counts_as_paid_and_is_not_asked_
         office.desk("olga", "settlement_ops").prepare([office.of("M1")])
 
 
+def test_a_late_booking_books_the_set_off_too_and_a_return_turns_both_round(office):
+    office.payouts = payouts({"amount_minor": 400_00, "set_off_minor": 100_00})
+    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    assert booked(office, entry(office, amount="400.00")) == ["moved"]
+    accounts = ("liabilities:payout_payable:M1", "assets:bank:EUR", "liabilities:settlement_payable:M1")
+    assert [balance(office, a) for a in accounts] == [500_00, -400_00, -100_00]
+    assert booked(office, entry(office, amount="400.00", direction="CRDT", reference="BR2")) == ["moved"]
+    assert [balance(office, a) for a in accounts] == [0, 0, 0]
+
+
 def test_a_late_booking_while_the_next_attempt_is_under_way_is_said_loudly_and_books_nothing(office):
     rejected(office, office.requested("M1"), office.of("M1") + "-1")
     office.now += pd.Timedelta(minutes=5)
@@ -205,6 +226,24 @@ def test_in_a_file_of_two_one_may_fail_and_the_other_be_paid(office):
 def test_a_file_that_is_no_answer_is_refused_by_name(office, text):
     with pytest.raises(InputError, match=r"answer\.xml"):
         answer(office, text)
+
+
+def test_a_document_type_is_refused_so_that_no_entity_shortens_an_amount(office):
+    text = CAMT054.format(entries=entry(office, amount="50&x;00.00"))
+    with pytest.raises(InputError, match=r"declares a document type.*answer\.xml"):
+        answer(office, text.replace("<Document", '<!DOCTYPE Document [<!ENTITY x "0">]><Document', 1))
+
+
+def test_an_entry_without_its_amount_is_refused_by_name(office):
+    text = CAMT054.format(entries=entry(office)).replace('<Amt Ccy="EUR">500.00</Amt>', "")
+    with pytest.raises(InputError, match=r"without its amount.*answer\.xml"):
+        answer(office, text)
+
+
+@pytest.mark.parametrize("amount", ["five", "5.001", ""])
+def test_an_amount_that_is_none_is_refused_by_name(office, amount):
+    with pytest.raises(InputError, match=r"amount.*answer\.xml"):
+        booked(office, entry(office, amount=amount))
 
 
 def test_no_replies_are_no_work(office):

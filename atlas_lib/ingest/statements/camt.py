@@ -12,8 +12,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from atlas_lib.core.documents import child_text, children, local_name, parse_document
 from atlas_lib.ingest.headers import RawSheet
-from atlas_lib.ingest.statements.documents import child_text, children, local_name, parse_document
 from atlas_lib.ingest.statements.entries import read_fees, read_line
 from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
 
@@ -23,7 +23,7 @@ _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is
 
 def read_camt(path: Path, name: str) -> list[RawSheet]:
     """Lines and balances of all statements of the file; another XML is noted and left out."""
-    root = parse_document(path, name)
+    root = parse_document(path, name, "statement")
     message = root[0] if len(root) else root
     tag = _MESSAGES.get(local_name(message))
     if tag is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from atlas_lib.ingest.statements.documents import child_text, children
+from atlas_lib.core.documents import child_text, children
 from atlas_lib.ingest.statements.sheets import Record, reference
 
 

@@ -7,24 +7,26 @@ from typing import Any
 
 from atlas_lib.core.errors import InputError
 
-_FETCH_AGAIN = "fetch the statement from the bank again"
 
+def parse_document(path: Path, name: str, what: str) -> Any:
+    """The root element of a bank's file; `what` it is (statement, answer) and its `name` are for the error.
 
-def parse_document(path: Path, name: str) -> Any:
-    """The root element. A document type is refused: statements have none, and it is where entities are declared."""
+    A document type is refused: no message of a bank has one, and it is where entities are declared.
+    """
     from lxml import etree
 
+    again = f"fetch the {what} from the bank again"
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False)
     try:
         tree: Any = etree.parse(str(path), parser)
     except (etree.LxmlError, OSError, ValueError) as error:
         raise InputError(
-            "The statement cannot be read", where=name, expected="a complete XML file", found=str(error), remedy=_FETCH_AGAIN
+            f"The {what} cannot be read", where=name, expected="a complete XML file", found=str(error), remedy=again
         ) from error  # fmt: skip
     if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
         raise InputError(
-            "The statement declares a document type", where=name, expected="XML without DOCTYPE and entities",
-            found=tree.docinfo.doctype or "DOCTYPE", remedy=_FETCH_AGAIN + "; a file with entities is not read",
+            f"The {what} declares a document type", where=name, expected="XML without DOCTYPE and entities",
+            found=tree.docinfo.doctype or "DOCTYPE", remedy=again + "; a file with entities is not read",
         )  # fmt: skip
     return tree.getroot()
 
