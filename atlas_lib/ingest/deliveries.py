@@ -7,6 +7,7 @@ its reason in `rejects`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from atlas_lib.ingest.validation import clean_inputs
 
 REFERENCE = ("merchants", "policies", "fraud_signals", "counterparties", "sanctions")
 _STAGED = ("submissions", "rejects", *REFERENCE)
+_OF_CONTENT = {errno.EINVAL, errno.EOVERFLOW, errno.ENAMETOOLONG}  # a damaged file sends its reader to such places
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,28 @@ def describe_file(path: Path, number: int) -> Delivery:
 
 
 def read_file(delivery: Delivery, path: Path, settings: IngestSettings) -> tuple[Delivery, Tables]:
-    """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused."""
+    """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused.
+
+    OSError and MemoryError say nothing of the file: another time it can be read.
+    """
     try:
         return count_rows(delivery, cast(Tables, clean_inputs(read_inputs(path, settings.max_file_mb), settings)))
-    except FileNotFoundError:
-        raise
-    except AtlasError as error:
-        return refuse(delivery, str(error))
     except Exception as error:  # whatever a damaged file makes a reader raise: said, and the next file is taken
-        return refuse(delivery, f"{path.name} cannot be read: {type(error).__name__}: {error}")
+        of_machine = next(filter(_is_of_machine, (error, error.__cause__)), None)
+        if of_machine is not None:
+            raise of_machine from None
+        said = str(error) if isinstance(error, AtlasError) else _said(path.name, error)
+        return refuse(delivery, said)
+
+
+def _is_of_machine(error: BaseException | None) -> bool:
+    """Whether disk, network or memory failed; readers raise OSError of what a file holds too, without a number."""
+    of_disk = isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_CONTENT
+    return of_disk or isinstance(error, MemoryError)
+
+
+def _said(name: str, error: Exception) -> str:
+    return f"{name} cannot be read: {type(error).__name__}: {error}"
 
 
 def read_messages(

@@ -18,6 +18,7 @@ from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import AtlasError, InputError
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.ingest import accept_submissions, clean_inputs, read_inputs, screen_transactions
+from atlas_lib.ingest import deliveries
 from atlas_lib.ingest.arrivals import Arrivals
 from atlas_lib.ingest.follow import Intake, follow_folder
 from atlas_lib.ledger.store import Ledger, open_ledger
@@ -150,6 +151,63 @@ def test_a_file_that_no_reader_understands_is_refused_with_its_reason_and_the_ne
     assert rejects["source_file"].tolist() == ["a.xlsx", "b.pdf"]
     assert "cut-off" in rejects["message"].iloc[0]
     assert take_all(make(), drop) == []
+
+
+def failing_once(real: Callable[..., Any], name: str, error: Exception) -> Callable[..., Any]:
+    """`real`, but the first call for the file `name` meets what a machine may raise."""
+    left = [error]
+
+    def call(path: Path, *rest: Any) -> Any:
+        if left and Path(path).name == name:
+            raise left.pop()
+        return real(path, *rest)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), PermissionError(13, "denied"), MemoryError()]
+)
+@pytest.mark.parametrize("where", ["file_sha256", "read_inputs"])
+def test_a_file_that_the_machine_cannot_read_is_said_and_taken_another_time(
+    make: Make, drop: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+):
+    put(drop, "a.csv", payments(0, 5))
+    put(drop, "b.csv", payments(5, 9))
+    real = getattr(deliveries, where)
+    monkeypatch.setattr(deliveries, where, failing_once(real, "a.csv", error))
+    seen: list[dict[str, Any]] = []
+    arrivals, now = Arrivals(drop, 0), lambda: 0.0
+    follow_folder(make(), arrivals, seen.append, lambda: None, lambda: False, now, is_endless=False)
+    assert [(r["source_file"], r["status"]) for r in seen] == [("a.csv", "unread"), ("b.csv", "taken")]
+    assert counts(make().take_file(drop / "a.csv")) == [[5, 0, 0, 0, 0]]
+    assert "UNREADABLE_FILE" not in pd.read_parquet(kept / "rejects")["rule"].tolist()
+
+
+def test_a_disk_that_fails_inside_a_reader_is_no_fault_of_the_file(make: Make, drop: Path, monkeypatch):
+    """The reader of Parquet says so in its own error; the disk's is behind it."""
+    payments(0, 3).to_parquet(drop / "a.parquet")
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    assert [r["status"] for r in make().take_file(drop / "a.parquet")] == ["unread"]
+    monkeypatch.undo()
+    assert [r["status"] for r in make().take_file(drop / "a.parquet")] == ["taken"]
+
+
+def test_a_file_that_cannot_be_read_is_said_once_and_tried_again_after_a_minute(make: Make, drop: Path, monkeypatch):
+    put(drop, "a.csv", payments(0, 5))
+    tries, seen, clock = [], [], itertools.count(0, 20)
+
+    def locked(path: Path) -> str:
+        tries.append(path.name)
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr(deliveries, "file_sha256", locked)
+    looks = itertools.count()
+    follow_folder(
+        make(), Arrivals(drop, 0), seen.append, lambda: None, lambda: next(looks) > 20, lambda: float(next(clock)), True
+    )
+    assert [r["status"] for r in seen] == ["unread"]
+    assert 2 <= len(tries) <= 7
 
 
 @pytest.mark.parametrize("table", ["transactions", "followed_index", "deliveries"])
