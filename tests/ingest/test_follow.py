@@ -17,8 +17,7 @@ import pytest
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import AtlasError, InputError
 from atlas_lib.core.settings import IngestSettings
-from atlas_lib.ingest import accept_submissions, clean_inputs, read_inputs, screen_transactions
-from atlas_lib.ingest import deliveries
+from atlas_lib.ingest import accept_submissions, clean_inputs, deliveries, read_inputs, screen_transactions
 from atlas_lib.ingest.arrivals import Arrivals
 from atlas_lib.ingest.follow import Intake, follow_folder
 from atlas_lib.ledger.store import Ledger, open_ledger
