@@ -338,3 +338,16 @@ def test_the_past_in_few_files_is_the_past(drop: Path, kept: Path, ledger: Ledge
     past, parts = (pd.read_parquet(kept / name) for name in ("past", "transactions"))
     assert sorted(past["transaction_id"]) == sorted(parts["transaction_id"])
     assert past["transaction_id"].is_unique
+
+
+def test_where_the_disk_knows_no_second_names_the_past_is_a_copy(make: Make, drop: Path, kept: Path, monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put(drop, "a.csv", payments(0, 5))
+    put(drop, "b.csv", payments(3, 8))
+    assert counts(take_all(make(), drop)) == [[5, 0, 0, 0, 0], [3, 0, 2, 0, 0]]
+    past, parts = (pd.read_parquet(kept / name) for name in ("past", "transactions"))
+    pd.testing.assert_frame_equal(past, parts)
+    assert [p.name for p in (kept / "past").iterdir() if p.name.startswith(".")] == []
