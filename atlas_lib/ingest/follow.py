@@ -225,12 +225,7 @@ def follow_folder(
         report(record)
     while not is_stopped():
         for path in arrivals.poll(monotonic()):
-            records = intake.take_file(path)
-            for record in records:
-                if record["status"] != "unread" or (path.name, record["reason"]) not in said:
-                    report(record)
-            unread = [(path.name, r["reason"]) for r in records if r["status"] == "unread"]
-            said.update(unread)
+            unread = _report_new(intake.take_file(path), said, report)
             if unread and is_endless:
                 arrivals.postpone(path, monotonic())
             else:
@@ -240,6 +235,16 @@ def follow_folder(
         if not (is_endless or arrivals.has_open_files):
             return
         wait()
+
+
+def _report_new(records: list[Record], said: set[tuple[str, str]], report: Report) -> bool:
+    """Report what `said` does not hold yet; whether the file could not be read."""
+    unread = {(r["source_file"], r["reason"]) for r in records if r["status"] == "unread"}
+    for record in records:
+        if record["status"] != "unread" or not unread <= said:
+            report(record)
+    said |= unread
+    return bool(unread)
 
 
 def _newest(name: str, found: pd.DataFrame) -> pd.DataFrame:
