@@ -73,6 +73,8 @@ def _as_text(record: Mapping[str, Any]) -> str:
     place = ", partition ".join(filter(None, (record["source_file"], record["source_sheet"])))
     if record["status"] == "refused":
         return f"{place}: refused. {record['reason']}"
+    if record["status"] == "unread":
+        return f"{place}: cannot be read now, it stays for another time. {record['reason']}"
     names = ("accepted", "again", "duplicate", "conflict", "rejected", "findings")
     shown = ", ".join(f"{record[f'{name}_count']:,} {name}" for name in names)
     other = f", {record['other_count']:,} rows of other tables" if record["other_count"] else ""

@@ -40,7 +40,7 @@ class Pace:
 
 
 def serve_intake(source: str, runs_dir: Path, settings: IngestSettings, pace: Pace, report: Report) -> int:
-    """Take from a folder or a topic; how many deliveries were refused as a whole.
+    """Take from a folder or a topic; how many files were refused as a whole, or could not be read.
 
     SIGTERM and SIGINT end it after the delivery that is under way.
     """
@@ -48,7 +48,7 @@ def serve_intake(source: str, runs_dir: Path, settings: IngestSettings, pace: Pa
 
     def count(record: Mapping[str, Any]) -> None:
         nonlocal refused
-        refused += record["status"] == "refused"
+        refused += record["status"] in ("refused", "unread")
         report(record)
 
     is_topic = source.startswith(_KAFKA)

@@ -16,6 +16,7 @@ from atlas_lib.core.errors import InputError
 _UNDER_WAY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".download", ".swp", "~")
 _HIDDEN = (".", "~$", "_")
 _NO_INPUT = ("settings.yaml",)
+RETRY_SECONDS = 60.0
 Stamp = tuple[int, int, int, int]
 
 
@@ -41,6 +42,10 @@ class Arrivals:
     def took(self, path: Path) -> None:
         """The file as last polled is done with; it comes again only when it changes."""
         self._taken[path.name] = self._standing[path.name][0]
+
+    def postpone(self, path: Path, now: float) -> None:
+        """The file as last polled could not be read: it comes again in RETRY_SECONDS, or when it changes."""
+        self._standing[path.name] = (self._standing[path.name][0], now + RETRY_SECONDS - self._settle_seconds)
 
     @property
     def has_open_files(self) -> bool:

@@ -131,8 +131,9 @@ def set_aside_reported(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(lines kept, notes, counts): lines of reports without a closing balance that a balanced statement has too.
 
-    They are paired one to one by account, currency, booking day, direction and amount. A statement that adds up is
-    complete for what it holds, so its own line is kept and the report's is the repetition.
+    Each report is paired with the statements one to one by account, currency, booking day, direction and amount; several
+    reports may repeat one line. A statement that adds up is complete for what it holds, so its own line is kept and the
+    report's is the repetition.
     """
     lines = clean["statement_lines"]
     ends = _ends(lines, clean["statement_balances"])
@@ -141,8 +142,8 @@ def set_aside_reported(
     closed = set(ends.loc[ends["closing_minor"].notna(), "statement_id"])
     of_statement = lines["statement_id"].isin(balanced)
     of_report = ~lines["statement_id"].isin(closed)
-    turn = lines.assign(is_report=of_report).groupby([*_LINE, "is_report"]).cumcount()
-    numbered = lines.assign(turn=turn)
+    counted_in = lines["statement_id"].where(of_report, "")  # a report by itself, all statements together
+    numbered = lines.assign(turn=lines.assign(counted_in=counted_in).groupby([*_LINE, "counted_in"]).cumcount())
     known = numbered.loc[of_statement, [*_LINE, "turn", "statement_id"]].rename(columns={"statement_id": "booked_in"})
     known = known.drop_duplicates([*_LINE, "turn"])
     found = numbered.merge(known, how="left", on=[*_LINE, "turn"], validate="many_to_one")["booked_in"]

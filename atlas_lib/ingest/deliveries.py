@@ -7,6 +7,7 @@ its reason in `rejects`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from atlas_lib.ingest.validation import clean_inputs
 
 REFERENCE = ("merchants", "policies", "fraud_signals", "counterparties", "sanctions")
 _STAGED = ("submissions", "rejects", *REFERENCE)
+_OF_CONTENT = {errno.EINVAL, errno.EOVERFLOW, errno.ENAMETOOLONG}  # a damaged file sends its reader to such places
 
 
 @dataclass(frozen=True)
@@ -65,26 +67,78 @@ def describe_file(path: Path, number: int) -> Delivery:
 
 
 def read_file(delivery: Delivery, path: Path, settings: IngestSettings) -> tuple[Delivery, Tables]:
-    """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused."""
+    """The delivery with its counts, and its clean tables; a file that no reader can make sense of is refused.
+
+    OSError and MemoryError say nothing of the file: another time it can be read.
+    """
     try:
         return count_rows(delivery, cast(Tables, clean_inputs(read_inputs(path, settings.max_file_mb), settings)))
-    except FileNotFoundError:
-        raise
-    except AtlasError as error:
-        return refuse(delivery, str(error))
     except Exception as error:  # whatever a damaged file makes a reader raise: said, and the next file is taken
-        return refuse(delivery, f"{path.name} cannot be read: {type(error).__name__}: {error}")
+        _raise_of_machine(error)
+        said = str(error) if isinstance(error, AtlasError) else _said(path.name, error)
+        return refuse(delivery, said)
+
+
+def _raise_of_machine(error: Exception) -> None:
+    of_machine = next(filter(_is_of_machine, (error, error.__cause__)), None)
+    if of_machine is not None:
+        raise of_machine from None
+
+
+def _is_of_machine(error: BaseException | None) -> bool:
+    """Whether disk, network or memory failed; readers raise OSError of what a file holds too, without a number."""
+    of_disk = isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_CONTENT
+    return of_disk or isinstance(error, MemoryError)
+
+
+def _said(name: str, error: Exception) -> str:
+    return f"{name} cannot be read: {type(error).__name__}: {error}"
 
 
 def read_messages(
     delivery: Delivery, sheets: Sequence[RawSheet], rejects: pd.DataFrame, settings: IngestSettings
 ) -> tuple[Delivery, Tables]:
-    """As for a file; `rejects`: messages that are no row at all."""
-    counted, tables = count_rows(delivery, cast(Tables, clean_inputs(sheets, settings))) if sheets else (delivery, {})
+    """As for a file; `rejects`: messages that are no row at all. What no reader can make sense of is refused alone."""
+    try:
+        counted, tables = (
+            count_rows(delivery, cast(Tables, clean_inputs(sheets, settings))) if sheets else (delivery, {})
+        )
+    except Exception as error:
+        unread = {o: text for s in sheets for o, text in _unreadable(s, settings, error).items()}
+        left = [replace(s, frame=s.frame.drop(index=[o for o in s.frame.index if o in unread])) for s in sheets]
+        noted = pd.concat([rejects, _unread_messages(delivery, unread)], ignore_index=True)
+        return read_messages(delivery, [s for s in left if len(s.frame)], noted, settings)
     joined = pd.concat([rejects, tables["rejects"]], ignore_index=True) if sheets else rejects
     received, refused = counted.rows_in_count + len(rejects), counted.rejected_count + len(rejects)
     counted = replace(counted, rows_in_count=received, rejected_count=refused)
     return counted, tables | {"rejects": declared("rejects").shaped(joined)}
+
+
+def _unreadable(sheet: RawSheet, settings: IngestSettings, error: Exception) -> dict[int, str]:
+    """The rows of a sheet that raised `error`, found by halving it; all of them where no half raises anything."""
+    _raise_of_machine(error)
+    found: dict[int, str] = {}
+    half = len(sheet.frame) // 2
+    for part in (sheet.frame.iloc[:half], sheet.frame.iloc[half:]) if half else ():
+        one = replace(sheet, frame=part)
+        try:
+            clean_inputs([one], settings)
+        except Exception as raised:
+            found |= _unreadable(one, settings, raised)
+    return found or dict.fromkeys(sheet.frame.index, f"{type(error).__name__}: {error}")
+
+
+def _unread_messages(delivery: Delivery, reasons: dict[int, str]) -> pd.DataFrame:
+    place = f"{delivery.source_file}, partition {delivery.source_sheet}, offset"
+    rows = [
+        {
+            "source_file": delivery.source_file, "source_sheet": delivery.source_sheet, "source_row": offset, "table": "transactions",
+            "column": "", "value": "", "rule": "UNREADABLE_MESSAGE", "severity": "error",
+            "message": f"{place} {offset}: cannot be read: {reason}".encode(errors="replace").decode(),
+        }
+        for offset, reason in reasons.items()
+    ]  # fmt: skip
+    return declared("rejects").shaped(pd.DataFrame(rows))
 
 
 def count_rows(delivery: Delivery, clean: Tables) -> tuple[Delivery, Tables]:

@@ -75,9 +75,19 @@ class Intake:
         """Take a complete file; the records of what was finished: deliveries left unfinished, then this one.
 
         Nothing when it was taken before, has gone, or changes while it is read (it comes again when it stands still).
+        What the machine refuses (permission, disk, memory) gives a record `unread` that is kept nowhere.
         """
+        unread: list[Record] = []
 
         def read(number: int) -> tuple[Delivery, Tables] | None:
+            try:
+                return read_standing(number)
+            except (OSError, MemoryError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                unread.append({"source_file": path.name, "source_sheet": "", "status": "unread", "reason": reason})
+                return None
+
+        def read_standing(number: int) -> tuple[Delivery, Tables] | None:
             with suppress(FileNotFoundError):
                 before = stamp_of(path)
                 delivery = describe_file(path, number)
@@ -86,7 +96,7 @@ class Intake:
                     return found if stamp_of(path) == before else None
             return None
 
-        return self.take(read)
+        return self.take(read) + unread
 
     def take(self, make: Callable[[int], tuple[Delivery, Tables] | None]) -> list[Record]:
         """Take the delivery that `make(number)` gives once earlier ones are finished; None is nothing to take."""
@@ -206,19 +216,35 @@ def follow_folder(
     monotonic: Callable[[], float],
     is_endless: bool,
 ) -> None:
-    """Take files as they become complete, until stopped; else until every file that is there has been taken."""
+    """Take files as they become complete, until stopped; else until every file that is there was tried once.
+
+    A file that cannot be read now is reported once per reason; who stays tries it again later.
+    """
+    said: set[tuple[str, str]] = set()
     for record in intake.finish():
         report(record)
     while not is_stopped():
         for path in arrivals.poll(monotonic()):
-            for record in intake.take_file(path):
-                report(record)
-            arrivals.took(path)
+            unread = _report_new(intake.take_file(path), said, report)
+            if unread and is_endless:
+                arrivals.postpone(path, monotonic())
+            else:
+                arrivals.took(path)
             if is_stopped():
                 return
         if not (is_endless or arrivals.has_open_files):
             return
         wait()
+
+
+def _report_new(records: list[Record], said: set[tuple[str, str]], report: Report) -> bool:
+    """Report what `said` does not hold yet; whether the file could not be read."""
+    unread = {(r["source_file"], r["reason"]) for r in records if r["status"] == "unread"}
+    for record in records:
+        if record["status"] != "unread" or not unread <= said:
+            report(record)
+    said |= unread
+    return bool(unread)
 
 
 def _newest(name: str, found: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """The payments accepted so far, in few files: what screening looks back on.
 
-`<folder>/<delivery>.parquet` are the parts of `transactions` under a second name; when there are many, they are merged
-into one file that names its sources, and those go. A process killed between leaves sources beside their merged file:
-`sweep` takes them away before anybody looks. Only the holder of the intake's lock comes here.
+`<folder>/<delivery>.parquet` are the parts of `transactions` under a second name (a copy where the disk knows none); when
+there are many, they are merged into one file that names its sources, and those go. A process killed between leaves
+sources beside their merged file: `sweep` takes them away before anybody looks. Only the holder of the intake's lock
+comes here.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class Past:
             return
         with writing(self.folder):
             self.folder.mkdir(exist_ok=True)
-            os.link(part, place)
+            try:
+                os.link(part, place)
+            except OSError:  # many shares know no second name: the same content then
+                write_durably(place, pq.read_table(part, partitioning=None))
             sync(self.folder)
             self._merge()
 

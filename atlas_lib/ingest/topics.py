@@ -201,7 +201,12 @@ def _parse(value: bytes | None) -> dict[str, Any] | str:
         return f"no JSON ({error})"
     if not isinstance(found, dict):
         return f"JSON of another kind ({type(found).__name__})"
-    return {k: json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for k, v in found.items()}
+    row = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for k, v in found.items()}
+    try:
+        "".join(t for t in (*row, *row.values()) if isinstance(t, str)).encode("utf-8")
+    except UnicodeEncodeError:
+        return "text that is no Unicode (half of a surrogate pair)"
+    return row
 
 
 def _name_fields(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,14 @@ def test_a_line_of_a_report_that_a_balanced_statement_has_too_is_counted_once():
     assert counts[["table", "currency", "duplicate_count"]].to_numpy().tolist() == [["statement_lines", "EUR", 1]]
 
 
+def test_a_payment_in_two_reports_and_in_their_statement_is_counted_once():
+    """As a bank tells of it: during the day (camt.052), as an advice (camt.054) and in the statement (camt.053)."""
+    made = tables([line("R1"), line("R2"), line("R2", number="2"), line("S1")], ends(0, 100))
+    kept, notes, _ = set_aside_reported(made)
+    assert kept[["statement_id", "line_id"]].to_numpy().tolist() == [["R2", "2"], ["S1", "1"]]
+    assert notes["value"].tolist() == ["R1", "R2"]
+
+
 @pytest.mark.parametrize(
     "differs", [{"amount": 101}, {"side": "DBIT"}, {"day": "2026-10-03"}, {"currency": "USD"}, {"account": "B"}]
 )

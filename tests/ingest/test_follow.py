@@ -17,7 +17,7 @@ import pytest
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import AtlasError, InputError
 from atlas_lib.core.settings import IngestSettings
-from atlas_lib.ingest import accept_submissions, clean_inputs, read_inputs, screen_transactions
+from atlas_lib.ingest import accept_submissions, clean_inputs, deliveries, read_inputs, screen_transactions
 from atlas_lib.ingest.arrivals import Arrivals
 from atlas_lib.ingest.follow import Intake, follow_folder
 from atlas_lib.ledger.store import Ledger, open_ledger
@@ -152,6 +152,63 @@ def test_a_file_that_no_reader_understands_is_refused_with_its_reason_and_the_ne
     assert take_all(make(), drop) == []
 
 
+def failing_once(real: Callable[..., Any], name: str, error: Exception) -> Callable[..., Any]:
+    """`real`, but the first call for the file `name` meets what a machine may raise."""
+    left = [error]
+
+    def call(path: Path, *rest: Any) -> Any:
+        if left and Path(path).name == name:
+            raise left.pop()
+        return real(path, *rest)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), PermissionError(13, "denied"), MemoryError()]
+)
+@pytest.mark.parametrize("where", ["file_sha256", "read_inputs"])
+def test_a_file_that_the_machine_cannot_read_is_said_and_taken_another_time(
+    make: Make, drop: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+):
+    put(drop, "a.csv", payments(0, 5))
+    put(drop, "b.csv", payments(5, 9))
+    real = getattr(deliveries, where)
+    monkeypatch.setattr(deliveries, where, failing_once(real, "a.csv", error))
+    seen: list[dict[str, Any]] = []
+    arrivals, now = Arrivals(drop, 0), lambda: 0.0
+    follow_folder(make(), arrivals, seen.append, lambda: None, lambda: False, now, is_endless=False)
+    assert [(r["source_file"], r["status"]) for r in seen] == [("a.csv", "unread"), ("b.csv", "taken")]
+    assert counts(make().take_file(drop / "a.csv")) == [[5, 0, 0, 0, 0]]
+    assert "UNREADABLE_FILE" not in pd.read_parquet(kept / "rejects")["rule"].tolist()
+
+
+def test_a_disk_that_fails_inside_a_reader_is_no_fault_of_the_file(make: Make, drop: Path, monkeypatch):
+    """The reader of Parquet says so in its own error; the disk's is behind it."""
+    payments(0, 3).to_parquet(drop / "a.parquet")
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    assert [r["status"] for r in make().take_file(drop / "a.parquet")] == ["unread"]
+    monkeypatch.undo()
+    assert [r["status"] for r in make().take_file(drop / "a.parquet")] == ["taken"]
+
+
+def test_a_file_that_cannot_be_read_is_said_once_and_tried_again_after_a_minute(make: Make, drop: Path, monkeypatch):
+    put(drop, "a.csv", payments(0, 5))
+    tries, seen, clock = [], [], itertools.count(0, 20)
+
+    def locked(path: Path) -> str:
+        tries.append(path.name)
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr(deliveries, "file_sha256", locked)
+    looks = itertools.count()
+    follow_folder(
+        make(), Arrivals(drop, 0), seen.append, lambda: None, lambda: next(looks) > 20, lambda: float(next(clock)), True
+    )
+    assert [r["status"] for r in seen] == ["unread"]
+    assert 2 <= len(tries) <= 7
+
+
 @pytest.mark.parametrize("table", ["transactions", "followed_index", "deliveries"])
 def test_a_delivery_interrupted_before_any_part_is_finished_from_what_was_put_aside(
     make: Make, drop: Path, kept: Path, ledger: Ledger, table: str
@@ -281,3 +338,16 @@ def test_the_past_in_few_files_is_the_past(drop: Path, kept: Path, ledger: Ledge
     past, parts = (pd.read_parquet(kept / name) for name in ("past", "transactions"))
     assert sorted(past["transaction_id"]) == sorted(parts["transaction_id"])
     assert past["transaction_id"].is_unique
+
+
+def test_where_the_disk_knows_no_second_names_the_past_is_a_copy(make: Make, drop: Path, kept: Path, monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put(drop, "a.csv", payments(0, 5))
+    put(drop, "b.csv", payments(3, 8))
+    assert counts(take_all(make(), drop)) == [[5, 0, 0, 0, 0], [3, 0, 2, 0, 0]]
+    past, parts = (pd.read_parquet(kept / name) for name in ("past", "transactions"))
+    pd.testing.assert_frame_equal(past, parts)
+    assert [p.name for p in (kept / "past").iterdir() if p.name.startswith(".")] == []

@@ -17,6 +17,7 @@ import pytest
 
 from atlas_lib.core.errors import InputError, SettingsError
 from atlas_lib.core.settings import IngestSettings
+from atlas_lib.ingest import deliveries
 from atlas_lib.ingest.topics import read_values
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.service import Pace, serve_intake
@@ -78,6 +79,10 @@ def test_messages_are_rows_under_the_column_names_of_files():
         (b"{}", "NO_KNOWN_FIELD", "none of the fields"),
         (b'{"colour": "red"}', "NO_KNOWN_FIELD", "none of the fields"),
         (b"[" * 100_000, "NOT_JSON", "no JSON"),
+        (b'{"transaction_id": "T\\ud800"}', "NOT_JSON", "no Unicode"),
+        (b'{"transaction_id": "T\xed\xa0\x80"}', "NOT_JSON", "no Unicode"),
+        (b'{"amount": 5, "\\udfff": 1}', "NOT_JSON", "no Unicode"),
+        (b'{"amount": 5, "reference": ["\\ud800"]}', "NOT_JSON", "no Unicode"),
     ],
 )
 def test_a_message_that_is_no_row_is_refused_with_its_place(value: bytes | None, rule: str, found: str):
@@ -87,6 +92,36 @@ def test_a_message_that_is_no_row_is_refused_with_its_place(value: bytes | None,
     assert place == [["payments", "3", 41, rule]]
     assert "partition 3, offset 41" in rejects["message"].iloc[0]
     assert found in rejects["message"].iloc[0]
+
+
+@pytest.mark.parametrize("poison", [{"T000003"}, {"T000000", "T000007"}, {f"T{n:06d}" for n in range(8)}])
+def test_messages_that_make_a_reader_fail_are_refused_alone(monkeypatch: pytest.MonkeyPatch, poison: set[str]):
+    real = deliveries.clean_inputs
+
+    def clean(sheets: list[Any], *rest: Any) -> Any:
+        if poison & {str(cell) for s in sheets for cell in s.frame.to_numpy().ravel()}:
+            raise TypeError("a cell of a kind that nobody thought of")
+        return real(sheets, *rest)
+
+    monkeypatch.setattr(deliveries, "clean_inputs", clean)
+    rows = payments(0, 8).to_dict("records")
+    sheets, rejects = read_values("payments", "2", {40 + n: json.dumps(r).encode() for n, r in enumerate(rows)})
+    delivery = deliveries.Delivery("d", 1, "payments", "", 0, 0, source_sheet="2")
+    counted, tables = deliveries.read_messages(delivery, sheets, rejects, IngestSettings())
+    assert (counted.rows_in_count, counted.rejected_count) == (8, len(poison))
+    assert 8 - len(tables.get("submissions", ())) == len(poison)
+    refused = tables["rejects"].query("rule == 'UNREADABLE_MESSAGE'")
+    assert sorted(refused["source_row"]) == sorted(40 + int(name[1:]) for name in poison)
+    assert "payments, partition 2, offset" in refused["message"].iloc[0]
+
+
+def test_a_message_that_is_no_unicode_does_not_stop_the_topic(broker: Broker, runs: Path):
+    broker.send(b'{"transaction_id": "T\\ud800", "amount": 5}')
+    broker.send_payments(0, 3)
+    assert [(r["accepted_count"], r["rejected_count"], r["last_offset"]) for r in take(broker.address, runs)] == [
+        (3, 1, 3)
+    ]
+    assert take(broker.address, runs) == []
 
 
 def test_messages_are_taken_once_and_the_next_pass_goes_on_behind_them(broker: Broker, runs: Path):
