@@ -76,7 +76,7 @@ def _mask(values: pa.Array) -> Mask:
 def _is_known(kind: str, cell: pa.DataType) -> bool:
     if pa.types.is_string(cell) or pa.types.is_large_string(cell):
         return True
-    numeric = pa.types.is_integer(cell) or (pa.types.is_floating(cell) and kind == "amount")
+    numeric = (pa.types.is_integer(cell) and cell != pa.uint64()) or (pa.types.is_floating(cell) and kind == "amount")
     return numeric if kind != "instant" else pa.types.is_timestamp(cell) or pa.types.is_date(cell)
 
 

@@ -3,7 +3,7 @@
 Fraud score in steps of 1/10,000: the newest outside signal where there is one, else the fitted model where labels are
 given and it does better, else the sum of the points of our own `observations`. Policy flags and findings stand beside it.
 Everything looks back from the payment, LOOK_BACK_DAYS at most: screened in batches as they arrive or all at once, a
-payment gets the same row.
+payment gets the same points (where the two can differ: docs/screening.md).
 """
 
 from __future__ import annotations

@@ -83,13 +83,14 @@ def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows
         ("amount", pa.array([12, -1, 0, 2_000_000_000, None, 7])),
         ("amount", pa.array([Decimal("12.50"), Decimal("12.505"), None, Decimal("0.01"), Decimal("3.00"), Decimal("9.99")])),
         ("merchant_id", pa.array([310100, 310443, 10**16, None, 5, -5])),
+        ("merchant_id", pa.array([310100, 2**63 + 5, 1, None, 5, 6], pa.uint64())),
         ("merchant_id", pa.array(["M1", "M2", "M1", None, "M3", "M3"]).dictionary_encode()),
         ("created_at", pa.array([dt.datetime(2026, 10, 30, 9, 15, tzinfo=dt.UTC).replace(tzinfo=None)] * 5 + [None], pa.timestamp("ns"))),
         ("created_at", pa.array([dt.datetime(2026, 10, 30, 9, 15, tzinfo=dt.UTC)] * 5 + [None], pa.timestamp("ms", tz="Europe/Berlin"))),
         ("created_at", pa.array([dt.date(2026, 10, 30)] * 5 + [None])),
         ("user_id", pa.array([True, False, None, True, True, False])),
     ],
-    ids=["float", "whole", "decimal", "whole ids", "dictionary", "nanoseconds", "zoned", "days", "flags"],
+    ids=["float", "whole", "decimal", "whole ids", "very large ids", "dictionary", "nanoseconds", "zoned", "days", "flags"],
 )  # fmt: skip
 def test_typed_columns_of_a_file_are_read_the_same_way(tmp_path, monkeypatch, column, values):
     given_cells = {name: pa.array([ROW[name]] * 6) for name in HEADER} | {
