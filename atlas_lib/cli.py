@@ -82,7 +82,10 @@ def intake(
     own: Any = run_settings(_settings_values(Path(source), settings))["01_ingest"]
     folder = runs_dir or default_runs_dir(_root())
     pace = Pace(settle_seconds, poll_seconds, is_endless=follow)
-    refused = serve_intake(source, folder, own, pace, _delivery_lines(quiet, json))
+    lines = _delivery_lines(quiet, json)
+    refused = serve_intake(source, folder, own, pace, lines)
+    if not (lines.count or quiet):
+        typer.echo(f"Nothing new in {source}.", err=True)
     if refused and not follow:
         raise InputError(
             f"{refused} of the files could not be read", where=source, remedy="see the lines above, or the rejects"
