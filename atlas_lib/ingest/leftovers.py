@@ -141,7 +141,7 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
 def _mixes_currencies(below: _Below, data: Mask) -> bool:
     """Whether a column names several currencies, whose sum means nothing."""
     columns = [c for name, c in below.fit.positions.items() if name in ("currency", "source_currency")]
-    return any(below.grid.series(c, below.rows[data]).nunique() > 1 for c in columns)
+    return any(len(below.grid.series(c, below.rows[data]).dropna().unique()) > 1 for c in columns)
 
 
 def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask]:

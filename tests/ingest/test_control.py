@@ -71,7 +71,9 @@ def test_a_row_that_went_missing_shows_as_a_difference_and_stops_the_run(stage):
 def test_too_many_refused_rows_stop_the_run_and_the_check_says_why(stage):
     check = check_ingest(stage.totals, stage.clean.rejects, 0.4).iloc[1]
     assert (check["passed"], check["is_blocking"]) == (False, True)
-    assert check["detail"].startswith("transactions: 3 of 7 rows; raise max_reject_rate to go on with the others. transactions.csv, line ")
+    assert check["detail"].startswith(
+        "transactions: 3 of 7 rows; raise max_reject_rate to go on with the others. transactions.csv, line "
+    )
     assert check_ingest(stage.totals, stage.clean.rejects, 0.5)["passed"].all()
 
 

@@ -187,7 +187,9 @@ def test_a_broker_that_goes_is_said_once_and_not_in_the_client_s_own_lines(broke
     broker.send_payments(0, 3)
     address = broker.address.removeprefix("kafka://").partition("/")[0]
     with open_ledger(f"sqlite:///{runs / 'ledger.sqlite'}", "test") as ledger:
-        topic = Topic(address, "payments", ledger, IngestSettings(), {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 50})
+        topic = Topic(
+            address, "payments", ledger, IngestSettings(), {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 50}
+        )
         topic.seek_all()
         del broker._producer
         said: list[str] = []
