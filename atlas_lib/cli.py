@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atlas_lib import evaluation
+from atlas_lib import evaluation, operations
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
 from atlas_lib.payout_commands import payouts_app
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(payouts_app, name="payouts")
 app.add_typer(evaluation.app, name="evaluate")
+app.add_typer(operations.app, name="operations")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
 RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
