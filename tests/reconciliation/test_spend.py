@@ -3,7 +3,7 @@ import pytest
 
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.reconciliation import mask_users, profile_spending, top_spenders
-from tests.reconciliation.reconciliation_frames import payment, settings
+from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 from tests.reconciliation.test_final_index import index_of
 
 
@@ -83,7 +83,8 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
     assert spark_engine.name == "spark"
     one, other = ({"final_index": index_of(*ours, chosen=settings(engine=e))} for e in ("duckdb", "spark"))
     for tables, engine in ((one, "duckdb"), (other, "spark")):
-        tables |= merchant_performance(tables["final_index"], settings(engine=engine))
+        parts = frame_of("reserve_coverage", []), frame_of("exposures", [])
+        tables |= merchant_performance(tables["final_index"], *parts, settings(engine=engine))
         tables |= profile_spending(tables["final_index"], settings(engine=engine))
     assert len(one["spend_anomalies"]) == 1
     for name in one:
