@@ -7,19 +7,24 @@ import hmac
 
 import pandas as pd
 
-from atlas_lib.core.engine import open_engine
+from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 
-# Fewer purchases than this make no habit to depart from.
+# Fewer purchases, or weeks, than this make no habit to depart from.
 _LEAST_PURCHASES = 5
+_LEAST_WEEKS = 8
+_LEAST_HOURS = 30
+# An hour is unusual when fewer than one purchase in fifty lies within two hours of it.
+_HOUR_SHARE = 0.02
 
 _STEPS = [
     (
         "purchases",
         """
-        SELECT user_id, currency, merchant_id, transaction_id, amount_minor, date,
+        SELECT user_id, currency, merchant_id, transaction_id, amount_minor, date, hour(created_at) AS hour_no,
+               CAST(FLOOR(days_between(CAST('1970-01-05' AS DATE), date) / 7.0) AS BIGINT) AS week_no,
                COUNT(*) OVER (PARTITION BY user_id, currency) AS purchase_count,
                ROW_NUMBER() OVER (PARTITION BY user_id, currency ORDER BY amount_minor, transaction_id) AS amount_rank
         FROM final_index WHERE type = 'SALE' AND status IN ('APPROVED', 'REFUNDED') AND user_id <> ''""",
@@ -78,30 +83,99 @@ _STEPS = [
         FROM distances WHERE 2 * distance_rank IN (purchase_count, purchase_count + 1)""",
     ),
     (
+        "weeks",
+        """
+        SELECT w.*, last_week_no - first_week_no + 1 AS week_count, COUNT(*) OVER (PARTITION BY user_id, currency) AS active_count,
+               ROW_NUMBER() OVER (PARTITION BY user_id, currency ORDER BY spend_minor, week_no) AS spend_rank
+        FROM (SELECT user_id, currency, week_no, CAST(SUM(amount_minor) AS BIGINT) AS spend_minor,
+                     MIN(MIN(week_no)) OVER (PARTITION BY user_id, currency) AS first_week_no,
+                     MAX(MAX(week_no)) OVER (PARTITION BY user_id, currency) AS last_week_no
+              FROM purchases GROUP BY user_id, currency, week_no) w""",
+    ),
+    (
+        # A week without a purchase counts as 0, so the median is 0 where fewer than half of the weeks have one.
+        "usual_weeks",
+        """
+        SELECT user_id, currency, MAX(week_count) AS week_count, MAX(active_count) AS active_count,
+               COALESCE(MAX(CASE WHEN spend_rank = FLOOR((week_count + 1) / 2.0) - (week_count - active_count)
+                                 THEN spend_minor END), 0) AS usual_minor
+        FROM weeks GROUP BY user_id, currency""",
+    ),
+    (
+        "week_distances",
+        """
+        SELECT w.*, u.usual_minor, ABS(w.spend_minor - u.usual_minor) AS distance_minor,
+               ROW_NUMBER() OVER (PARTITION BY w.user_id, w.currency ORDER BY ABS(w.spend_minor - u.usual_minor), w.week_no)
+                   AS distance_rank
+        FROM weeks w JOIN usual_weeks u ON u.user_id = w.user_id AND u.currency = w.currency
+        WHERE u.week_count >= :least_weeks""",
+    ),
+    (
+        # Over the weeks with a purchase; never less than one typical purchase, which is no spike.
+        "week_spreads",
+        """
+        SELECT d.user_id, d.currency, GREATEST(MAX(d.distance_minor), MAX(t.typical_amount_minor), 1) AS spread
+        FROM week_distances d JOIN typical t ON t.user_id = d.user_id AND t.currency = d.currency
+        WHERE d.distance_rank <= (d.active_count + 1) / 2.0 GROUP BY d.user_id, d.currency""",
+    ),
+    (
+        "largest_of_week",
+        """
+        SELECT p.*, ROW_NUMBER() OVER (PARTITION BY user_id, currency, week_no ORDER BY amount_minor DESC, transaction_id)
+                   AS place FROM purchases p""",
+    ),
+    (
+        "hours",
+        """
+        SELECT p.user_id, p.currency, p.hour_no, CAST(SUM(n.purchases) AS BIGINT) AS near_count
+        FROM (SELECT DISTINCT user_id, currency, hour_no FROM purchases WHERE purchase_count >= :least_hours) p
+        JOIN (SELECT user_id, currency, hour_no, COUNT(*) AS purchases FROM purchases GROUP BY user_id, currency, hour_no) n
+             ON n.user_id = p.user_id AND n.currency = p.currency
+            AND (ABS(n.hour_no - p.hour_no) <= 2 OR ABS(n.hour_no - p.hour_no) >= 22)
+        GROUP BY p.user_id, p.currency, p.hour_no""",
+    ),
+    (
         "spend_anomalies",
         """
-        SELECT d.transaction_id, d.user_id, d.merchant_id, d.currency, d.amount_minor, d.typical_amount_minor,
-               CAST(s.spread AS BIGINT) AS spread_minor,
+        SELECT 'LARGE_PURCHASE' AS kind, d.transaction_id, d.user_id, d.merchant_id, d.currency, d.amount_minor,
+               d.typical_amount_minor, CAST(s.spread AS BIGINT) AS spread_minor,
                (d.amount_minor - d.typical_amount_minor) / CAST(s.spread AS DOUBLE) AS times_spread, d.date,
                CASE WHEN d.amount_minor >= 10 * d.typical_amount_minor
                     THEN 'More than ten times what the customer typically spends.'
                     ELSE 'Far above what the customer typically spends.' END AS reason
         FROM distances d JOIN spreads s ON s.user_id = d.user_id AND s.currency = d.currency
-        WHERE d.amount_minor - d.typical_amount_minor >= :spread_ratio * s.spread""",
+        WHERE d.amount_minor - d.typical_amount_minor >= :spread_ratio * s.spread
+        UNION ALL
+        SELECT 'SPEND_SPIKE', l.transaction_id, l.user_id, l.merchant_id, l.currency, d.spend_minor, d.usual_minor,
+               CAST(s.spread AS BIGINT), (d.spend_minor - d.usual_minor) / CAST(s.spread AS DOUBLE), l.date,
+               'The week to which this purchase belongs is far above what the customer spends in a week.'
+        FROM week_distances d JOIN week_spreads s ON s.user_id = d.user_id AND s.currency = d.currency
+        JOIN largest_of_week l ON l.user_id = d.user_id AND l.currency = d.currency AND l.week_no = d.week_no AND l.place = 1
+        WHERE d.spend_minor - d.usual_minor >= :spread_ratio * s.spread
+        UNION ALL
+        SELECT 'UNUSUAL_HOUR', p.transaction_id, p.user_id, p.merchant_id, p.currency, p.amount_minor, t.typical_amount_minor,
+               NULL, NULL, p.date, 'The customer hardly ever buys at this hour: ' || CAST(h.near_count AS STRING) || ' of '
+                   || CAST(p.purchase_count AS STRING) || ' purchases within two hours of it.'
+        FROM purchases p JOIN typical t ON t.user_id = p.user_id AND t.currency = p.currency
+        JOIN hours h ON h.user_id = p.user_id AND h.currency = p.currency AND h.hour_no = p.hour_no
+        WHERE h.near_count < :hour_share * p.purchase_count AND p.amount_minor > t.typical_amount_minor""",
     ),
 ]
 
 
-def profile_spending(final_index: pd.DataFrame, settings: ReconciliationSettings) -> dict[str, pd.DataFrame]:
-    """spend_profiles and spend_anomalies of customers with purchases.
+def profile_spending(final_index: Input, settings: ReconciliationSettings) -> dict[str, pd.DataFrame]:
+    """spend_profiles and spend_anomalies of customers with purchases, each against the customer's own history.
 
-    typical = median purchase; spread = median distance from it, at least a tenth of it; an anomaly lies
-    `anomaly_spread_ratio` spreads above, for customers with five purchases or more.
+    LARGE_PURCHASE: typical = median purchase; spread = median distance from it, at least a tenth of it; the purchase lies
+    `anomaly_spread_ratio` spreads above, for customers with five purchases or more. SPEND_SPIKE: the same for the spend of a
+    week (weeks without a purchase are 0, spread at least a typical purchase), from eight weeks on. UNUSUAL_HOUR: above the
+    typical amount, at an hour (UTC) with fewer than 2 % of the customer's 30 or more purchases within two hours of it.
     """
     names = ("spend_profiles", "spend_anomalies")
-    if final_index.empty:
-        return {name: declared(name).empty() for name in names}
-    parameters = {"least_purchases": _LEAST_PURCHASES, "spread_ratio": settings.anomaly_spread_ratio}
+    parameters = {
+        "least_purchases": _LEAST_PURCHASES, "spread_ratio": settings.anomaly_spread_ratio, "least_weeks": _LEAST_WEEKS,
+        "least_hours": _LEAST_HOURS, "hour_share": _HOUR_SHARE,
+    }  # fmt: skip
     tables = open_engine(settings.engine).run(_STEPS, {"final_index": final_index}, names, parameters)
     return {name: declared(name).shaped(frame) for name, frame in tables.items()}
 

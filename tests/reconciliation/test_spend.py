@@ -44,6 +44,46 @@ def test_a_purchase_far_above_the_habit_is_an_anomaly():
     assert found.iloc[0]["times_spread"] == pytest.approx(8.01)
 
 
+def weekly(amounts):
+    """One purchase a week in the morning, from 2 March 2026 (a Monday)."""
+    days = pd.date_range("2026-03-02", periods=len(amounts), freq="7D").strftime("%Y-%m-%d")
+    return [payment(f"T{i:02d}", a, day, time="09:00") for i, (a, day) in enumerate(zip(amounts, days, strict=True))]
+
+
+def test_a_week_far_above_the_usual_one_is_a_spike_shown_at_its_largest_purchase():
+    spree = [payment(f"X{i}", 900, "2026-04-15") for i in range(12)]
+    found = spending_of(*weekly([1000] * 20), *spree)["spend_anomalies"]
+    spike = found[found["kind"] == "SPEND_SPIKE"].iloc[0]
+    assert len(found) == 1
+    assert spike[["transaction_id", "amount_minor", "typical_amount_minor"]].tolist() == ["T06", 11_800, 1000]
+    assert spike["times_spread"] == pytest.approx(10.8)
+
+
+def test_weeks_without_purchases_count_as_nothing_spent():
+    found = spending_of(*weekly([1000] * 20)[::5])["spend_anomalies"]
+    assert found.empty  # one purchase in five weeks: the usual week is 0, a purchase of the usual size is no spike
+    few = spending_of(*weekly([1000] * 7), *(payment(f"X{i}", 900, "2026-03-18") for i in range(30)))["spend_anomalies"]
+    assert few.empty  # seven weeks make no habit
+
+
+def test_a_large_purchase_at_an_hour_the_customer_never_buys_at_is_noted():
+    days = weekly([1000] * 60)
+    night = payment("N1", 1001, "2026-05-06", time="03:00")
+    found = spending_of(*days, night)["spend_anomalies"]
+    assert found[["kind", "transaction_id"]].to_numpy().tolist() == [["UNUSUAL_HOUR", "N1"]]
+    assert (
+        found["reason"].iloc[0]
+        == "The customer hardly ever buys at this hour: 1 of 61 purchases within two hours of it."
+    )
+    assert spending_of(*days, night | {"amount_minor": 1000})["spend_anomalies"].empty
+    assert spending_of(*days[:28], night)["spend_anomalies"].empty
+
+
+def test_hours_around_midnight_are_neighbours():
+    late = [payment(f"L{i}", 1000, f"2026-0{3 + i // 28}-{i % 28 + 1:02d}", time="23:30") for i in range(60)]
+    assert spending_of(*late, payment("N1", 1500, "2026-05-06", time="00:30"))["spend_anomalies"].empty
+
+
 def test_four_purchases_make_no_habit():
     assert spending_of(*habit([100, 100, 100, 99_999]))["spend_anomalies"].empty
 
@@ -79,6 +119,9 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
     ours = [
         *BOOK,
         *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 1801])),
+        *(row | {"user_id": "U3", "transaction_id": "W" + row["transaction_id"]} for row in weekly([1000] * 60)),
+        *(payment(f"X{i}", 900, "2026-04-15", user_id="U3") for i in range(12)),
+        payment("N1", 1500, "2026-05-06", time="03:00", user_id="U3"),
     ]
     assert spark_engine.name == "spark"
     one, other = ({"final_index": index_of(*ours, chosen=settings(engine=e))} for e in ("duckdb", "spark"))
@@ -86,6 +129,6 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
         parts = frame_of("reserve_coverage", []), frame_of("exposures", [])
         tables |= merchant_performance(tables["final_index"], *parts, settings(engine=engine))
         tables |= profile_spending(tables["final_index"], settings(engine=engine))
-    assert len(one["spend_anomalies"]) == 1
+    assert set(one["spend_anomalies"]["kind"]) == {"LARGE_PURCHASE", "UNUSUAL_HOUR", "SPEND_SPIKE"}
     for name in one:
         pd.testing.assert_frame_equal(one[name], other[name])

@@ -285,17 +285,18 @@ last_purchase_date date - day of the last purchase
     table(
         "spend_anomalies",
         _STAGE,
-        "transaction_id",
-        "Purchases far above the customer's own habit.",
+        "kind transaction_id",
+        "What departs from the customer's own habit: large purchases, weeks of high spend, unusual hours.",
         """
+kind string - LARGE_PURCHASE, SPEND_SPIKE (the largest purchase of the week stands for it) or UNUSUAL_HOUR
 transaction_id string - purchase
 user_id string - paying customer; masked wherever it is shown
 merchant_id string - merchant
 currency string - ISO 4217 code
-amount_minor int minor the purchase
-typical_amount_minor int minor the customer's median purchase
-spread_minor int minor median distance of the customer's purchases from that median
-times_spread float ratio (amount - typical) / spread
+amount_minor int minor the purchase, or the week's spend
+typical_amount_minor int minor the customer's median purchase, or median week
+spread_minor int? minor median distance from that median; empty for an unusual hour
+times_spread float? ratio (amount - typical) / spread; empty for an unusual hour
 date date - day of the purchase
 reason string - in words
 """,
