@@ -295,8 +295,8 @@ merchant_id string - merchant
 currency string - ISO 4217 code
 amount_minor int minor the purchase, or the week's spend
 typical_amount_minor int minor the customer's median purchase, or median week
-spread_minor int? minor median distance from that median; empty for an unusual hour
-times_spread float? ratio (amount - typical) / spread; empty for an unusual hour
+spread_minor int? minor what one spread above typical amounts to; empty for an unusual hour
+times_spread float? ratio how many spreads above typical; empty for an unusual hour
 date date - day of the purchase
 reason string - in words
 """,
