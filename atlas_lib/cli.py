@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atlas_lib import evaluation
+from atlas_lib import evaluation, operations
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
 from atlas_lib.payout_commands import payouts_app
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(payouts_app, name="payouts")
 app.add_typer(evaluation.app, name="evaluate")
+app.add_typer(operations.app, name="operations")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]
 RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
@@ -82,7 +83,10 @@ def intake(
     own: Any = run_settings(_settings_values(Path(source), settings))["01_ingest"]
     folder = runs_dir or default_runs_dir(_root())
     pace = Pace(settle_seconds, poll_seconds, is_endless=follow)
-    refused = serve_intake(source, folder, own, pace, _delivery_lines(quiet, json))
+    lines = _delivery_lines(quiet, json)
+    refused = serve_intake(source, folder, own, pace, lines)
+    if not (lines.count or quiet):
+        typer.echo(f"Nothing new in {source}.", err=True)
     if refused and not follow:
         raise InputError(
             f"{refused} of the files could not be read", where=source, remedy="see the lines above, or the rejects"

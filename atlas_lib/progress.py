@@ -52,12 +52,14 @@ class StageBars:
 
 
 class DeliveryLines:
-    """One line per delivery on standard output: for people, or as JSON for log collectors."""
+    """One line per delivery on standard output: for people, or as JSON for log collectors; `count` lines so far."""
 
     def __init__(self, quiet: bool = False, is_json: bool = False) -> None:
         self._quiet, self._is_json = quiet, is_json
+        self.count = 0
 
     def __call__(self, record: Mapping[str, Any]) -> None:
+        self.count += 1
         if not self._quiet:
             sys.stdout.write((_as_json(record) if self._is_json else _as_text(record)) + "\n")
             sys.stdout.flush()
@@ -73,10 +75,14 @@ def _as_text(record: Mapping[str, Any]) -> str:
     place = ", partition ".join(filter(None, (record["source_file"], record["source_sheet"])))
     if record["status"] == "refused":
         return f"{place}: refused. {record['reason']}"
+    if record["status"] == "waiting":
+        return f"{place}: waiting, it is tried again. {record['reason']}"
     if record["status"] == "unread":
         return f"{place}: cannot be read now, it stays for another time. {record['reason']}"
-    names = ("accepted", "again", "duplicate", "conflict", "rejected", "findings")
-    shown = ", ".join(f"{record[f'{name}_count']:,} {name}" for name in names)
+    names = ("again", "duplicate", "conflict", "rejected", "findings")
+    counts = {name: record[f"{name}_count"] for name in names if record[f"{name}_count"]}
+    shown = "".join(f", {count:,} {name}" for name, count in counts.items())
     other = f", {record['other_count']:,} rows of other tables" if record["other_count"] else ""
     timing = f"{record['seconds']:.1f} s, delay {record['delay_seconds']:.1f} s"
-    return f"{place}: {record['rows_in_count']:,} rows: {shown}{other}; {timing}"
+    back = f"; to correct: {record['rejects_workbook']}" if record["rejects_workbook"] else ""
+    return f"{place}: {record['rows_in_count']:,} rows: {record['accepted_count']:,} accepted{shown}{other}; {timing}{back}"

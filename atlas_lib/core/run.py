@@ -121,10 +121,13 @@ class Run:
         partial.replace(path)
         self.manifest["tables"][name] = {"stage": table.stage, **facts, "sha256": provenance.file_sha256(path)}
 
-    def check(self, checks: pd.DataFrame) -> pd.DataFrame:
-        """Record checks (columns check, passed, is_blocking, detail); a failed blocking one stops the run."""
+    def check(self, checks: pd.DataFrame, downloads: Mapping[str, Path] | None = None) -> pd.DataFrame:
+        """Record checks (columns check, passed, is_blocking, detail); a failed blocking one stops the run.
+
+        `downloads`: files that help to put it right (title to path); the overview offers them when it stops.
+        """
         records = checks[["check", "passed", "is_blocking", "detail"]].to_dict("records")
-        self._stage_record()["checks"] = records
+        self._stage_record().update(checks=records, downloads=self._relative(downloads or {}))
         self.save()
         failed = [r for r in records if r["is_blocking"] and not r["passed"]]
         if failed:
@@ -141,9 +144,13 @@ class Run:
         record = self._stage_record()
         record["verdict"], record["status"] = summary.verdict, summary.status
         record["figures"] = summary.figures[["label", "value"]].astype(str).to_dict("records")
-        record["downloads"] = {k: p.relative_to(self.directory).as_posix() for k, p in (downloads or {}).items()}
+        record["downloads"] = self._relative(downloads or {})
         self.save()
         return summary
+
+    def _relative(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """Paths as the manifest holds them; a dashboard's passing files are in no manifest."""
+        return {} if is_view_only() else {k: p.relative_to(self.directory).as_posix() for k, p in files.items()}
 
     def export_path(self, file_name: str) -> Path:
         """Where a file for people goes, under `exports/`."""

@@ -83,7 +83,7 @@ def check_ingest(control_totals: pd.DataFrame, rejects: pd.DataFrame, max_reject
     return pd.DataFrame(
         [
             ("every row read is kept, refused or a duplicate", difference == 0, True, f"difference {difference} rows"),
-            (f"no table refuses more than {max_reject_rate:.0%} of its rows", over.empty, True, f"{shown}. {first}" if shown else f"highest {rate.max() if len(rate) else 0:.1%}"),
+            (f"no table refuses more than {max_reject_rate:.0%} of its rows", over.empty, True, f"{shown}; raise max_reject_rate to go on with the others. {first}" if shown else f"highest {rate.max() if len(rate) else 0:.1%}"),
             ("every file and sheet is a known table", unread.empty, False, "; ".join(unread.head(3)) or "all read"),
         ],
         columns=["check", "passed", "is_blocking", "detail"],

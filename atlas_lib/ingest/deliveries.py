@@ -28,7 +28,7 @@ from atlas_lib.ingest.inputs import read_inputs
 from atlas_lib.ingest.validation import clean_inputs
 
 REFERENCE = ("merchants", "policies", "fraud_signals", "counterparties", "sanctions")
-_STAGED = ("submissions", "rejects", *REFERENCE)
+_STAGED = ("submissions", "rejects", "refused_cells", *REFERENCE)
 _OF_CONTENT = {errno.EINVAL, errno.EOVERFLOW, errno.ENAMETOOLONG}  # a damaged file sends its reader to such places
 
 

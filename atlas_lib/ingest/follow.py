@@ -5,6 +5,7 @@
                   transactions/<delivery>.parquet  accepted here for the first time
                   past/                            the same in fewer files, for screening
                   followed_index/, intake_results/, screening_findings/, rejects/, merchants/, ...   likewise
+                  to_correct/<delivery>.xlsx       the refused rows, to correct and send back
                   deliveries/<delivery>.parquet    written last: the delivery is accounted for
                   .lock                            one delivery at a time, whoever follows
 ```
@@ -35,6 +36,7 @@ from atlas_lib.ingest.history import drop_known, screen_arriving
 from atlas_lib.ingest.intake import accept_submissions
 from atlas_lib.ingest.parts import Parts, writing
 from atlas_lib.ingest.past import MERGED_AFTER, Past
+from atlas_lib.ingest.resend import write_rejects_workbook
 from atlas_lib.ledger.store import Ledger
 
 Record = dict[str, Any]
@@ -149,8 +151,18 @@ class Intake:
         self._past.add(self._parts.path("transactions", delivery.delivery_id))
         for table, frame in finished.items():
             self._parts.write(table, delivery.delivery_id, frame)
+        workbook = self._return_rejects(delivery.delivery_id, tables)
         shutil.rmtree(folder)
-        return [record | {"seconds": self._monotonic() - started}]
+        return [record | {"seconds": self._monotonic() - started, "rejects_workbook": workbook}]
+
+    def _return_rejects(self, delivery_id: str, tables: Tables) -> str:
+        """The workbook to correct and send back; empty when nothing was refused."""
+        if tables["refused_cells"].empty:
+            return ""
+        path = self._parts.folder / "to_correct" / f"{delivery_id}.xlsx"
+        with writing(path.parent):
+            path.parent.mkdir(exist_ok=True)
+            return str(write_rejects_workbook(path, SimpleNamespace(**tables), self._settings.as_of))
 
     def _book(self, delivery: Delivery, submissions: pd.DataFrame) -> SimpleNamespace:
         """The ledger's decision on every row, in one transaction with the delivery's commitment.

@@ -52,13 +52,23 @@ def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
     """Every sheet and file of the input, in the order of their names; a file of another kind is noted, not refused.
 
     A folder may hold `layouts.yaml` with layouts of its own (docs/statement_formats.md). Raises InputError for a file
-    over `max_file_mb`, packed or unpacked, and for one that is damaged.
+    over `max_file_mb`, packed or unpacked, and for one that is damaged; all such files are named at once.
     """
     base = path if path.is_dir() else path.parent
     own = base / LAYOUTS_FILE
     reading = _Reading(read_layouts(own if path.is_dir() and own.is_file() else None), max_file_mb)
-    files = [file for file in input_files(path) if file != own]
-    sheets = [sheet for file in files for sheet in _read_file(file, file.relative_to(base).as_posix(), reading)]
+    sheets: list[RawSheet] = []
+    unreadable: list[InputError] = []
+    for file in input_files(path):
+        try:
+            sheets += [] if file == own else _read_file(file, file.relative_to(base).as_posix(), reading)
+        except InputError as error:
+            unreadable.append(error)
+    if len(unreadable) == 1:
+        raise unreadable[0]
+    if unreadable:
+        texts = (f"({number}) {error}" for number, error in enumerate(unreadable, start=1))
+        raise InputError(f"{len(unreadable)} files cannot be read", found=" ".join(texts)) from unreadable[0]
     return distinguish_accounts(sheets)
 
 

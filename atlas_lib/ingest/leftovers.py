@@ -127,13 +127,21 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
         [parse_amount(below.grid.series(below.fit.positions[n], below.rows)).result.to_numpy() for n in names]
     )
     sums = _Sums(np.where(data[:, None], amounts, np.nan))
+    mixes = _mixes_currencies(below, data & ~worded & ~keyless)
     for place in candidates.tolist():
         agrees = sums.agrees(place)
         if worded[place] or agrees:
             found[place] = True
-            told.append((place, _told(below.grid.rows[below.rows[place]], names, amounts[place], sums, place)))
+            text = f"row {below.grid.rows[below.rows[place]]} is a totals row and is left out of the data"
+            told.append((place, text if mixes else text + _differences(names, amounts[place], sums, place)))
             sums.close(place)
     return found, told
+
+
+def _mixes_currencies(below: _Below, data: Mask) -> bool:
+    """Whether a column names several currencies, whose sum means nothing."""
+    columns = [c for name, c in below.fit.positions.items() if name in ("currency", "source_currency")]
+    return any(len(below.grid.series(c, below.rows[data]).dropna().unique()) > 1 for c in columns)
 
 
 def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask]:
@@ -183,11 +191,10 @@ class _Sums:
         self.last = place
 
 
-def _told(row: int, names: Sequence[str], stated: NDArray[np.float64], sums: _Sums, place: int) -> str:
+def _differences(names: Sequence[str], stated: NDArray[np.float64], sums: _Sums, place: int) -> str:
     """What a totals row states where it differs from the rows above it."""
     whole, part = sums.above(place)
-    limit = _TOLERANCE * (place + 1)
-    text = f"row {row} is a totals row and is left out of the data"
+    limit, text = _TOLERANCE * (place + 1), ""
     for name, value, top, since in zip(names, stated, whole, part, strict=True):
         if not np.isnan(value) and min(abs(value - top), abs(value - since)) > limit:
             text += f"; it states {value:,.2f} for {name}, the rows above it sum to {since:,.2f}"

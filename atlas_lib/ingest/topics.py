@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,13 @@ from atlas_lib.ingest.headers import RawSheet, match_columns
 from atlas_lib.ledger.store import Ledger
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
 
 _MOST_MESSAGES = 10_000
 _ANSWER_SECONDS = 20.0
+# Its lines repeat several times a second while a broker is away; each trouble is reported once a poll instead.
+_LOGGER = logging.getLogger("atlas_lib.kafka")
+_LOGGER.addHandler(logging.NullHandler())
 _EXPECTED = "one JSON object per message, such as {\"transaction_id\": \"T1\", \"amount\": 12.5, ...}"  # fmt: skip
 
 
@@ -46,16 +50,28 @@ class Topic:
         own = {
             "bootstrap.servers": brokers, "group.id": "atlas-intake", "enable.auto.commit": False,
             "enable.auto.offset.store": False, "auto.offset.reset": "error", "enable.partition.eof": True,
-            "isolation.level": "read_committed",
+            "isolation.level": "read_committed", "error_cb": self._remember,
         }  # fmt: skip
-        self._topic, self._ledger, self._settings = topic, ledger, settings
-        self._consumer = Consumer({**options, **own})
+        self.name, self._ledger, self._settings = topic, ledger, settings
+        self._troubles: dict[str, str] = {}
+        self._said: set[str] = set()
+        self._consumer = Consumer({**options, **own}, logger=_LOGGER)
         self._cluster, self._partitions = self._describe(brokers)
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
 
     def close(self) -> None:
         self._consumer.close()
+
+    def new_troubles(self) -> list[str]:
+        """What the client cannot do, such as reach a broker, said once until messages come again; it tries on by itself."""
+        found = [text for name, text in self._troubles.items() if name not in self._said]
+        self._said |= set(self._troubles)
+        self._troubles.clear()
+        return found
+
+    def _remember(self, error: KafkaError) -> None:
+        self._troubles[error.name()] = error.str()
 
     @property
     def is_at_end(self) -> bool:
@@ -73,7 +89,7 @@ class Topic:
         for p in partitions:
             booked = self._next_offset(p)
             self._positions[p] = OFFSET_BEGINNING if booked is None else booked
-        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in self._positions.items()])
+        self._consumer.assign([TopicPartition(self.name, p, offset) for p, offset in self._positions.items()])
         self._at_end -= set(partitions)
 
     def poll(self, seconds: float) -> list[list[Message]]:
@@ -81,6 +97,7 @@ class Topic:
         found: dict[int, list[Message]] = {}
         for message in self._consumer.consume(_MOST_MESSAGES, timeout=seconds):
             if self._is_data(message):
+                self._said.clear()
                 found.setdefault(message.partition() or 0, []).append(message)
                 self._positions[message.partition() or 0] = _offset(message) + 1
         return [found[p] for p in sorted(found)]
@@ -97,23 +114,23 @@ class Topic:
         values = [m.value() or b"" for m in left]
         framed = b"".join(len(v).to_bytes(8, "big") + v for v in values)
         delivery = Delivery(
-            name, number, self._topic, hashlib.sha256(framed).hexdigest(), sum(map(len, values)),
+            name, number, self.name, hashlib.sha256(framed).hexdigest(), sum(map(len, values)),
             arrived_us=left[-1].timestamp()[1] * 1000, source_sheet=str(partition), first_offset=first, last_offset=last,
             commitment=(f"{self._prefix(partition)}{first:020d}", str(last + 1)),
         )  # fmt: skip
-        sheets, rejects = read_values(self._topic, str(partition), {_offset(m): m.value() for m in left})
+        sheets, rejects = read_values(self.name, str(partition), {_offset(m): m.value() for m in left})
         return read_messages(delivery, sheets, rejects, self._settings)
 
     def _describe(self, brokers: str) -> tuple[str, list[int]]:
         from confluent_kafka import KafkaException
 
         try:
-            found = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS)
+            found = self._consumer.list_topics(self.name, timeout=_ANSWER_SECONDS)
         except KafkaException as error:
             raise InputError("The Kafka brokers do not answer", where=brokers, found=str(error.args[0])) from error
-        topic = found.topics[self._topic]
+        topic = found.topics[self.name]
         if topic.error is not None or not topic.partitions:
-            raise InputError("The topic cannot be read", where=f"{brokers}/{self._topic}", found=str(topic.error))
+            raise InputError("The topic cannot be read", where=f"{brokers}/{self.name}", found=str(topic.error))
         return str(found.cluster_id), sorted(topic.partitions)
 
     def _is_data(self, message: Message) -> bool:
@@ -128,15 +145,15 @@ class Topic:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise InputError(
                 "Messages that were not taken yet are gone from the topic, or it was made anew",
-                where=f"{self._topic}, partition {message.partition()}", expected=f"offset {message.offset()}",
+                where=f"{self.name}, partition {message.partition()}", expected=f"offset {message.offset()}",
                 found=str(error), remedy="keep messages longer than the follower may stand still; a topic made anew needs a new name",
             )  # fmt: skip
         elif not error.retriable():
-            raise InputError("The topic cannot be read", where=self._topic, found=str(error))
+            raise InputError("The topic cannot be read", where=self.name, found=str(error))
         return False
 
     def _prefix(self, partition: int) -> str:
-        return f"kafka/{self._cluster}/{self._topic}/{partition}/"
+        return f"kafka/{self._cluster}/{self.name}/{partition}/"
 
     def _next_offset(self, partition: int) -> int | None:
         found = self._ledger.last_committed(self._prefix(partition))
@@ -152,6 +169,8 @@ def follow_topic(
     topic.seek_all()
     while not is_stopped():
         batches = topic.poll(poll_seconds)
+        for reason in topic.new_troubles():
+            report({"source_file": topic.name, "source_sheet": "", "status": "waiting", "reason": reason})
         for messages in batches:
             records = intake.take(partial(topic.deliver, messages))
             if not any(r["last_offset"] == _offset(messages[-1]) for r in records):

@@ -196,7 +196,8 @@ def _fill_currency(rows: pd.DataFrame, parsed: dict[str, Parsed], faults: _Fault
     """A currency sign in an amount names the row's currency where no column does; another than the row's is a fault."""
     for name, p in parsed.items():
         if p.currency is not None and "currency" in rows:
-            sign = p.currency.reset_index(drop=True)
+            is_read = p.result.notna().to_numpy(dtype=bool)  # "oops" is no amount in a currency "OOP"
+            sign = p.currency.reset_index(drop=True).where(is_read)
             rows = rows.assign(currency=rows["currency"].where(rows["currency"].notna(), sign))
             faults.add(
                 name, "CURRENCY_MISMATCH", (sign.notna() & (sign != rows["currency"].str.upper())).to_numpy(dtype=bool)

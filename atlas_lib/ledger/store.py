@@ -131,6 +131,11 @@ class Ledger:
         found = self._db.frame(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters)  # noqa: S608
         return _with_instants(found, {"entry_id": "int64", "amount_minor": "int64"})[list(ENTRY_COLUMNS)]
 
+    def event_counts(self) -> pd.Series:
+        """How many entries there are of each event type."""
+        found = self._db.frame("SELECT event_type, count(*) AS n FROM event GROUP BY event_type ORDER BY 1", ())
+        return found.set_index("event_type")["n"].astype("int64")
+
     def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
         """Transfers of every kind with their accounts; `open_only`: pending ones neither posted nor voided."""
         conditions, parameters = ["1"], []

@@ -15,12 +15,18 @@ from atlas_lib.reconciliation.bridges import (
 )
 from atlas_lib.reconciliation.final_index import build_final_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
-from atlas_lib.reconciliation.merchants import main_currency, merchant_performance, rank_merchants
+from atlas_lib.reconciliation.merchants import (
+    main_currency,
+    merchant_performance,
+    outstanding_merchants,
+    rank_merchants,
+    volumes_by_month,
+)
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 
 __all__ = [
     "age_breaks", "bridge_accounts", "bridge_steps", "build_final_index", "check_completeness", "check_statements",
     "find_breaks", "main_currency",
-    "mask_users", "match_transactions", "merchant_performance", "profile_spending", "rank_merchants", "sum_breaks",
-    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "worst_breaks", "write_index",
+    "mask_users", "match_transactions", "merchant_performance", "outstanding_merchants", "profile_spending", "rank_merchants", "sum_breaks",
+    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "volumes_by_month", "worst_breaks", "write_index",
 ]  # fmt: skip

@@ -68,8 +68,10 @@ def test_a_failed_blocking_check_stops_and_is_on_record(run):
         {"check": ["rows kept"], "passed": [False], "is_blocking": [True], "detail": ["30 % refused"]}
     )
     with pytest.raises(CheckFailed, match="30 % refused"):
-        run.check(checks)
-    assert Run(run.directory).manifest["stages"]["01_ingest"]["checks"][0]["passed"] is False
+        run.check(checks, {"Rows to correct": run.export_path("rejects.xlsx")})
+    record = Run(run.directory).manifest["stages"]["01_ingest"]
+    assert record["checks"][0]["passed"] is False
+    assert record["downloads"] == {"Rows to correct": "exports/rejects.xlsx"}
 
 
 def test_the_same_inputs_settings_and_code_are_the_same_run(run, tmp_path):

@@ -64,10 +64,11 @@ def test_a_subtotal_without_a_word_is_known_by_its_sum():
     assert [use for use, _, _ in left] == ["totals", "totals"]
 
 
-def test_a_total_that_does_not_add_up_says_so():
-    grid = Grid.of_rows([HEADER, *ROWS, ["Total", 176.0, None]])
-    _, left = find_areas(grid, "liquidity")
-    assert "states 176.00 for opening_balance, the rows above it sum to 175.00" in left[0].reason
+@pytest.mark.parametrize(("code", "is_compared"), [("EUR", True), ("USD", False)])
+def test_a_total_that_does_not_add_up_says_so_unless_it_mixes_currencies(code, is_compared):
+    rows = [["M1", "Shop", 100.0, "EUR"], ["M2", "Bar", 75.0, code], ["Total", None, 176.0, None]]
+    _, left = find_areas(Grid.of_rows([MERCHANTS, *rows]), "merchants")
+    assert ("states 176.00 for credit_limit, the rows above it sum to 175.00" in left[0].reason) is is_compared
 
 
 def test_a_row_without_a_key_whose_figures_are_no_sum_stays_data():

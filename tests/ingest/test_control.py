@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import openpyxl
-import pandas as pd
 import pytest
 
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import (
+    SHEETS,
     accept_submissions,
     check_ingest,
     count_rejects,
     screen_transactions,
     summarise_stage,
     total_controls,
-    write_findings_workbook,
 )
 from atlas_lib.ledger.store import open_ledger
+from atlas_lib.present.excel import list_sheets, write_workbook
 
 HEADER = "transaction_id,merchant_id,user_id,type,amount,source_currency,source_account,destination_account,status,created_at"
 LINES = """T1,310100,U1,SALE,12.50,EUR,A,B,APPROVED,2023-11-20T10:00:00Z
@@ -71,7 +71,9 @@ def test_a_row_that_went_missing_shows_as_a_difference_and_stops_the_run(stage):
 def test_too_many_refused_rows_stop_the_run_and_the_check_says_why(stage):
     check = check_ingest(stage.totals, stage.clean.rejects, 0.4).iloc[1]
     assert (check["passed"], check["is_blocking"]) == (False, True)
-    assert check["detail"].startswith("transactions: 3 of 7 rows. transactions.csv, line ")
+    assert check["detail"].startswith(
+        "transactions: 3 of 7 rows; raise max_reject_rate to go on with the others. transactions.csv, line "
+    )
     assert check_ingest(stage.totals, stage.clean.rejects, 0.5)["passed"].all()
 
 
@@ -88,20 +90,16 @@ def test_the_verdict_says_what_came_in_in_words(stage):
     assert summary.figures.loc[summary.figures["label"] == "Receivables", "value"].tolist() == ["3,360.00 EUR"]
 
 
-def test_the_workbook_of_findings_opens_holds_every_cell_and_is_the_same_twice(stage, settings, tmp_path):
-    args = (stage.clean, stage.intake, stage.screening, stage.totals, settings.as_of)
-    first, second = (write_findings_workbook(tmp_path / f"{n}.xlsx", *args) for n in "ab")
-    assert first.read_bytes() == second.read_bytes()
-    book = openpyxl.load_workbook(first)
-    assert book.sheetnames == ["Cells", "Repeated", "Findings", "Control totals"]
-    assert book["Cells"].max_row == len(stage.clean.rejects) + 1
-    assert book["Cells"].freeze_panes == "A2"
-
-
-def test_a_value_that_looks_like_a_formula_stays_text_in_the_workbook(stage, settings, tmp_path):
-    row = stage.clean.rejects.head(1).assign(value="=HYPERLINK(1)")
-    stage.clean.rejects = pd.concat([row, stage.clean.rejects])
-    path = write_findings_workbook(
-        tmp_path / "c.xlsx", stage.clean, stage.intake, stage.screening, stage.totals, settings.as_of
-    )
-    assert openpyxl.load_workbook(path)["Cells"]["F2"].data_type == "s"
+def test_the_workbook_of_findings_shows_amounts_in_units_with_a_total_per_currency(stage, tmp_path):
+    tables = {"rejects": stage.clean.rejects, "control_totals": stage.totals}
+    tables |= {name: getattr(stage.intake if name == "intake_results" else stage.screening, name) for name in ("intake_results", "screening_findings")}  # fmt: skip
+    write_workbook(tmp_path / "01.xlsx", list_sheets(tables, SHEETS), {"title": "Found"})
+    book = openpyxl.load_workbook(tmp_path / "01.xlsx", data_only=True)
+    assert book.sheetnames == ["Cover", "Rejects", "Intake results", "Screening findings", "Control totals"]
+    assert book["Rejects"].max_row == len(stage.clean.rejects) + 1
+    total = book["Intake results"][book["Intake results"].max_row]
+    assert (total[0].value, total[5].value) == ("Total", 111.5)
+    kept = [[row[0].value, row[1].value, row[7].value] for row in book["Control totals"].iter_rows(min_row=2)]
+    assert kept == [
+        ["contracts", "EUR", 3360], ["transactions", "", 0], ["transactions", "EUR", 12.5], ["transactions", "JPY", 500],
+    ]  # fmt: skip

@@ -318,8 +318,25 @@ def test_the_lines_of_a_delivery_for_people_and_for_log_collectors(make: Make, d
     DeliveryLines(is_json=True)(record)
     DeliveryLines(quiet=True)(record)
     text, as_json = capsys.readouterr().out.splitlines()
-    assert text.startswith("a.csv: 20 rows: 18 accepted, 0 again, 0 duplicate, 0 conflict, 2 rejected")
+    assert text.startswith("a.csv: 20 rows: 18 accepted, 2 rejected")
+    assert text.endswith(f"; to correct: {record['rejects_workbook']}")
     assert json.loads(as_json)["accepted_count"] == 18
+
+
+def test_the_refused_rows_of_a_delivery_come_back_as_a_workbook_that_is_taken_when_corrected(make: Make, drop: Path):
+    import openpyxl
+
+    put(drop, "a.csv", payments(0, 20).assign(amount=["oops", *["5"] * 19]))
+    first = make().take_file(drop / "a.csv")[0]
+    book = openpyxl.load_workbook(first["rejects_workbook"])
+    page = book.active
+    column = next(c for c in page[4] if c.value == "amount").column
+    for row in range(5, page.max_row + 1):
+        page.cell(row, column).value = 7
+    book.save(drop / "corrected.xlsx")
+    second = make().take_file(drop / "corrected.xlsx")[0]
+    assert first["rejected_count"] == second["rows_in_count"]
+    assert second["accepted_count"] >= 1
 
 
 def test_the_past_in_few_files_is_the_past(drop: Path, kept: Path, ledger: Ledger):

@@ -68,6 +68,15 @@ def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path):
         read_inputs(tmp_path, max_file_mb=1)
 
 
+def test_every_file_that_cannot_be_read_is_named_at_once(tmp_path):
+    (tmp_path / "a.xlsx").write_bytes(b"no workbook")
+    (tmp_path / "b.sta").write_text(MT940)
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(InputError, match=r"2 files cannot be read.*\(1\).*a\.xlsx.*\(2\).*c\.parquet") as error:
+        read_inputs(tmp_path)
+    assert "b.sta" not in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["bomb.zip", "bomb.xlsx", "bomb.ods"])
 def test_an_archive_that_inflates_beyond_measure_is_refused(tmp_path, name):
     zipped(tmp_path / name, sheet__xml=b"0" * 40_000_000)

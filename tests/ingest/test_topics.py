@@ -181,6 +181,31 @@ def test_two_readers_at_once_book_every_message_once(broker: Broker, runs: Path,
     assert (found["rows"], found["accepted"], found["index_rows"], found["ledger_events"]) == (60, 54, 54, 54)
 
 
+def test_a_broker_that_goes_is_said_once_and_not_in_the_client_s_own_lines(broker: Broker, runs: Path, capfd):
+    from atlas_lib.ingest.topics import Topic
+
+    broker.send_payments(0, 3)
+    address = broker.address.removeprefix("kafka://").partition("/")[0]
+    with open_ledger(f"sqlite:///{runs / 'ledger.sqlite'}", "test") as ledger:
+        topic = Topic(
+            address, "payments", ledger, IngestSettings(), {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 50}
+        )
+        topic.seek_all()
+        del broker._producer
+        said: list[str] = []
+        deadline = time.monotonic() + 30
+        while not said and time.monotonic() < deadline:
+            topic.poll(0.2)
+            said += topic.new_troubles()
+        for _ in range(5):
+            topic.poll(0.2)
+            said += topic.new_troubles()
+        topic.close()
+    assert said
+    assert len(said) <= 2  # this broker, and that all are away
+    assert "rdkafka" not in capfd.readouterr().err
+
+
 def test_messages_that_are_gone_before_they_were_taken_are_said(broker: Broker, runs: Path):
     broker.send_payments(0, 5)
     take(broker.address, runs)

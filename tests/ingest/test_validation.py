@@ -32,6 +32,10 @@ def rules_of(rows: list[dict[str, object]], name: str = "transactions") -> list[
     return sorted(rejects.loc[~rejects["rule"].isin(["UNKNOWN_MERCHANT", "EXTRA_COLUMN"]), "rule"])
 
 
+def test_a_word_where_an_amount_belongs_is_one_fault_and_names_no_currency():
+    assert rules_of([GOOD | {"amount": "oops"}]) == ["NOT_A_NUMBER"]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [

@@ -3,7 +3,7 @@ import pytest
 
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.reconciliation import mask_users, profile_spending, top_spenders
-from tests.reconciliation.reconciliation_frames import payment, settings
+from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 from tests.reconciliation.test_final_index import index_of
 
 
@@ -36,12 +36,52 @@ def habit(amounts):
 
 
 def test_a_purchase_far_above_the_habit_is_an_anomaly():
-    # Median 1000, median distance 10, but at least a tenth of the median: spread 100.
-    found = spending_of(*habit([990, 1000, 1010, 1005, 1800]))["spend_anomalies"]
+    # Median 1000, median distance a hundredth, but a spread is at least a tenth: eight of them are 1.1 ** 8 = 2.1436.
+    found = spending_of(*habit([990, 1000, 1010, 1005, 2143]))["spend_anomalies"]
     assert found.empty
-    found = spending_of(*habit([990, 1000, 1010, 1000, 1801]))["spend_anomalies"]
+    found = spending_of(*habit([990, 1000, 1010, 1000, 2144]))["spend_anomalies"]
     assert found[["transaction_id", "typical_amount_minor", "spread_minor"]].to_numpy().tolist() == [["T4", 1000, 100]]
-    assert found.iloc[0]["times_spread"] == pytest.approx(8.01)
+    assert found.iloc[0]["times_spread"] == pytest.approx(8.0020, abs=1e-4)
+
+
+def weekly(amounts):
+    """One purchase a week in the morning, from 2 March 2026 (a Monday)."""
+    days = pd.date_range("2026-03-02", periods=len(amounts), freq="7D").strftime("%Y-%m-%d")
+    return [payment(f"T{i:02d}", a, day, time="09:00") for i, (a, day) in enumerate(zip(amounts, days, strict=True))]
+
+
+def test_a_week_far_above_the_usual_one_is_a_spike_shown_at_its_largest_purchase():
+    spree = [payment(f"X{i}", 900, "2026-04-15") for i in range(12)]
+    found = spending_of(*weekly([1000] * 20), *spree)["spend_anomalies"]
+    spike = found[found["kind"] == "SPEND_SPIKE"].iloc[0]
+    assert len(found) == 1
+    assert spike[["transaction_id", "amount_minor", "typical_amount_minor"]].tolist() == ["T06", 11_800, 1000]
+    assert spike["times_spread"] == pytest.approx(10.8)
+
+
+def test_weeks_without_purchases_count_as_nothing_spent():
+    found = spending_of(*weekly([1000] * 20)[::5])["spend_anomalies"]
+    assert found.empty  # one purchase in five weeks: the usual week is 0, a purchase of the usual size is no spike
+    few = spending_of(*weekly([1000] * 7), *(payment(f"X{i}", 900, "2026-03-18") for i in range(30)))["spend_anomalies"]
+    assert few.empty  # seven weeks make no habit
+
+
+def test_a_large_purchase_at_an_hour_the_customer_never_buys_at_is_noted():
+    days = weekly([1000] * 60)
+    night = payment("N1", 1001, "2026-05-06", time="03:00")
+    found = spending_of(*days, night)["spend_anomalies"]
+    assert found[["kind", "transaction_id"]].to_numpy().tolist() == [["UNUSUAL_HOUR", "N1"]]
+    assert (
+        found["reason"].iloc[0]
+        == "The customer hardly ever buys at this hour: 0 of 60 other purchases lie within two hours of it."
+    )
+    assert spending_of(*days, night | {"amount_minor": 1000})["spend_anomalies"].empty
+    assert spending_of(*days[:28], night)["spend_anomalies"].empty
+
+
+def test_hours_around_midnight_are_neighbours():
+    late = [payment(f"L{i}", 1000, f"2026-0{3 + i // 28}-{i % 28 + 1:02d}", time="23:30") for i in range(60)]
+    assert spending_of(*late, payment("N1", 1500, "2026-05-06", time="00:30"))["spend_anomalies"].empty
 
 
 def test_four_purchases_make_no_habit():
@@ -78,13 +118,17 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
 
     ours = [
         *BOOK,
-        *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 1801])),
+        *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 2144])),
+        *(row | {"user_id": "U3", "transaction_id": "W" + row["transaction_id"]} for row in weekly([1000] * 60)),
+        *(payment(f"X{i}", 900, "2026-04-15", user_id="U3") for i in range(12)),
+        payment("N1", 1500, "2026-05-06", time="03:00", user_id="U3"),
     ]
     assert spark_engine.name == "spark"
     one, other = ({"final_index": index_of(*ours, chosen=settings(engine=e))} for e in ("duckdb", "spark"))
     for tables, engine in ((one, "duckdb"), (other, "spark")):
-        tables |= merchant_performance(tables["final_index"], settings(engine=engine))
+        parts = frame_of("reserve_coverage", []), frame_of("exposures", [])
+        tables |= merchant_performance(tables["final_index"], *parts, settings(engine=engine))
         tables |= profile_spending(tables["final_index"], settings(engine=engine))
-    assert len(one["spend_anomalies"]) == 1
+    assert set(one["spend_anomalies"]["kind"]) == {"LARGE_PURCHASE", "UNUSUAL_HOUR", "SPEND_SPIKE"}
     for name in one:
         pd.testing.assert_frame_equal(one[name], other[name])

@@ -221,6 +221,13 @@ refund_rate float? rate refunds / sales, by amount
 chargeback_count int count chargebacks
 chargeback_minor int minor their sum
 chargeback_rate float? rate chargebacks / sales, by count
+chargeback_low_rate float? rate lower end of its 95 % interval
+chargeback_high_rate float? rate upper end
+chargeback_peer_rate float? rate the same of all other merchants of the currency together
+fraud_rate float? rate sales labelled HIGH / sales, by count
+fraud_low_rate float? rate lower end of its 95 % interval
+fraud_high_rate float? rate upper end
+fraud_peer_rate float? rate the same of all other merchants of the currency together
 fee_minor int minor fees charged to the merchant and kept by the bank
 net_settlement_minor int minor volume - refunds - chargebacks - fees
 matched_count int count transactions proven at the bank
@@ -228,6 +235,31 @@ due_count int count transactions expected at the bank
 matched_rate float? rate matched / due
 open_discrepancy_minor int minor sum of the absolute discrepancies
 high_risk_count int count transactions labelled HIGH
+reserve_minor int? minor rolling reserve held for its sales; empty without one
+exposure_minor int? minor effective exposure from its contracts; empty without any
+stands_out string - what lies above its peers beyond chance: chargebacks, refunds, fraud; empty where nothing does
+""",
+    ),
+    table(
+        "merchant_months",
+        _STAGE,
+        "merchant_id currency month",
+        "Each merchant's months, and how far each is from the three before.",
+        """
+merchant_id string - merchant
+currency string - ISO 4217 code
+month date - first day of the month
+sale_count int count settled sales
+volume_minor int minor their sum
+refund_count int count refunds
+refund_minor int minor their sum
+chargeback_count int count chargebacks
+chargeback_minor int minor their sum
+fee_minor int minor fees charged to the merchant and kept by the bank
+net_settlement_minor int minor volume - refunds - chargebacks - fees
+usual_volume_minor int? minor mean volume of the three months before, a month without sales as 0; empty in the first
+volume_change_rate float? rate volume / usual - 1; empty before three months have passed and for a month under way
+is_under_way bool - the as-of day is before the last day of the month
 """,
     ),
     table(
@@ -253,17 +285,18 @@ last_purchase_date date - day of the last purchase
     table(
         "spend_anomalies",
         _STAGE,
-        "transaction_id",
-        "Purchases far above the customer's own habit.",
+        "kind transaction_id",
+        "What departs from the customer's own habit: large purchases, weeks of high spend, unusual hours.",
         """
+kind string - LARGE_PURCHASE, SPEND_SPIKE (the largest purchase of the week stands for it) or UNUSUAL_HOUR
 transaction_id string - purchase
 user_id string - paying customer; masked wherever it is shown
 merchant_id string - merchant
 currency string - ISO 4217 code
-amount_minor int minor the purchase
-typical_amount_minor int minor the customer's median purchase
-spread_minor int minor median distance of the customer's purchases from that median
-times_spread float ratio (amount - typical) / spread
+amount_minor int minor the purchase, or the week's spend
+typical_amount_minor int minor the customer's median purchase, or median week
+spread_minor int? minor what one spread above typical amounts to; empty for an unusual hour
+times_spread float? ratio how many spreads above typical; empty for an unusual hour
 date date - day of the purchase
 reason string - in words
 """,

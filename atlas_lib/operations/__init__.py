@@ -1,0 +1,84 @@
+"""`atlas operations`: how the runs are doing, for operators and for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atlas_lib.operations.metrics import RunsCollector
+
+app = typer.Typer(no_args_is_help=True, help="Run history, and metrics for Prometheus.")
+
+RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
+Minutes = Annotated[float, typer.Option(min=0, help="minutes a run may take")]
+Hours = Annotated[float, typer.Option(min=0, help="hours the newest payment may be old")]
+
+
+@app.command()
+def history(
+    runs_dir: RunsDir = None, sla_minutes: Minutes = 30.0, limit: Annotated[int, typer.Option(min=1)] = 20
+) -> None:
+    """The latest runs: when, how long, rows per second, share refused, in time or late."""
+    from atlas_lib.operations.history import Promise, run_history
+
+    found = run_history(_folder(runs_dir), Promise(run_minutes=sla_minutes)).head(limit)
+    shown = found.assign(rejected_rate=found["rejected_rate"].map("{:.1%}".format))
+    shown["is_in_time"] = shown["is_in_time"].map({True: "in time", False: "late"})
+    typer.echo(shown.rename(columns={"is_in_time": "sla"}).to_string(index=False) if len(shown) else "No runs yet.")
+
+
+@app.command()
+def metrics(
+    textfile: Annotated[Path | None, typer.Option(help="file to write, whole or not at all; default: print")] = None,
+    runs_dir: RunsDir = None,
+    sla_minutes: Minutes = 30.0,
+    sla_data_hours: Hours = 48.0,
+) -> None:
+    """Metrics in Prometheus' text format, for the textfile collector of node_exporter."""
+    from atlas_lib.operations.metrics import metrics_text
+
+    text = metrics_text(_collector(runs_dir, sla_minutes, sla_data_hours))
+    if textfile is None:
+        typer.echo(text, nl=False)
+        return
+    partial = textfile.with_name(f".{textfile.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(textfile)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 9187,
+    address: Annotated[
+        str, typer.Option(help="address to listen on; other than this machine only on purpose")
+    ] = "127.0.0.1",
+    runs_dir: RunsDir = None,
+    sla_minutes: Minutes = 30.0,
+    sla_data_hours: Hours = 48.0,
+) -> None:
+    """An endpoint that Prometheus scrapes, until stopped; the figures are read anew at every scrape."""
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    registry = CollectorRegistry()
+    registry.register(_collector(runs_dir, sla_minutes, sla_data_hours))
+    server, thread = start_http_server(port, addr=address, registry=registry)
+    typer.echo(f"http://{address}:{server.server_port}/metrics")
+    thread.join()
+
+
+def _collector(runs_dir: Path | None, sla_minutes: float, sla_data_hours: float) -> RunsCollector:
+    from atlas_lib.operations.history import Promise
+    from atlas_lib.operations.metrics import RunsCollector
+
+    return RunsCollector(_folder(runs_dir), Promise(sla_minutes, sla_data_hours), time.time)
+
+
+def _folder(runs_dir: Path | None) -> Path:
+    from atlas_lib.core.provenance import find_root
+    from atlas_lib.core.run import runs_dir as default_runs_dir
+
+    return runs_dir or default_runs_dir(find_root())

@@ -1,0 +1,228 @@
+"""Run history and metrics from a real run, scraped by a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.run import Run, create_run
+from atlas_lib.core.settings import STAGES, run_settings
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import open_ledger
+from atlas_lib.operations.history import Promise, run_history, stage_figures
+from atlas_lib.operations.metrics import RunsCollector, metrics_text
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy" / "prometheus"
+NEWEST = pd.Timestamp("2026-10-29T12:00:00Z")
+SECONDS = dict(zip(STAGES, [10.0, 4.0, 3.0, 2.0, 1.0], strict=True))
+
+
+def make_run(runs_dir: Path, as_of: str) -> Run:
+    """A run with the tables that the metrics read, written by the library's own hand."""
+    source = runs_dir.parent / "payments.csv"
+    source.write_text("id\n1\n")
+    run = create_run(source, run_settings({"as_of": as_of}), runs_dir)
+    tables = {
+        "control_totals": [{"table": "transactions", "currency": "EUR", "rows_in_count": 10, "clean_count": 8, "rejected_count": 2}],
+        "settlement_results": [{"transaction_id": f"T{n}", "batch_id": f"B{n % 2}", "status": "settled" if n else "failed", "currency": "EUR"} for n in range(5)],
+        "cost_comparison": [
+            {"plan_no": 1, "plan": "gross", "wire_cost_minor": 10_000, "total_cost_minor": 10_000, "currency": "EUR"},
+            {"plan_no": 2, "plan": "optimised", "wire_cost_minor": 900, "fx_cost_minor": 100, "total_cost_minor": 1_000, "currency": "EUR"},
+        ],
+        "breaks": [{"break_id": "B1", "break_type": "DUPLICATE", "severity": "high", "is_open": True}],
+        "transactions": [{"transaction_id": "T1", "created_at": NEWEST}],
+    }  # fmt: skip
+    for name, rows in tables.items():
+        run.write(name, filled(name, rows))
+    stages = {s: {"steps": {}, "verdict": "done", "status": "passed", "checks": []} for s in STAGES}
+    run.manifest["stages"] = stages | {"05_reconciliation": stages["05_reconciliation"] | {"status": "attention"}}
+    run.record_rows({"payments.csv": 10})
+    (run.directory / "durations.json").write_text(json.dumps(SECONDS))
+    return run
+
+
+def filled(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The rows with every other column of the table at rest: 0, no, the first of the year, empty."""
+    rest = {"int": 0, "float": 0.0, "bool": False, "date": pd.Timestamp("2026-01-01"), "instant": NEWEST, "string": ""}
+    columns = {c.name: rest[c.type] for c in declared(name).columns}
+    return declared(name).shaped(pd.DataFrame([columns | row for row in rows]))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("operations") / "runs"
+    make_run(folder, "2026-10-29")
+    make_run(folder, "2026-10-30")
+    events = pd.DataFrame(
+        {
+            "transaction_id": ["T1", "T2", ""], "batch_id": ["", "", "B1"], "amount_minor": 1, "currency": "EUR", "timestamp": NEWEST,
+            "event_type": ["TRANSACTION_SUBMITTED", "SETTLEMENT_FAILED", "CONSENSUS_ACHIEVED"],
+        }
+    )  # fmt: skip
+    with open_ledger(f"sqlite:///{folder / 'ledger.sqlite'}", "test") as ledger:
+        ledger.append("a", events)
+    return folder
+
+
+def samples(runs_dir: Path, now: pd.Timestamp, promise: Promise | None = None) -> dict[str, float]:
+    text = metrics_text(RunsCollector(runs_dir, promise or Promise(), now.timestamp))
+    pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_the_history_has_a_line_per_run_newest_first(runs: Path):
+    found = run_history(runs, Promise(run_minutes=0.3))
+    assert found["as_of"].tolist() == ["2026-10-30", "2026-10-29"]
+    first = found.iloc[0]
+    assert (first["status"], first["seconds"], first["rows_per_second"], first["rejected_rate"]) == (
+        "attention",
+        20.0,
+        0,
+        0.2,
+    )
+    assert found["is_in_time"].tolist() == [False, False]
+    assert run_history(runs, Promise(run_minutes=1))["is_in_time"].all()
+    assert run_history(runs.parent / "none", Promise()).empty
+
+
+def test_a_run_that_a_check_stopped_has_failed_and_one_without_all_stages_is_unfinished(runs: Path, tmp_path: Path):
+    shutil.copytree(runs, tmp_path / "runs")
+    directory = next(p.parent for p in (tmp_path / "runs").glob("*/durations.json"))
+    run = Run(directory)
+    del run.manifest["stages"]["05_reconciliation"]["verdict"]
+    run.save()
+    status = run_history(tmp_path / "runs", Promise()).set_index("run_id")["status"]
+    assert status[run.run_id] == "unfinished"
+    run.manifest["stages"]["01_ingest"]["checks"] = [{"check": "c", "passed": False, "is_blocking": True, "detail": ""}]
+    run.save()
+    status = run_history(tmp_path / "runs", Promise()).set_index("run_id")["status"]
+    assert status[run.run_id] == "failed"
+
+
+def test_stages_have_their_seconds_rows_and_rate(runs: Path):
+    run = Run(next(p.parent for p in runs.glob("*/durations.json")))
+    figures = stage_figures(run, SECONDS).set_index("stage")
+    assert figures.loc["04_batching_settlement", ["seconds", "row_count", "rows_per_second"]].tolist() == [2.0, 7, 3.5]
+
+
+def test_the_metrics_of_the_design_have_the_figures_of_the_run_and_the_ledger(runs: Path):
+    found = samples(runs, NEWEST + pd.Timedelta(hours=47))
+    assert found["settle_transactions_per_second"] == 2.0  # four settled in two seconds
+    assert found["settle_batches_per_second"] == 1.0
+    assert found["settle_data_loss_events"] == 0
+    assert (found["settle_fx_costs_total"], found["settle_cost_savings_total"]) == (2.0, 180.0)  # two runs
+    assert found["settle_cost_per_transaction"] == 2.5
+    assert found["settle_settlement_failures_total"] == found["settle_consensus_rounds_completed"] == 1
+    assert found['atlas_open_breaks{break_type="DUPLICATE",severity="high"}'] == 1
+    assert found['atlas_run_status{status="attention"}'] == 1
+    assert found['atlas_sla_met{sla="data_hours"}'] == 1
+    assert samples(runs, NEWEST + pd.Timedelta(hours=49))['atlas_sla_met{sla="data_hours"}'] == 0
+    assert not any(name.startswith("settle_transaction_latency_ms") for name in found)  # nothing came by intake
+
+
+def test_latency_counts_every_payment_of_the_deliveries(runs: Path, tmp_path: Path):
+    shutil.copytree(runs, tmp_path / "runs")
+    folder = tmp_path / "runs" / "intake" / "deliveries"
+    folder.mkdir(parents=True)
+    rows = [{"delivery_id": n, "accepted_count": c, "delay_seconds": s} for n, c, s in (("a", 90, 0.5), ("b", 9, 2.0), ("c", 1, 60.0))]  # fmt: skip
+    declared("deliveries").checked(filled("deliveries", rows)).to_parquet(folder / "a.parquet")
+    found = samples(tmp_path / "runs", NEWEST)
+    delays = [found[f'settle_transaction_latency_ms{{quantile="{q}"}}'] for q in ("0.5", "0.9", "0.99")]
+    assert delays == [500, 500, 2000]
+    assert found['atlas_intake_rows_total{outcome="accepted"}'] == 100
+
+
+def test_a_store_that_does_not_answer_is_down_and_an_empty_folder_says_nothing(tmp_path: Path):
+    assert samples(tmp_path, NEWEST) == {}
+    (tmp_path / "ledger.sqlite").write_bytes(b"no database at all" * 100)
+    assert samples(tmp_path, NEWEST) == {"atlas_ledger_up": 0.0}
+
+
+def test_every_query_of_the_dashboard_and_the_rules_asks_for_a_metric_that_exists(runs: Path):
+    text = (ROOT / "deploy/grafana/atlas.json").read_text() + (RULES / "atlas_rules.yml").read_text()
+    asked = set(re.findall(r"\b(?:atlas|settle)_[a-z_]+", text)) - {"atlas_rules"}
+    documented = set(re.findall(r"\b(?:atlas|settle)_[a-z_]+", (ROOT / "docs/operations.md").read_text()))
+    made = {name.partition("{")[0] for name in samples(runs, NEWEST)}
+    assert asked <= documented
+    assert made <= documented
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")
+def test_the_rules_are_sound_and_fire_when_they_should():
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "atlas_rules_test.yml"]):
+        done = subprocess.run(["promtool", *arguments], cwd=RULES, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wait_for(ask: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := ask():
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def endpoint(runs: Path) -> Iterator[str]:
+    """`atlas operations serve` as a process of its own."""
+    command = [sys.executable, "-m", "atlas_lib.cli", "operations", "serve", "--port", "0", "--runs-dir", str(runs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Prometheus (Debian: prometheus)")
+def test_a_real_prometheus_scrapes_the_endpoint_and_knows_the_figures(endpoint: str, tmp_path: Path):
+    target, port = endpoint.removeprefix("http://").removesuffix("/metrics"), free_port()
+    text = (RULES / "prometheus.yml").read_text().replace("127.0.0.1:9187", target).replace("30s", "1s")
+    (tmp_path / "prometheus.yml").write_text(text)
+    shutil.copy(RULES / "atlas_rules.yml", tmp_path)
+    options = {"config.file": tmp_path / "prometheus.yml", "storage.tsdb.path": tmp_path / "data", "web.listen-address": f"127.0.0.1:{port}", "log.level": "error"}  # fmt: skip
+    command = ["prometheus", *(f"--{k}={v}" for k, v in options.items())]
+
+    def ask(query: str) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+            return found
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            rate = wait_for(lambda: ask("settle_transactions_per_second"))
+            assert float(rate[0]["value"][1]) == 2.0
+            fired = wait_for(lambda: ask('ALERTS{alertname="AtlasManyRefused", alertstate="firing"}'))
+            assert fired[0]["metric"]["table"] == "transactions"
+        finally:
+            server.terminate()
+
+
+def test_the_textfile_is_written_as_a_whole(runs: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "atlas_lib.cli", "operations", "metrics", "--runs-dir", str(runs), "--textfile", str(tmp_path / "a.prom")]  # fmt: skip
+    subprocess.run(command, check=True, cwd=ROOT)
+    assert "settle_data_loss_events 0.0" in (tmp_path / "a.prom").read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.prom"]
