@@ -103,6 +103,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def reconnect(self, patience_seconds: float) -> None:
+        """Wait for a store that is coming back; StoreUnreachable when it does not in time."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     @abstractmethod

@@ -81,7 +81,7 @@ class PostgresDatabase(Database):
     def _connect(self) -> Any:
         with self._told():
             connection = self._driver.connect(
-                self._url, autocommit=True, connect_timeout=10, application_name="atlas ledger"
+                self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000, application_name="atlas ledger"
             )
             for statement in _SESSION:
                 connection.execute(statement)
@@ -126,11 +126,15 @@ class PostgresDatabase(Database):
 
     def _prepare(self) -> None:
         # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
-        known = "SELECT count(*) FROM pg_class WHERE relname = 'ledger' AND relnamespace = current_schema()::regnamespace"
+        known = (
+            "SELECT count(*) FROM pg_class WHERE relname = 'ledger' AND relnamespace = current_schema()::regnamespace"
+        )
         if self.value(known):
             return
         with self.writing():
             if not self.value(known):
+                # What the triggers name is found in this schema first, never in a table of the session.
+                self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
                 for statement in postgres_schema():
                     self.execute(statement)
                 self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])

@@ -62,6 +62,9 @@ class SqliteDatabase(Database):
                 ([*change, n] for change, n in zip(changes[list(_BALANCE)].to_numpy().tolist(), numbers, strict=True)),
             )
 
+    def reconnect(self, patience_seconds: float) -> None:
+        """Nothing to do: a file does not go away."""
+
     def close(self) -> None:
         self.connection.close()
 

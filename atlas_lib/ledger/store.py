@@ -10,26 +10,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
-from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger import audit
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger import audit, books
+from atlas_lib.ledger.books import AsOf
 from atlas_lib.ledger.chain import Head, Receipt
 from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import ENTRY_COLUMNS, fingerprint_columns, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
-from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings, trial_balance
+from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
 
+Outcome = TypeVar("Outcome")
+_PATIENCE_SECONDS = 30
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
-_POSTED = "('single', 'post', 'reversal')"
 _BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
 _TRANSFERS = """
   SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
@@ -93,6 +94,9 @@ class Ledger:
             append_id = f"{append_id}, keys for {ttl_hours} h"
         rows = shape_submissions(frame)
         body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
+        return self._asking(lambda: self._take_in(append_id, body, rows, ttl_hours))
+
+    def _take_in(self, append_id: str, body: str, rows: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
         with self._db.writing():
             replay = self._journal.replay(append_id, body)
             decided = decide(rows, self._held(rows, append_id, replay), ttl_hours)
@@ -119,13 +123,23 @@ class Ledger:
         shaped = shape_events(events, self._writer)
         moved = shape_transfers(transfers, len(shaped))
         body = fingerprint_columns(*(shaped[c] for c in shaped.columns if c != "ts_us"), *(moved[c] for c in moved))
-        with self._db.writing():
-            replay = self._journal.replay(append_id, body)
-            if replay is not None:
-                return replay
-            if expected_head is not None and expected_head != self.head():
-                raise LedgerError("Another writer was faster", where=append_id, remedy="read again and decide again")
-            return self._journal.write(append_id, body, shaped, moved)
+
+        def write() -> Receipt:
+            with self._db.writing():
+                replay = self._journal.replay(append_id, body)
+                if replay is not None:
+                    return replay
+                if expected_head is not None and expected_head != self.head():
+                    raise LedgerError(
+                        "Another writer was faster", where=append_id, remedy="read again and decide again"
+                    )
+                return self._journal.write(append_id, body, shaped, moved)
+
+        return self._asking(write)
+
+    def receipt(self, append_id: str) -> Receipt | None:
+        """What an append of this id wrote; None when there is none: a client that lost its answer asks here."""
+        return self._journal.replay(append_id, None)
 
     def events(
         self,
@@ -186,29 +200,16 @@ class Ledger:
         found = self.transfers(transaction_ids)
         return to_postings(found[found["kind"].isin(POSTED_KINDS)])
 
-    def balances(self, as_of: date | None = None) -> pd.DataFrame:
-        """account, currency, debit_minor, credit_minor, balance_minor = debit - credit; at a day's end or now."""
-        if as_of is None:
-            found = self._db.frame(
-                "SELECT a.code AS account, a.currency, b.debits_posted AS debit_minor, b.credits_posted AS credit_minor "
-                "FROM balance b JOIN account a USING (account_no)"
-            )
-        else:
-            end_us = int(np.datetime64(as_of + timedelta(days=1), "us").astype("int64"))
-            sides = " UNION ALL ".join(
-                f"SELECT f.{side}_account AS account_no, {debit} AS debit_minor, {credit} AS credit_minor FROM transfer f "  # noqa: S608
-                f"JOIN event e USING (position) WHERE f.kind IN {_POSTED} AND e.ts_us < {end_us}"
-                for side, debit, credit in (("debit", "f.amount_minor", "0"), ("credit", "0", "f.amount_minor"))
-            )
-            found = self._db.frame(
-                "SELECT a.code AS account, a.currency, sum(debit_minor) AS debit_minor, sum(credit_minor) AS credit_minor "  # noqa: S608
-                f"FROM ({sides}) AS side JOIN account a USING (account_no) GROUP BY a.account_no"
-            )
-        return trial_balance(found.astype({"debit_minor": "int64", "credit_minor": "int64"}))
+    def balances(self, as_of: AsOf | None = None) -> pd.DataFrame:
+        """account, currency, debit_minor, credit_minor, balance_minor = debit - credit; now, or as of a time.
 
-    def trial_balance(self) -> pd.DataFrame:
-        """Every account that was ever posted to; per currency the debits equal the credits."""
-        found = self.balances()
+        `as_of`: a day counts to its end (UTC), an instant up to and with itself; it is the events' own time that counts.
+        """
+        return books.read_balances(self._db, as_of)
+
+    def trial_balance(self, as_of: AsOf | None = None) -> pd.DataFrame:
+        """Every account that was posted to until then; per currency the debits equal the credits."""
+        found = self.balances(as_of)
         return found[(found["debit_minor"] != 0) | (found["credit_minor"] != 0)].reset_index(drop=True)
 
     def head(self) -> Head:
@@ -247,6 +248,17 @@ class Ledger:
         """The values that stand under these keys."""
         sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM texts(?))"
         return dict(self._db.rows(sql, (as_json(keys),)))
+
+    def _asking(self, work: Callable[[], Outcome]) -> Outcome:
+        """Work that asks under its append id before it writes, so it can be done again when its answer was lost."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return work()
+            except StoreUnreachable:
+                if self._db.is_inside or time.monotonic() > deadline:
+                    raise
+                self._db.reconnect(deadline - time.monotonic())
 
     def _held(self, rows: pd.DataFrame, append_id: str, replay: Receipt | None) -> pd.DataFrame:
         """What earlier appends hold under these ids and keys, oldest first; later ones do not change a replay."""
