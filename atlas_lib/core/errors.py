@@ -59,6 +59,10 @@ class LedgerError(AtlasError):
     exit_code = 6
 
 
+class StoreUnreachable(LedgerError):
+    """The ledger store is gone in the middle of a call: whether it was written must be asked before it is repeated."""
+
+
 class Refused(AtlasError):
     """A person may not do this, or the thing is not in a state in which it can be done; nothing was changed."""
 

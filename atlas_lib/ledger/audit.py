@@ -1,32 +1,48 @@
 """Verification: recompute the chain from the rows and name what does not fit.
 
 What it finds: a changed, missing, added or moved entry or transfer, a changed block header, a broken
-link, a registration or balance that its events do not support, and, with a trusted head kept elsewhere,
+link, a registration or balance that its events do not support, and, with trusted heads kept elsewhere,
 a cut tail or a chain that was rewritten as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from atlas_lib.ledger.chain import GENESIS, Block, Head, merkle_root, seal
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, merkle_root, seal
+from atlas_lib.ledger.database import Database
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.postings import transfer_leaves
-from atlas_lib.ledger.sqlite import Database
 
 FINDING_COLUMNS = ("entry_id", "finding", "detail")
 _LEAF = 32
+_BLOCKS_AT_ONCE = 8
+_EVENT_NAMES = ("position", "transaction_id", "batch_id", "event_type", "amount_minor", "currency", "ts_us", "actor", "details")  # fmt: skip
 _EVENTS = """
   SELECT e.position, t.transaction_id, b.batch_id, e.event_type, e.amount_minor, e.currency, e.ts_us, e.actor, e.details
-  FROM event e LEFT JOIN txn t USING (txn_no) LEFT JOIN batch b USING (batch_no)
+  FROM event e LEFT JOIN txn t ON t.txn_no = e.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no
   WHERE e.position BETWEEN ? AND ? ORDER BY 1"""
+_TRANSFER_NAMES = ("transfer_no", "position", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")  # fmt: skip
 _TRANSFERS = """
   SELECT f.transfer_no, f.position, f.kind, coalesce(f.pending_no, 0) AS pending_no, d.code AS debit_account,
          c.code AS credit_account, f.amount_minor, f.currency
   FROM transfer f LEFT JOIN account d ON d.account_no = f.debit_account
   LEFT JOIN account c ON c.account_no = f.credit_account WHERE f.transfer_no BETWEEN ? AND ? ORDER BY 1"""
+# What a text comparison cannot clear (a quote in a key, say) is read as JSON afterwards.
+_REGISTERED = """
+  SELECT e.position, t.transaction_id, e.details, t.fingerprint, t.idempotency_key, t.origin, e.ts_us - t.submitted_us
+  FROM event e JOIN txn t ON t.txn_no = e.txn_no
+  WHERE e.event_type = 'TRANSACTION_SUBMITTED' AND (t.fingerprint IS NOT NULL OR e.details LIKE '%"fingerprint"%')
+    AND (coalesce(t.submitted_us, 0) <> e.ts_us OR e.details <> '{"fingerprint": ' || coalesce('"' || t.fingerprint || '"', 'null')
+      || ', "idempotency_key": ' || coalesce('"' || t.idempotency_key || '"', 'null')
+      || ', "origin": ' || coalesce('"' || t.origin || '"', 'null') || '}')
+  ORDER BY 1"""
 _OTHER = {
     "entry outside the chain": """
       SELECT position, 'no block holds it' FROM event
@@ -35,14 +51,8 @@ _OTHER = {
       SELECT position, 'no block holds it' FROM transfer
       WHERE transfer_no > (SELECT coalesce(max(first_transfer + n_transfer - 1), 0) FROM block) ORDER BY 1 LIMIT 1""",
     "transfer of another transaction": """
-      SELECT f.position, 'transfer ' || f.transfer_no FROM transfer f LEFT JOIN event e USING (position)
-      WHERE e.position IS NULL OR f.txn_no IS NOT e.txn_no ORDER BY 1 LIMIT 1""",
-    "registration differs from its entry": """
-      SELECT e.position, t.transaction_id FROM event e JOIN txn t USING (txn_no)
-      WHERE e.event_type = 'TRANSACTION_SUBMITTED' AND json_valid(e.details) AND e.details LIKE '%"fingerprint"%' AND (
-        t.fingerprint IS NOT json_extract(e.details, '$.fingerprint') OR t.submitted_us IS NOT e.ts_us
-        OR t.idempotency_key IS NOT json_extract(e.details, '$.idempotency_key')
-        OR t.origin IS NOT json_extract(e.details, '$.origin')) ORDER BY 1 LIMIT 1""",
+      SELECT f.position, 'transfer ' || f.transfer_no FROM transfer f LEFT JOIN event e ON e.position = f.position
+      WHERE e.position IS NULL OR coalesce(f.txn_no, 0) <> coalesce(e.txn_no, 0) ORDER BY 1 LIMIT 1""",
     "registration without its entry": """
       SELECT 0, t.transaction_id FROM txn t WHERE t.fingerprint IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM event e WHERE e.txn_no = t.txn_no AND e.event_type = 'TRANSACTION_SUBMITTED') LIMIT 1""",
@@ -50,49 +60,100 @@ _OTHER = {
       WITH side AS (
         SELECT debit_account AS account_no, kind, amount_minor AS debit, 0 AS credit FROM transfer UNION ALL
         SELECT credit_account, kind, 0, amount_minor FROM transfer),
+      signed AS (
+        SELECT account_no, debit, credit, CASE WHEN kind IN ('single', 'post', 'reversal') THEN 1 ELSE 0 END AS is_posted,
+               CASE kind WHEN 'pending' THEN 1 WHEN 'post' THEN -1 WHEN 'void' THEN -1 ELSE 0 END AS waits FROM side),
       summed AS (
-        SELECT account_no, sum(iif(kind IN ('single', 'post', 'reversal'), debit, 0)) AS dp,
-               sum(iif(kind IN ('single', 'post', 'reversal'), credit, 0)) AS cp,
-               sum(CASE kind WHEN 'pending' THEN debit WHEN 'post' THEN -debit WHEN 'void' THEN -debit ELSE 0 END) AS dq,
-               sum(CASE kind WHEN 'pending' THEN credit WHEN 'post' THEN -credit WHEN 'void' THEN -credit ELSE 0 END) AS cq
-        FROM side GROUP BY account_no)
-      SELECT 0, a.code || ' ' || a.currency FROM account a LEFT JOIN summed s USING (account_no)
-      LEFT JOIN balance b USING (account_no)
+        SELECT account_no, sum(is_posted * debit) AS dp, sum(is_posted * credit) AS cp, sum(waits * debit) AS dq,
+               sum(waits * credit) AS cq FROM signed GROUP BY account_no)
+      SELECT 0, a.code || ' ' || a.currency FROM account a LEFT JOIN summed s ON s.account_no = a.account_no
+      LEFT JOIN balance b ON b.account_no = a.account_no
       WHERE (coalesce(b.debits_posted, 0), coalesce(b.credits_posted, 0), coalesce(b.debits_pending, 0),
              coalesce(b.credits_pending, 0))
         <> (coalesce(s.dp, 0), coalesce(s.cp, 0), coalesce(s.dq, 0), coalesce(s.cq, 0)) ORDER BY a.account_no LIMIT 1""",
 }
 
 Finding = tuple[int, str, str]
+Columns = Mapping[str, Sequence[Any]]
 
 
-def verify(database: Database, ledger_id: str, trusted: Head | None = None) -> pd.DataFrame:
+def verify(database: Database, ledger_id: str, trusted: Sequence[Head] = ()) -> pd.DataFrame:
     """Findings (entry_id, finding, detail) in the order of the chain; no row means intact.
 
-    Per block the first thing that is wrong is named; `entry_id` 0 where no single entry is at fault.
+    Per block the first thing that is wrong is named; `entry_id` 0 where no single entry is at fault. Everything is
+    read as of one moment, so that a writer at work is no finding. A file too damaged to be read is itself a finding.
     """
     findings: list[Finding] = []
-    previous, position, transfer_no = GENESIS, 1, 1
-    count = int(database.value("SELECT coalesce(max(block_no), 0) FROM block"))
-    for block_no in range(1, count + 1):
-        row = database.row("SELECT * FROM block WHERE block_no = ?", (block_no,))
-        if row is None:
-            findings.append((position, "block missing", f"block {block_no}"))
-            break
-        block, (event_leaves_kept, transfer_leaves_kept) = Block(*row[:14]), row[14:]
-        fault = (
-            _header_fault(block, ledger_id, previous, position, transfer_no)
-            or _event_fault(database, block, event_leaves_kept)
-            or _transfer_fault(database, block, transfer_leaves_kept)
-        )
-        findings += [fault] if fault else []
-        previous, position = block.block_hash, block.first_position + block.n
-        transfer_no = block.first_transfer + block.n_transfer
+    try:
+        with database.reading():
+            for found in _findings(database, ledger_id, trusted):
+                findings.append(found)
+    except StoreUnreachable:
+        raise
+    except LedgerError as error:
+        findings.append((0, "store cannot be read", error.found))
+    return pd.DataFrame(findings, columns=pd.Index(FINDING_COLUMNS)).astype({"entry_id": "int64"})
+
+
+def _findings(database: Database, ledger_id: str, trusted: Sequence[Head]) -> Iterator[Finding]:
+    yield from _chain_faults(database, ledger_id)
     for finding, sql in _OTHER.items():
         found = database.row(sql)
-        findings += [(int(found[0]), finding, str(found[1]))] if found else []
-    findings += _anchor_fault(database, ledger_id, trusted)
-    return pd.DataFrame(findings, columns=pd.Index(FINDING_COLUMNS)).astype({"entry_id": "int64"})
+        if found:
+            yield (int(found[0]), finding, str(found[1]))
+    yield from _registration_fault(database)
+    for head in trusted:
+        yield from _anchor_fault(database, ledger_id, head)
+
+
+def _chain_faults(database: Database, ledger_id: str) -> Iterator[Finding]:
+    previous, position, transfer_no = GENESIS, 1, 1
+    count = int(database.value("SELECT coalesce(max(block_no), 0) FROM block"))
+    for start in range(1, count + 1, _BLOCKS_AT_ONCE):
+        sql = "SELECT * FROM block WHERE block_no BETWEEN ? AND ? ORDER BY 1"
+        rows = database.rows(sql, (start, min(start + _BLOCKS_AT_ONCE - 1, count)))
+        kept = _Kept(database, [Block(*row[:14]) for row in rows])
+        for number, row in zip(range(start, min(start + _BLOCKS_AT_ONCE, count + 1)), rows, strict=False):
+            if row[0] != number:
+                break
+            block = Block(*row[:14])
+            fault = (
+                _header_fault(block, ledger_id, previous, position, transfer_no)
+                or _event_fault(kept, block, row[14])
+                or _transfer_fault(kept, block, row[15])
+            )
+            if fault:
+                yield fault
+            previous, position = block.block_hash, block.first_position + block.n
+            transfer_no = block.first_transfer + block.n_transfer
+        found = {row[0] for row in rows}
+        missing = [n for n in range(start, min(start + _BLOCKS_AT_ONCE, count + 1)) if n not in found]
+        if missing:
+            yield (position, "block missing", f"block {missing[0]}")
+            return
+
+
+class _Kept:
+    """The rows of a few blocks, read at once."""
+
+    def __init__(self, database: Database, blocks: Sequence[Block]) -> None:
+        self._database = database
+        self.events = self._read(_EVENTS, [(b.first_position, b.n) for b in blocks], _EVENT_NAMES)
+        self.transfers = self._read(_TRANSFERS, [(b.first_transfer, b.n_transfer) for b in blocks], _TRANSFER_NAMES)
+
+    def _read(self, sql: str, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> Columns:
+        held = [(first, first + n - 1) for first, n in ranges if n > 0]
+        start = min((h[0] for h in held), default=1)
+        # No more than the blocks can hold, whatever a changed header claims.
+        bounds = (start, min(max((h[1] for h in held), default=0), start + BLOCK_ROWS * len(held) - 1))
+        rows = self._database.rows(sql, bounds)
+        return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+
+
+def _part(columns: Columns, number: str, first: int, count: int) -> Columns:
+    start = bisect_left(columns[number], first)
+    stop = bisect_left(columns[number], first + count)
+    return {name: values[start:stop] for name, values in columns.items()}
 
 
 def _header_fault(block: Block, ledger_id: str, previous: bytes, position: int, transfer_no: int) -> Finding | None:
@@ -106,47 +167,59 @@ def _header_fault(block: Block, ledger_id: str, previous: bytes, position: int, 
     return None
 
 
-def _event_fault(database: Database, block: Block, kept: bytes) -> Finding | None:
-    rows = database.frame(_EVENTS, (block.first_position, block.first_position + block.n - 1)).astype(object)
-    rows = rows.where(rows.notna(), None)
-    wrong = _first_difference(event_leaves(rows["position"], rows), kept)
+def _event_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
+    rows = _part(kept.events, "position", block.first_position, block.n)
+    wrong = _first_difference(event_leaves(rows["position"], rows), leaves)
     if wrong is not None:
         return (block.first_position + wrong, "entry changed", f"block {block.block_no}")
-    if merkle_root(_split(kept)) != block.event_root:
+    if merkle_root(_split(leaves)) != block.event_root:
         return (block.first_position, "entries do not give the root of their block", f"block {block.block_no}")
     return None
 
 
-def _transfer_fault(database: Database, block: Block, kept: bytes) -> Finding | None:
+def _transfer_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
     first = block.first_transfer
-    rows = database.frame(_TRANSFERS, (first, first + block.n_transfer - 1)).astype(object)
-    rows = rows.where(rows.notna(), None)
-    wrong = _first_difference(transfer_leaves(rows["transfer_no"], rows["position"], rows), kept)
+    rows = _part(kept.transfers, "transfer_no", first, block.n_transfer)
+    wrong = _first_difference(transfer_leaves(rows["transfer_no"], rows["position"], rows), leaves)
     if wrong is not None:
-        entry = rows["position"].iloc[wrong] if wrong < len(rows) else block.first_position
+        entry = rows["position"][wrong] if wrong < len(rows["position"]) else block.first_position
         return (int(entry), "transfer changed", f"transfer {first + wrong} in block {block.block_no}")
-    if merkle_root(_split(kept)) != block.transfer_root:
+    if merkle_root(_split(leaves)) != block.transfer_root:
         return (block.first_position, "transfers do not give the root of their block", f"block {block.block_no}")
     return None
 
 
-def _anchor_fault(database: Database, ledger_id: str, trusted: Head | None) -> list[Finding]:
-    if trusted is None or trusted.block_no == 0:
-        return []
+def _registration_fault(database: Database) -> Iterator[Finding]:
+    for position, name, details, *registered, apart in database.rows(_REGISTERED):
+        said = _read_json(details)
+        if apart != 0 or [said.get(k, "") for k in ("fingerprint", "idempotency_key", "origin")] != registered:
+            yield (int(position), "registration differs from its entry", str(name))
+            return
+
+
+def _read_json(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _anchor_fault(database: Database, ledger_id: str, trusted: Head) -> Iterator[Finding]:
     if trusted.ledger_id != ledger_id:
-        return [(0, "another ledger than the trusted one", f"{ledger_id}, trusted {trusted.ledger_id}")]
+        yield (0, "another ledger than the trusted one", f"{ledger_id}, trusted {trusted.ledger_id}")
+        return
     row = database.row("SELECT block_hash FROM block WHERE block_no = ?", (trusted.block_no,))
-    if row is None:
-        return [(trusted.entries, "tail cut before the trusted head", f"block {trusted.block_no}")]
-    if row[0].hex() != trusted.block_hash:
-        return [(trusted.entries, "chain rewritten before the trusted head", f"block {trusted.block_no}")]
-    return []
+    if trusted.block_no and row is None:
+        yield (trusted.entries, "tail cut before the trusted head", f"block {trusted.block_no}")
+    if row is not None and row[0].hex() != trusted.block_hash:
+        yield (trusted.entries, "chain rewritten before the trusted head", f"block {trusted.block_no}")
 
 
 def _first_difference(found: Sequence[bytes], kept: bytes) -> int | None:
-    expected = _split(kept)
-    if list(found) == expected:
+    if b"".join(found) == kept:
         return None
+    expected = _split(kept)
     pairs = zip(found, expected, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,14 +127,18 @@ def frame_integers(*columns: Iterable[int]) -> list[bytes]:
     return [raw[i : i + width] for i in range(0, len(raw), width)]
 
 
-def event_leaves(positions: Iterable[int], events: pd.DataFrame) -> list[bytes]:
+def event_leaves(positions: Iterable[int], events: pd.DataFrame | Mapping[str, Sequence[Any]]) -> list[bytes]:
     """RFC 6962 leaf of every event: SHA-256(00, position, amount, time, then every text framed).
 
     The ids are hashed as text, not by their internal number, so that the leaf also covers the lookup tables.
     """
     integers = frame_integers(positions, events["amount_minor"], events["ts_us"])
-    texts = [frame_texts(events[c].tolist()) for c in _TEXTS]
+    texts = [frame_texts(as_list(events[c])) for c in _TEXTS]
     return hash_leaves([integers, *texts])
+
+
+def as_list(values: pd.Series | Sequence[Any]) -> Sequence[Any]:
+    return values.tolist() if isinstance(values, pd.Series) else values
 
 
 def hash_leaves(fields: Sequence[Sequence[bytes]]) -> list[bytes]:

@@ -12,10 +12,10 @@ import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, Receipt, merkle_root, seal
+from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS
 from atlas_lib.ledger.postings import account_movements, transfer_leaves
-from atlas_lib.ledger.sqlite import Database, as_json
 
 Numbers = list[int | None]
 
@@ -32,16 +32,16 @@ class Journal:
             self._ledger_id, *((0, GENESIS.hex(), 0) if found is None else (found[0], found[1].hex(), found[2]))
         )
 
-    def replay(self, append_id: str, body: str) -> Receipt | None:
+    def replay(self, append_id: str, body: str | None) -> Receipt | None:
         """The receipt of an append made before; None when it is new, LedgerError when its content was another."""
-        blocks = self._db.connection.execute(
+        blocks = self._db.rows(
             "SELECT body_fingerprint, first_position, n, n_transfer, block_hash FROM block WHERE append_id = ? "
             "ORDER BY part",
             (append_id,),
-        ).fetchall()
+        )
         if not blocks:
             return None
-        if blocks[0][0] != body:
+        if body is not None and blocks[0][0] != body:
             raise LedgerError(
                 "This append was made before with other content", where=append_id, expected=blocks[0][0], found=body,
                 remedy="give new work a new append id",
@@ -51,10 +51,10 @@ class Journal:
 
     def register(self, append_id: str, submissions: pd.DataFrame) -> dict[str, int]:
         """New transactions with what makes a later submission a duplicate of them; id to number."""
-        start = self._next("txn", "txn_no")
+        start = self._db.next_number("txn", "txn_no")
         columns = [submissions[c].tolist() for c in (*SUBMISSION_COLUMNS, "ts_us")]
         numbers = range(start, start + len(submissions))
-        self._db.insert("txn", zip(numbers, *columns, [append_id] * len(submissions), strict=True), 7)
+        self._db.insert("txn", [numbers, *columns, [append_id] * len(submissions)])
         return dict(zip(columns[0], numbers, strict=True))
 
     def write(
@@ -74,8 +74,8 @@ class Journal:
         txn = self._txn_numbers(append_id, events["transaction_id"], registered)
         batch = self._batch_numbers(events["batch_id"])
         columns = [events[c].tolist() for c in ("event_type", "amount_minor", "currency", "ts_us", "actor", "details")]
-        self._db.insert("event", zip(positions, txn, batch, *columns, strict=True), 9)
-        first_transfer = self._next("transfer", "transfer_no")
+        self._db.insert("event", [positions, txn, batch, *columns])
+        first_transfer = self._db.next_number("transfer", "transfer_no")
         moved_at = [first + int(row) for row in transfers["event"]]
         if len(transfers):
             self._write_transfers(first_transfer, moved_at, [txn[int(row)] for row in transfers["event"]], transfers)
@@ -94,17 +94,9 @@ class Journal:
         pending = [int(n) or None for n in transfers["pending_no"]]
         numbers, amounts = range(first, first + len(transfers)), transfers["amount_minor"].tolist()
         kinds = transfers["kind"].tolist()
-        rows = zip(numbers, moved_at, txn, kinds, pending, debit, credit, amounts, currency, strict=True)
-        self._db.insert("transfer", rows, 9)
-        changes = (
-            movements[["debits_posted", "credits_posted", "debits_pending", "credits_pending"]].to_numpy().tolist()
-        )
+        self._db.insert("transfer", [numbers, moved_at, txn, kinds, pending, debit, credit, amounts, currency])
         keys = zip(movements["account"], movements["currency"], strict=True)
-        self._db.connection.executemany(
-            "UPDATE balance SET debits_posted = debits_posted + ?, credits_posted = credits_posted + ?, "
-            "debits_pending = debits_pending + ?, credits_pending = credits_pending + ? WHERE account_no = ?",
-            ([*change, account[key]] for change, key in zip(changes, keys, strict=True)),
-        )
+        self._db.book(movements.assign(account_no=[account[key] for key in keys]))
 
     def _chain(
         self, append_id: str, body: str, head: Head, events: Sequence[bytes], transfer_no: int, moved: Sequence[bytes]
@@ -123,46 +115,47 @@ class Journal:
                 self._ledger_id,
             )  # fmt: skip
             stored = (*block.fields(), b"".join(event_part), b"".join(moved_part))
-            self._db.insert("block", [stored], len(stored))
+            self._db.insert("block", [[field] for field in stored])
             previous = block.block_hash
             position, transfer_no = position + len(event_part), transfer_no + len(moved_part)
         return previous
 
     def _txn_numbers(self, append_id: str, ids: pd.Series, registered: Mapping[str, int]) -> Numbers:
         """Numbers of transactions; one that no intake registered is registered here."""
-        select = "SELECT transaction_id, txn_no FROM txn WHERE transaction_id IN (SELECT value FROM json_each(?))"
         given = [i for i in ids.dropna().unique() if i not in registered]
-        known = {**registered, **self._db.numbers(select, given)}
+        known = {**registered, **self._known("txn", "transaction_id", given)}
         new = [i for i in given if i not in known]
         if new:
-            insert = "INSERT INTO txn (transaction_id, first_append) VALUES (?, ?)"
-            self._db.connection.executemany(insert, ((i, append_id) for i in new))
-            known |= self._db.numbers(select, new)
+            start, nothing = self._db.next_number("txn", "txn_no"), [None] * len(new)
+            numbers = range(start, start + len(new))
+            self._db.insert("txn", [numbers, new, *[nothing] * 4, [append_id] * len(new)])
+            known |= dict(zip(new, numbers, strict=True))
         return [known.get(i) for i in ids.tolist()]
 
     def _batch_numbers(self, ids: pd.Series) -> Numbers:
-        select = "SELECT batch_id, batch_no FROM batch WHERE batch_id IN (SELECT value FROM json_each(?))"
-        given = ids.dropna().unique()
-        known = self._db.numbers(select, given)
-        self._db.connection.executemany(
-            "INSERT INTO batch (batch_id) VALUES (?)", ((i,) for i in given if i not in known)
-        )
-        known = self._db.numbers(select, given)
+        given = ids.dropna().unique().tolist()
+        known = self._known("batch", "batch_id", given)
+        new = [i for i in given if i not in known]
+        if new:
+            start = self._db.next_number("batch", "batch_no")
+            numbers = range(start, start + len(new))
+            self._db.insert("batch", [numbers, new])
+            known |= dict(zip(new, numbers, strict=True))
         return [known.get(i) for i in ids.tolist()]
+
+    def _known(self, table: str, key: str, given: Sequence[str]) -> dict[str, int]:
+        sql = f"SELECT {key}, {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
+        return self._db.numbers(sql, given) if given else {}
 
     def _account_numbers(self, movements: pd.DataFrame) -> dict[tuple[str, str], int]:
         pairs = list(zip(movements["account"], movements["currency"], strict=True))
-        sql = "SELECT code, currency, account_no FROM account WHERE code IN (SELECT value FROM json_each(?))"
+        sql = "SELECT code, currency, account_no FROM account WHERE code IN (SELECT value FROM texts(?))"
         codes = as_json(movements["account"].unique())
-        known = {(c, m): n for c, m, n in self._db.connection.execute(sql, (codes,))}
+        known = {(c, m): int(n) for c, m, n in self._db.rows(sql, (codes,))}
         new = [pair for pair in pairs if pair not in known]
-        self._db.connection.executemany("INSERT INTO account (code, currency) VALUES (?, ?)", new)
-        self._db.connection.execute(
-            "INSERT INTO balance SELECT account_no, 0, 0, 0, 0 FROM account WHERE code IN (SELECT value FROM json_each(?)) "
-            "AND account_no NOT IN (SELECT account_no FROM balance)",
-            (codes,),
-        )
-        return {(c, m): int(n) for c, m, n in self._db.connection.execute(sql, (codes,))}
-
-    def _next(self, table: str, number: str) -> int:
-        return int(self._db.value(f"SELECT coalesce(max({number}), 0) + 1 FROM {table}"))  # noqa: S608
+        if new:
+            start = self._db.next_number("account", "account_no")
+            numbers = range(start, start + len(new))
+            self._db.insert("account", [numbers, [c for c, _ in new], [m for _, m in new], [0] * len(new)])
+            known |= dict(zip(new, numbers, strict=True))
+        return known

@@ -17,13 +17,14 @@ expenses:fees, suspense, equity:fx
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger.events import frame_integers, frame_texts, hash_leaves
+from atlas_lib.ledger.events import as_list, frame_integers, frame_texts, hash_leaves
 
 TRANSFER_KINDS = ("single", "pending", "post", "void", "reversal")
 POSTED_KINDS = ("single", "post", "reversal")
@@ -64,10 +65,12 @@ def _check_transfers(transfers: pd.DataFrame, event_count: int) -> None:
             raise LedgerError(f"A transfer has {fault}", found=transfers[rows].head(3).to_string(index=False))
 
 
-def transfer_leaves(transfer_nos: Iterable[int], positions: Iterable[int], transfers: pd.DataFrame) -> list[bytes]:
+def transfer_leaves(
+    transfer_nos: Iterable[int], positions: Iterable[int], transfers: pd.DataFrame | Mapping[str, Sequence[Any]]
+) -> list[bytes]:
     """Leaf of every transfer: numbers, then kind, accounts and currency as framed texts."""
     integers = frame_integers(transfer_nos, positions, transfers["pending_no"], transfers["amount_minor"])
-    texts = [frame_texts(transfers[c].tolist()) for c in ("kind", "debit_account", "credit_account", "currency")]
+    texts = [frame_texts(as_list(transfers[c])) for c in ("kind", "debit_account", "credit_account", "currency")]
     return hash_leaves([integers, *texts])
 
 

@@ -8,26 +8,29 @@ writes nothing, with other content it is refused. Timestamps are no part of that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
-from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger import audit
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger import audit, books
+from atlas_lib.ledger.books import AsOf
 from atlas_lib.ledger.chain import Head, Receipt
+from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import ENTRY_COLUMNS, fingerprint_columns, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
-from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings, trial_balance
-from atlas_lib.ledger.sqlite import Database, as_json
+from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
+from atlas_lib.ledger.sqlite import SqliteDatabase
 
+Outcome = TypeVar("Outcome")
+_PATIENCE_SECONDS = 30
 _SQLITE = "sqlite:///"
-_POSTED = "('single', 'post', 'reversal')"
+_POSTGRES = ("postgresql://", "postgres://")
 _BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
 _TRANSFERS = """
   SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
@@ -40,10 +43,25 @@ _TRANSFERS = """
 
 
 def open_ledger(url: str, writer: str, clock_ns: Callable[[], int] = time.time_ns) -> Ledger:
-    """The ledger at `sqlite:///path`, made when it is new; `writer` signs what is appended."""
-    if not url.startswith(_SQLITE):
-        raise LedgerError("The ledger address is not understood", expected="sqlite:///path", found=url.split("@")[-1])
-    return Ledger(Database(Path(url[len(_SQLITE) :])), writer, clock_ns)
+    """The ledger at `sqlite:///path` or `postgresql://user@host/database`, made when it is new.
+
+    `writer` signs what is appended.
+    """
+    return Ledger(open_database(url), writer, clock_ns)
+
+
+def open_database(url: str) -> Database:
+    """The database at an address; a password is never part of it (PGPASSWORD, or a file named by PGPASSFILE)."""
+    if url.startswith(_SQLITE):
+        return SqliteDatabase(Path(url[len(_SQLITE) :]))
+    if url.startswith(_POSTGRES):
+        from atlas_lib.ledger.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    raise LedgerError(
+        "The ledger address is not understood", expected="sqlite:///path or postgresql://user@host/database",
+        found=url.split("@")[-1],
+    )  # fmt: skip
 
 
 class Ledger:
@@ -61,7 +79,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        self._db.connection.close()
+        self._db.close()
 
     def intake(self, append_id: str, frame: pd.DataFrame, ttl_hours: int | None = None) -> pd.DataFrame:
         """Register submitted transactions once; says of every row whether it is new, and who came first.
@@ -76,6 +94,9 @@ class Ledger:
             append_id = f"{append_id}, keys for {ttl_hours} h"
         rows = shape_submissions(frame)
         body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
+        return self._asking(lambda: self._take_in(append_id, body, rows, ttl_hours))
+
+    def _take_in(self, append_id: str, body: str, rows: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
         with self._db.writing():
             replay = self._journal.replay(append_id, body)
             decided = decide(rows, self._held(rows, append_id, replay), ttl_hours)
@@ -102,13 +123,23 @@ class Ledger:
         shaped = shape_events(events, self._writer)
         moved = shape_transfers(transfers, len(shaped))
         body = fingerprint_columns(*(shaped[c] for c in shaped.columns if c != "ts_us"), *(moved[c] for c in moved))
-        with self._db.writing():
-            replay = self._journal.replay(append_id, body)
-            if replay is not None:
-                return replay
-            if expected_head is not None and expected_head != self.head():
-                raise LedgerError("Another writer was faster", where=append_id, remedy="read again and decide again")
-            return self._journal.write(append_id, body, shaped, moved)
+
+        def write() -> Receipt:
+            with self._db.writing():
+                replay = self._journal.replay(append_id, body)
+                if replay is not None:
+                    return replay
+                if expected_head is not None and expected_head != self.head():
+                    raise LedgerError(
+                        "Another writer was faster", where=append_id, remedy="read again and decide again"
+                    )
+                return self._journal.write(append_id, body, shaped, moved)
+
+        return self._asking(write)
+
+    def receipt(self, append_id: str) -> Receipt | None:
+        """What an append of this id wrote; None when there is none: a client that lost its answer asks here."""
+        return self._journal.replay(append_id, None)
 
     def events(
         self,
@@ -120,12 +151,12 @@ class Ledger:
         about, parameters = [], []
         for table, key, ids in (("txn", "transaction_id", transaction_ids), ("batch", "batch_id", batch_ids)):
             if ids is not None:
-                numbers = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"  # noqa: S608
+                numbers = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
                 about.append(f"entry_id IN (SELECT position FROM event WHERE {table}_no IN ({numbers}))")  # noqa: S608
                 parameters.append(as_json(ids))
         conditions = [f"({' OR '.join(about)})"] if about else []
         if event_types is not None:
-            conditions.append("event_type IN (SELECT value FROM json_each(?))")
+            conditions.append("event_type IN (SELECT value FROM texts(?))")
             parameters.append(as_json(event_types))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         found = self._db.frame(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters)  # noqa: S608
@@ -138,10 +169,10 @@ class Ledger:
 
     def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
         """Transfers of every kind with their accounts; `open_only`: pending ones neither posted nor voided."""
-        conditions, parameters = ["1"], []
+        conditions, parameters = ["1 = 1"], []
         if transaction_ids is not None:
             conditions.append(
-                "f.txn_no IN (SELECT txn_no FROM txn WHERE transaction_id IN (SELECT value FROM json_each(?)))"
+                "f.txn_no IN (SELECT txn_no FROM txn WHERE transaction_id IN (SELECT value FROM texts(?)))"
             )
             parameters.append(as_json(transaction_ids))
         if open_only:
@@ -162,10 +193,11 @@ class Ledger:
           SELECT t.transaction_id, coalesce(b.batch_id, '') AS batch_id,
                  CASE WHEN c.kind IS NULL THEN 'in_flight' WHEN c.kind = 'void' THEN 'voided'
                       WHEN r.transfer_no IS NULL THEN 'settled' ELSE 'reversed' END AS status
-          FROM json_each(?) j CROSS JOIN txn t ON t.transaction_id = j.value
-          JOIN transfer f ON f.txn_no = t.txn_no AND f.kind = 'pending' JOIN event e ON e.position = f.position
+          FROM txn t JOIN transfer f ON f.txn_no = t.txn_no AND f.kind = 'pending'
+          JOIN event e ON e.position = f.position
           LEFT JOIN batch b ON b.batch_no = e.batch_no LEFT JOIN transfer c ON c.pending_no = f.transfer_no
-          LEFT JOIN transfer r ON r.pending_no = c.transfer_no ORDER BY f.transfer_no"""
+          LEFT JOIN transfer r ON r.pending_no = c.transfer_no
+          WHERE t.transaction_id IN (SELECT value FROM texts(?)) ORDER BY f.transfer_no"""
         return self._db.frame(sql, (as_json(transaction_ids),)).astype("str")
 
     def postings(self, transaction_ids: Iterable[str] | None = None) -> pd.DataFrame:
@@ -173,37 +205,27 @@ class Ledger:
         found = self.transfers(transaction_ids)
         return to_postings(found[found["kind"].isin(POSTED_KINDS)])
 
-    def balances(self, as_of: date | None = None) -> pd.DataFrame:
-        """account, currency, debit_minor, credit_minor, balance_minor = debit - credit; at a day's end or now."""
-        if as_of is None:
-            found = self._db.frame(
-                "SELECT a.code AS account, a.currency, b.debits_posted AS debit_minor, b.credits_posted AS credit_minor "
-                "FROM balance b JOIN account a USING (account_no)"
-            )
-        else:
-            end_us = int(np.datetime64(as_of + timedelta(days=1), "us").astype("int64"))
-            sides = " UNION ALL ".join(
-                f"SELECT f.{side}_account AS account_no, {debit} AS debit_minor, {credit} AS credit_minor FROM transfer f "  # noqa: S608
-                f"JOIN event e USING (position) WHERE f.kind IN {_POSTED} AND e.ts_us < {end_us}"
-                for side, debit, credit in (("debit", "f.amount_minor", "0"), ("credit", "0", "f.amount_minor"))
-            )
-            found = self._db.frame(
-                "SELECT a.code AS account, a.currency, sum(debit_minor) AS debit_minor, sum(credit_minor) AS credit_minor "  # noqa: S608
-                f"FROM ({sides}) JOIN account a USING (account_no) GROUP BY a.account_no"
-            )
-        return trial_balance(found.astype({"debit_minor": "int64", "credit_minor": "int64"}))
+    def balances(self, as_of: AsOf | None = None) -> pd.DataFrame:
+        """account, currency, debit_minor, credit_minor, balance_minor = debit - credit; now, or as of a time.
 
-    def trial_balance(self) -> pd.DataFrame:
-        """Every account that was ever posted to; per currency the debits equal the credits."""
-        found = self.balances()
+        `as_of`: a day counts to its end (UTC), an instant up to and with itself; it is the events' own time that counts.
+        """
+        return books.read_balances(self._db, as_of)
+
+    def trial_balance(self, as_of: AsOf | None = None) -> pd.DataFrame:
+        """Every account that was posted to until then; per currency the debits equal the credits."""
+        found = self.balances(as_of)
         return found[(found["debit_minor"] != 0) | (found["credit_minor"] != 0)].reset_index(drop=True)
 
     def head(self) -> Head:
         """The end of the chain; keep it outside the store to make a cut tail visible."""
         return self._journal.head()
 
-    def verify(self, trusted: Head | None = None) -> pd.DataFrame:
-        """Recompute everything; findings (entry_id, finding, detail), empty when intact. See audit.py."""
+    def verify(self, trusted: Sequence[Head] = ()) -> pd.DataFrame:
+        """Recompute everything; findings (entry_id, finding, detail), empty when intact. See audit.py.
+
+        `trusted`: heads kept outside the store; without one, a cut tail or a rewritten chain cannot be seen.
+        """
         return audit.verify(self._db, self._ledger_id, trusted)
 
     def commit_once(self, key: str, value: str) -> tuple[bool, str]:
@@ -211,7 +233,7 @@ class Ledger:
         with self._db.writing():
             stored = self._db.value("SELECT value FROM commitment WHERE commit_key = ?", (key,))
             if stored is None:
-                self._db.insert("commitment", [(key, value)], 2)
+                self._db.insert("commitment", [[key], [value]])
                 return True, value
         return False, str(stored)
 
@@ -229,18 +251,29 @@ class Ledger:
 
     def committed(self, keys: Iterable[str]) -> dict[str, str]:
         """The values that stand under these keys."""
-        sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM json_each(?))"
-        return dict(self._db.connection.execute(sql, (as_json(keys),)).fetchall())
+        sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM texts(?))"
+        return dict(self._db.rows(sql, (as_json(keys),)))
+
+    def _asking(self, work: Callable[[], Outcome]) -> Outcome:
+        """Work that asks under its append id before it writes, so it can be done again when its answer was lost."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return work()
+            except StoreUnreachable:
+                if self._db.is_inside or time.monotonic() > deadline:
+                    raise
+                self._db.reconnect(deadline - time.monotonic())
 
     def _held(self, rows: pd.DataFrame, append_id: str, replay: Receipt | None) -> pd.DataFrame:
         """What earlier appends hold under these ids and keys, oldest first; later ones do not change a replay."""
         found = " UNION ".join(
-            f"SELECT t.txn_no FROM json_each(?) j CROSS JOIN txn t ON t.{c} = j.value"  # noqa: S608
+            f"SELECT txn_no FROM txn WHERE {c} IN (SELECT value FROM texts(?))"  # noqa: S608
             for c in ("transaction_id", "idempotency_key")
         )
         sql = (
             "SELECT txn_no, transaction_id, idempotency_key, fingerprint, origin, submitted_us "  # noqa: S608
-            f"FROM ({found}) JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} ORDER BY 1"
+            f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} ORDER BY 1"
         )
         ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
         since = () if replay is None else (replay.first_entry,)

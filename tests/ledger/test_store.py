@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -138,8 +137,8 @@ def test_the_first_value_committed_stands(ledger: Ledger) -> None:
 
 
 def test_an_account_that_may_not_be_overdrawn_refuses_the_append(ledger: Ledger, event: Make, transfer: Make) -> None:
-    guarded = "INSERT INTO account (code, currency, no_overdraft) VALUES ('assets:bank:EUR', 'EUR', 1)"
-    ledger._db.connection.execute(guarded)
+    guarded = "INSERT INTO account VALUES (1, 'assets:bank:EUR', 'EUR', 1)"
+    ledger._db.execute(guarded)
     outward = {"debit_account": "suspense", "credit_account": "assets:bank:EUR"}
     ledger.append("in", event("T-1"), transfer(1))
     with pytest.raises(LedgerError, match="overdrawn"):
@@ -176,11 +175,13 @@ def test_the_store_refuses_to_change_what_is_written(
 ) -> None:
     ledger.append("a", event("T-1"), transfer(1))
     ledger.commit_once("k", "v")
-    with (
-        sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as other,
-        pytest.raises(sqlite3.DatabaseError, match="append-only"),
-    ):
-        other.execute(statement)
+    if ledger_url.startswith("postgresql"):
+        replacing = "INSERT OR REPLACE INTO event VALUES (1, NULL, NULL, 'BATCH_CREATED', 0, 'EUR', 0, 'x', '')"
+        upsert = replacing.replace(" OR REPLACE", "") + " ON CONFLICT (position) DO UPDATE SET amount_minor = 0"
+        statement = {replacing: upsert}.get(statement, statement)
+    with open_ledger(ledger_url, "intruder") as other, pytest.raises(LedgerError, match="append-only"):
+        other._db.execute(statement)
+    assert ledger.verify().empty
 
 
 def test_a_ledger_is_found_again_when_it_is_opened_again(ledger: Ledger, ledger_url: str, event: Make) -> None:
@@ -193,6 +194,9 @@ def test_a_ledger_is_found_again_when_it_is_opened_again(ledger: Ledger, ledger_
 def test_an_address_that_is_not_understood_is_refused_without_showing_its_password(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as refused:
         open_ledger("oracle://user:secret@host/db", "tester")
+    assert "secret" not in str(refused.value)
+    with pytest.raises(LedgerError, match="PGPASSWORD") as refused:
+        open_ledger("postgresql://user:secret@host/db", "tester")
     assert "secret" not in str(refused.value)
     (tmp_path / "file").write_text("not a database, surely not one at all")
     with pytest.raises(LedgerError, match="cannot be opened"):

@@ -1,0 +1,130 @@
+"""What the ledger asks of a database: one writer at a time, bulk rows, the same SQL on every store.
+
+Statements are written once, in words that SQLite and PostgreSQL share: `?` is a parameter, and
+`texts(?)` a list of texts given as one parameter (see `as_json`), read as rows with a column `value`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.errors import LedgerError
+
+Column = Sequence[Any]
+BUSY_SECONDS = 60
+
+
+class Database(ABC):
+    """One connection to a ledger store, made with its schema when it is new."""
+
+    def __init__(self) -> None:
+        self._is_inside = False
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One database transaction as the only writer: all of it or nothing; inside another one, a part of that."""
+        with self._transaction(is_writer=True):
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Everything read inside is the state of one moment, whoever writes meanwhile."""
+        with self._transaction(is_writer=False):
+            yield
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a transaction is open."""
+        return self._is_inside
+
+    @contextmanager
+    def _transaction(self, is_writer: bool) -> Iterator[None]:
+        if self._is_inside:
+            yield
+            return
+        self._is_inside = True
+        try:
+            self._begin(is_writer)
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._is_inside = False
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        row = self.row(sql, parameters)
+        return None if row is None else row[0]
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        with self._told():
+            found: tuple[Any, ...] | None = self.execute(sql, parameters).fetchone()
+        return found
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._told():
+            return list(self.execute(sql, parameters).fetchall())
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """What a query finds, in columns of Python values (None where there is none)."""
+        with self._told():
+            cursor = self.execute(sql, parameters)
+            names = pd.Index([d[0] for d in cursor.description])
+            return pd.DataFrame(cursor.fetchall(), columns=names, dtype=object)
+
+    def numbers(self, sql: str, values: Iterable[Any]) -> dict[Any, int]:
+        """Key to number, by a query over `texts(?)` of all keys at once."""
+        return {key: int(n) for key, n in self.rows(sql, (as_json(values),))}
+
+    def next_number(self, table: str, number: str) -> int:
+        """The number that follows the last one: numbers are dense, the only writer gives them."""
+        return int(self.value(f"SELECT coalesce(max({number}), 0) + 1 FROM {table}"))  # noqa: S608
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """A cursor after one statement; LedgerError when the store refuses it, StoreUnreachable when it is gone."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Sequence[Column]) -> None:
+        """Rows in bulk, given as columns in the order of the table."""
+
+    @abstractmethod
+    def book(self, changes: pd.DataFrame) -> None:
+        """Bring the balances up to date with the transfers just written.
+
+        `changes`: account_no, debits_posted, credits_posted, debits_pending, credits_pending.
+        """
+
+    @abstractmethod
+    def reconnect(self, patience_seconds: float) -> None:
+        """Wait for a store that is coming back; StoreUnreachable when it does not in time."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _told(self) -> AbstractContextManager[None]:
+        """Inside, the driver's errors become ours."""
+
+    @abstractmethod
+    def _begin(self, is_writer: bool) -> None: ...
+
+    @abstractmethod
+    def _roll_back(self) -> None: ...
+
+
+def as_json(values: Iterable[Any]) -> str:
+    """Many values as one parameter, read back in SQL by `texts(?)`."""
+    return json.dumps(list(values), ensure_ascii=False)
+
+
+def refused(found: str) -> LedgerError:
+    """The store's own word on why it did not do what it was asked."""
+    return LedgerError("The ledger store refused", found=found.strip())

@@ -1,0 +1,174 @@
+"""PostgreSQL under the ledger: one store for a team, on a server.
+
+The writer's first statement is an advisory lock, under READ COMMITTED: a later isolation level would read the
+head before the lock is held. Numbers are given under that lock and no identity column is used, so a reader that
+follows the numbers misses nothing. Rows go in by COPY.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.chain import VERSION
+from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
+from atlas_lib.ledger.schema import postgres_schema
+
+_OLDEST = 150_000  # PostgreSQL 15
+_SESSION = (
+    f"SET lock_timeout = '{BUSY_SECONDS}s'",
+    "SET synchronous_commit = on",
+    "SET default_transaction_isolation = 'read committed'",
+    "SET client_min_messages = warning",
+)
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('atlas ledger ' || current_schema(), 0))"
+
+
+class PostgresDatabase(Database):
+    """One connection to a ledger on a server; made again when it was lost, outside of a transaction."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        _check_url(url)
+        try:
+            import psycopg
+        except ImportError as error:
+            raise LedgerError(
+                "The driver for PostgreSQL is not installed", remedy="pip install 'atlas-settlement[postgres]'"
+            ) from error
+        self._driver, self._url, self._where = psycopg, url, _without_secrets(url)
+        self.connection: Any = None
+        self.connection = self._connect()
+        self._prepare()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        with self._told():
+            return self._live().execute(_dialect(sql), parameters or None)
+
+    def insert(self, table: str, columns: Sequence[Column]) -> None:
+        if not len(columns[0]):
+            return
+        with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
+            copy.write(_as_csv(columns))
+
+    def book(self, changes: pd.DataFrame) -> None:
+        """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
+
+    def reconnect(self, patience_seconds: float) -> None:
+        """Wait for a server that is coming back."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                self.connection = self._connect()
+                return
+            except StoreUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _connect(self) -> Any:
+        with self._told():
+            connection = self._driver.connect(
+                self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000, application_name="atlas ledger"
+            )
+            for statement in _SESSION:
+                connection.execute(statement)
+        if connection.info.server_version < _OLDEST:
+            raise LedgerError("The PostgreSQL server is too old", where=self._where, expected="15 or newer")
+        return connection
+
+    def _live(self) -> Any:
+        if self.connection.closed and not self._is_inside:
+            self.connection = self._connect()
+        return self.connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.Error as error:
+            if self.connection is not None and not self.connection.closed:
+                raise refused(error.diag.message_primary or str(error)) from error
+            raise StoreUnreachable(
+                "The ledger store cannot be reached", where=self._where, found=str(error).strip(),
+                remedy="start the server or correct ATLAS_LEDGER_URL and PGPASSWORD; then do the same again: what was "
+                "written is found under its append id and not written twice",
+            ) from error  # fmt: skip
+
+    def _begin(self, is_writer: bool) -> None:
+        if not is_writer:
+            self._start("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return
+        self._start("BEGIN")
+        self.execute(_LOCK)
+
+    def _start(self, statement: str) -> None:
+        if self.connection.closed:
+            self.connection = self._connect()
+        self.execute(statement)
+
+    def _roll_back(self) -> None:
+        with suppress(self._driver.Error):
+            if not self.connection.closed:
+                self.connection.execute("ROLLBACK")
+
+    def _prepare(self) -> None:
+        # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
+        known = (
+            "SELECT count(*) FROM pg_class WHERE relname = 'ledger' AND relnamespace = current_schema()::regnamespace"
+        )
+        if self.value(known):
+            return
+        with self.writing():
+            if not self.value(known):
+                # What the triggers name is found in this schema first, never in a table of the session.
+                self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
+                for statement in postgres_schema():
+                    self.execute(statement)
+                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+
+
+def _as_csv(columns: Sequence[Column]) -> bytes:
+    """Columns as CSV: an absent value is an empty field, an empty text is a quoted one."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    arrays = [pa.array([_as_hex(v) for v in c] if isinstance(c[0], bytes) else c) for c in columns]
+    stream = io.BytesIO()
+    table = pa.table(arrays, names=[str(i) for i in range(len(arrays))])
+    csv.write_csv(table, stream, csv.WriteOptions(include_header=False))
+    return stream.getvalue()
+
+
+def _as_hex(value: bytes) -> str:
+    return "\\x" + value.hex()
+
+
+@lru_cache(maxsize=256)
+def _dialect(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s") if "?" in sql else sql
+
+
+def _check_url(url: str) -> None:
+    if urlsplit(url).password is not None or "password=" in url:
+        raise LedgerError(
+            "The ledger address holds a password", where=_without_secrets(url),
+            remedy="give it in PGPASSWORD, or in a password file named by PGPASSFILE",
+        )  # fmt: skip
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"

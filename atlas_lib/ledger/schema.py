@@ -1,0 +1,182 @@
+"""The tables of a ledger store, written once, and what each database is told to refuse.
+
+Both stores refuse to change, delete or overwrite what is written, an entry out of sequence, a post, void or
+reversal that does not mirror what it closes, a second start of what is in flight or settled, and an overdraft
+of an account that may have none. SQLite checks row by row; PostgreSQL once per statement, over all its rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from atlas_lib.ledger.events import ONCE_PER_TRANSACTION
+
+_TABLES = """
+CREATE TABLE ledger (ledger_id TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
+CREATE TABLE txn (
+  txn_no INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL UNIQUE, idempotency_key TEXT, fingerprint TEXT,
+  origin TEXT, submitted_us INTEGER, first_append TEXT NOT NULL) STRICT;
+CREATE TABLE batch (batch_no INTEGER PRIMARY KEY, batch_id TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE account (
+  account_no INTEGER PRIMARY KEY, code TEXT NOT NULL, currency TEXT NOT NULL,
+  no_overdraft INTEGER NOT NULL DEFAULT 0, UNIQUE (code, currency)) STRICT;
+CREATE TABLE event (
+  position INTEGER PRIMARY KEY, txn_no INTEGER, batch_no INTEGER, event_type TEXT NOT NULL,
+  amount_minor INTEGER NOT NULL, currency TEXT, ts_us INTEGER NOT NULL, actor TEXT, details TEXT) STRICT;
+CREATE TABLE transfer (
+  transfer_no INTEGER PRIMARY KEY, position INTEGER NOT NULL, txn_no INTEGER,
+  kind TEXT NOT NULL CHECK (kind IN ('single', 'pending', 'post', 'void', 'reversal')), pending_no INTEGER UNIQUE,
+  debit_account INTEGER NOT NULL, credit_account INTEGER NOT NULL CHECK (credit_account <> debit_account),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL,
+  CHECK ((pending_no IS NULL) = (kind IN ('single', 'pending')))) STRICT;
+CREATE TABLE block (
+  block_no INTEGER PRIMARY KEY, append_id TEXT NOT NULL, part INTEGER NOT NULL, body_fingerprint TEXT NOT NULL,
+  first_position INTEGER NOT NULL, n INTEGER NOT NULL, first_transfer INTEGER NOT NULL, n_transfer INTEGER NOT NULL,
+  event_root BLOB NOT NULL, transfer_root BLOB NOT NULL, prev_hash BLOB NOT NULL UNIQUE, writer TEXT NOT NULL,
+  created_us INTEGER NOT NULL, block_hash BLOB NOT NULL UNIQUE, event_leaves BLOB NOT NULL,
+  transfer_leaves BLOB NOT NULL, UNIQUE (append_id, part)) STRICT;
+CREATE TABLE commitment (commit_key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE balance (
+  account_no INTEGER PRIMARY KEY, debits_posted INTEGER NOT NULL, credits_posted INTEGER NOT NULL,
+  debits_pending INTEGER NOT NULL, credits_pending INTEGER NOT NULL) STRICT;
+CREATE VIEW ledger_entry AS
+  SELECT e.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id, coalesce(b.batch_id, '') AS batch_id,
+         e.event_type, e.amount_minor, coalesce(e.currency, '') AS currency, e.ts_us AS timestamp,
+         coalesce(e.actor, '') AS actor, coalesce(e.details, '') AS details
+  FROM event e LEFT JOIN txn t ON t.txn_no = e.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no;
+"""
+# Made when a store is opened, so that a store of an earlier version gets the ones it lacks.
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS txn_key ON txn (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS event_txn ON event (txn_no) WHERE txn_no IS NOT NULL;
+CREATE INDEX IF NOT EXISTS event_batch ON event (batch_no) WHERE batch_no IS NOT NULL;
+CREATE INDEX IF NOT EXISTS event_actor ON event (actor) WHERE actor IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS event_once ON event (txn_no, event_type) WHERE event_type IN ({once});
+CREATE INDEX IF NOT EXISTS transfer_txn ON transfer (txn_no) WHERE txn_no IS NOT NULL;
+CREATE INDEX IF NOT EXISTS transfer_position ON transfer (position);
+CREATE INDEX IF NOT EXISTS transfer_debit ON transfer (debit_account);
+CREATE INDEX IF NOT EXISTS transfer_credit ON transfer (credit_account);
+"""
+KEPT = ("ledger", "txn", "batch", "account", "event", "transfer", "block", "commitment")
+_NUMBERED = {"event": "position", "transfer": "transfer_no", "block": "block_no"}
+_NO_MIRROR = """
+  SELECT 1 FROM transfer p WHERE p.transfer_no = NEW.pending_no AND p.transfer_no < NEW.transfer_no
+    AND p.amount_minor = NEW.amount_minor AND p.currency = NEW.currency AND coalesce(p.txn_no, 0) = coalesce(NEW.txn_no, 0)
+    AND ((NEW.kind IN ('post', 'void') AND p.kind = 'pending'
+          AND p.debit_account = NEW.debit_account AND p.credit_account = NEW.credit_account)
+      OR (NEW.kind = 'reversal' AND p.kind IN ('single', 'post')
+          AND p.debit_account = NEW.credit_account AND p.credit_account = NEW.debit_account))"""
+_CLOSES = f"NEW.kind IN ('post', 'void', 'reversal') AND NOT EXISTS ({_NO_MIRROR})"
+_IN_FLIGHT = """NEW.kind = 'pending' AND NEW.txn_no IS NOT NULL AND EXISTS (
+    SELECT 1 FROM transfer p LEFT JOIN transfer c ON c.pending_no = p.transfer_no
+    WHERE p.txn_no = NEW.txn_no AND p.kind = 'pending' AND p.position <> NEW.position
+      AND (c.kind IS NULL OR (c.kind = 'post' AND NOT EXISTS (
+        SELECT 1 FROM transfer r WHERE r.pending_no = c.transfer_no))))"""
+_OVERDRAWN = """NEW.credits_posted + NEW.credits_pending > NEW.debits_posted
+   AND (SELECT no_overdraft FROM account WHERE account_no = NEW.account_no) = 1"""
+_REFUSALS = {
+    "transfer_closes": ("transfer", _CLOSES, "a post, void or reversal must mirror the transfer that it closes"),
+    "transfer_in_flight": ("transfer", _IN_FLIGHT, "the transaction is in flight or settled already"),
+}
+_TOO_LOW = "an account that may not be overdrawn would be"
+
+
+def sqlite_schema() -> Iterator[str]:
+    """The statements that make a new SQLite store, without its indexes."""
+    yield from _statements(_TABLES)
+    for name, (table, condition, message) in _REFUSALS.items():
+        yield _sqlite_trigger(name, f"INSERT ON {table}", condition, message)
+    yield _sqlite_trigger("balance_floor", "UPDATE ON balance", _OVERDRAWN, _TOO_LOW)
+    for table in KEPT:
+        for verb in ("UPDATE", "DELETE"):
+            yield _sqlite_trigger(
+                f"{table}_no_{verb.lower()}", f"{verb} ON {table}", "1", f"{table} is append-only: {verb} refused"
+            )
+    for table, number in _NUMBERED.items():
+        # Without this, INSERT OR REPLACE would overwrite a row and no trigger would see it.
+        gap = f"NEW.{number} IS NOT (SELECT coalesce(max({number}), 0) + 1 FROM {table})"  # noqa: S608
+        yield _sqlite_trigger(
+            f"{table}_in_sequence", f"INSERT ON {table}", gap, f"{table} is append-only: out of sequence"
+        )
+
+
+def _sqlite_trigger(name: str, when: str, condition: str, message: str) -> str:
+    return f"CREATE TRIGGER {name} BEFORE {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+
+
+def indexes() -> Iterator[str]:
+    """The indexes of both stores."""
+    once = ", ".join(f"'{t}'" for t in ONCE_PER_TRANSACTION)
+    yield from _statements(_INDEXES.replace("{once}", once))
+
+
+def postgres_schema() -> Iterator[str]:
+    """The statements that make a new PostgreSQL store, with its indexes."""
+    for statement in _statements(_TABLES):
+        typed = re.sub(r"\bINTEGER\b", "BIGINT", statement).replace("BLOB", "BYTEA")
+        # Byte order: the same on every server, and a prefix is a range of the index.
+        yield re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\) STRICT(, WITHOUT ROWID)?$", ")", typed))
+    yield from indexes()
+    yield (
+        "CREATE FUNCTION texts(given json) RETURNS TABLE (value text) LANGUAGE sql IMMUTABLE "
+        "AS 'SELECT json_array_elements_text(given)'"
+    )
+    for table in KEPT:
+        yield from _postgres_trigger(
+            f"{table}_is_kept", f"BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}", "true",
+            f"{table} is append-only: ' || TG_OP || ' refused",
+        )  # fmt: skip
+    for table, number in _NUMBERED.items():
+        yield from _postgres_trigger(
+            f"{table}_in_sequence", f"AFTER INSERT ON {table} REFERENCING NEW TABLE AS added",
+            _GAP.format(table=table, number=number), f"{table} is append-only: out of sequence",
+        )  # fmt: skip
+    for name, (table, condition, message) in _REFUSALS.items():
+        wrong = f"EXISTS (SELECT 1 FROM added WHERE {condition.replace('NEW.', 'added.')})"  # noqa: S608
+        when = f"AFTER INSERT ON {table} REFERENCING NEW TABLE AS added"
+        yield from _postgres_trigger(name, when, wrong, message)
+    yield from _postgres_trigger("balance_floor", "AFTER INSERT OR UPDATE ON balance", _OVERDRAWN, _TOO_LOW, "ROW")
+    yield from _statements(_BOOKING, ending=";;")
+
+
+_GAP = """(SELECT count(*) > 0 AND (min({number}) < 1 OR max({number}) - min({number}) + 1 <> count(*)
+    OR max({number}) <> (SELECT max({number}) FROM {table})
+    OR min({number}) > 1 AND NOT EXISTS (
+      SELECT 1 FROM {table} WHERE {number} = (SELECT min({number}) - 1 FROM added))) FROM added)"""
+# The balances follow from the transfers inside the database, with its owner's rights: a writer needs none on them.
+_BOOKING = """
+CREATE FUNCTION transfer_books() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  INSERT INTO balance AS held
+    SELECT account_no, sum(is_posted * debit), sum(is_posted * credit), sum(waits * debit), sum(waits * credit)
+    FROM (
+      SELECT side.account_no, side.debit, side.credit,
+             CASE WHEN kind IN ('single', 'post', 'reversal') THEN 1 ELSE 0 END AS is_posted,
+             CASE kind WHEN 'pending' THEN 1 WHEN 'post' THEN -1 WHEN 'void' THEN -1 ELSE 0 END AS waits
+      FROM added, LATERAL (
+        VALUES (debit_account, amount_minor, 0), (credit_account, 0, amount_minor)) AS side (account_no, debit, credit)
+    ) AS moved GROUP BY account_no ORDER BY account_no
+  ON CONFLICT (account_no) DO UPDATE SET
+    debits_posted = held.debits_posted + excluded.debits_posted,
+    credits_posted = held.credits_posted + excluded.credits_posted,
+    debits_pending = held.debits_pending + excluded.debits_pending,
+    credits_pending = held.credits_pending + excluded.credits_pending;
+  RETURN NULL;
+END $$;;
+CREATE TRIGGER transfer_books AFTER INSERT ON transfer REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION transfer_books();;
+"""
+
+
+def _postgres_trigger(name: str, when: str, condition: str, message: str, each: str = "STATEMENT") -> Iterator[str]:
+    yield (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN "
+        f"IF {condition} THEN RAISE EXCEPTION USING MESSAGE = '{message}', ERRCODE = 'integrity_constraint_violation'; "
+        "END IF; RETURN NULL; END $$"
+    )
+    yield f"CREATE TRIGGER {name} {when} FOR EACH {each} EXECUTE FUNCTION {name}()"
+
+
+def _statements(script: str, ending: str = ";") -> Iterator[str]:
+    yield from (s for s in (part.strip() for part in script.split(f"{ending}\n")) if s)

@@ -1,0 +1,146 @@
+"""What may go wrong around an append: the disk, the server, the network, the clock."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.store import open_ledger
+
+Make = Callable[..., pd.DataFrame]
+
+
+def test_a_full_disk_refuses_the_append_whole_and_the_ledger_goes_on_when_there_is_room(
+    tmp_path: Path, event: Make, transfer: Make
+) -> None:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "tester") as ledger:
+        ledger.append("a", event("T-1"), transfer(1))
+        head, pages = ledger.head(), ledger._db.value("PRAGMA page_count")
+        ledger._db.execute(f"PRAGMA max_page_count = {pages + 20}")
+        many = [f"T-{i}" for i in range(2, 2000)]
+        with pytest.raises(LedgerError, match="full"):
+            ledger.append("b", event(*many), transfer(len(many)))
+        assert ledger.head() == head
+        assert ledger.verify([head]).empty
+        ledger._db.execute("PRAGMA max_page_count = 1000000")
+        assert not ledger.append("b", event(*many), transfer(len(many))).is_replay
+        assert ledger.verify([head]).empty
+
+
+def test_a_clock_that_goes_backwards_changes_neither_order_nor_chain(
+    ledger_url: str, event: Make, transfer: Make
+) -> None:
+    clock = iter([5_000_000_000, 3_000_000_000, 1_000_000_000])
+    days = ["2026-10-30", "2026-10-29", "2026-10-31"]
+    with open_ledger(ledger_url, "tester", clock_ns=lambda: next(clock)) as ledger:
+        for day in days:
+            ledger.append(day, event("T-1", timestamp=pd.Timestamp(day, tz="UTC")), transfer(1))
+        assert ledger.events()["timestamp"].dt.strftime("%Y-%m-%d").tolist() == days
+        assert ledger.verify([ledger.head()]).empty
+        assert ledger.balances(pd.Timestamp("2026-10-30 12:00", tz="UTC"))["debit_minor"].sum() == 200
+
+
+def test_appends_through_crashes_of_the_server_are_each_written_once(
+    postgres: Any, event: Make, transfer: Make
+) -> None:
+    url, count, dice = postgres.new_schema(), 40, random.Random(7)  # noqa: S311
+    receipts: dict[str, int] = {}
+    is_open = threading.Event()
+
+    def work() -> None:
+        with open_ledger(url, "client") as ledger:
+            is_open.set()
+            for i in range(count):
+                ids = [f"T-{i}-{j}" for j in range(50)]
+                receipts[f"a{i}"] = ledger.append(f"a{i}", event(*ids), transfer(50)).first_entry
+
+    client = threading.Thread(target=work, daemon=True)
+    client.start()
+    assert is_open.wait(30)
+    for _ in range(2):
+        client.join(dice.uniform(0.05, 0.4))
+        postgres.stop(signal.SIGQUIT)
+        postgres.start()
+    client.join(60)
+    with open_ledger(url, "reader") as ledger:
+        assert len(receipts) == count
+        assert {k: ledger.receipt(k).first_entry for k in receipts} == receipts  # type: ignore[union-attr]
+        assert (ledger.head().entries, len(ledger.transfers())) == (50 * count, 50 * count)
+        assert ledger.receipt("never") is None
+        assert ledger.verify().empty
+
+
+@contextmanager
+def forgetful_wire(port: int, losses: int) -> Iterator[int]:
+    """A loopback port before the server; the answers to the first `losses` commits are lost, the commits are not."""
+    left = [losses]
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, target: socket.socket, committing: threading.Event, is_client: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if is_client and b"COMMIT" in data and left[0]:
+                    left[0] -= 1
+                    committing.set()
+                elif not is_client and committing.is_set():
+                    break
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        while True:
+            try:
+                client = listening.accept()[0]
+            except OSError:
+                return
+            server, committing = socket.create_connection(("127.0.0.1", port)), threading.Event()
+            for ends in ((client, server, committing, True), (server, client, committing, False)):
+                threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def test_a_client_that_lost_its_answer_asks_before_it_writes_again(
+    postgres: Any, event: Make, transfer: Make, submission: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", postgres.password)
+    url = postgres.new_schema()
+    open_ledger(url, "owner").close()
+    schema = url.rpartition("%3D")[2]
+    with forgetful_wire(postgres.port, losses=2) as port:
+        far = f"postgresql://owner@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}&sslmode=disable"
+        with open_ledger(far, "client") as ledger:
+            assert ledger.append("a", event("T-1"), transfer(1)).is_replay
+            assert ledger.intake("b", submission("T-2"))["outcome"].tolist() == ["new"]
+            assert ledger.balances()["balance_minor"].tolist() == [100, -100]
+            assert ledger.head().entries == 2
+            assert ledger.verify().empty
+
+
+def test_a_server_that_stays_away_is_named_without_secrets(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    for where in (f"127.0.0.1:{postgres.port}", "127.0.0.1:1"):
+        with pytest.raises(StoreUnreachable) as gone:
+            open_ledger(f"postgresql://owner@{where}/postgres", "client")
+        assert where in str(gone.value)
+        assert "wrong" not in str(gone.value)
