@@ -42,6 +42,9 @@ def run(
     ] = None,
     runs_dir: RunsDir = None,
     engine: Annotated[str, typer.Option(help="duckdb or spark")] = "",
+    commit_service: Annotated[
+        str, typer.Option(help="who commits batches: local, or etcd://host:port,host:port,host:port")
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Run the five notebooks on an input; the last line printed is the run directory."""
@@ -51,7 +54,8 @@ def run(
 
     path = input or _root() / "example_data"
     values = _settings_values(path, settings)
-    values |= {k: v for k, v in {"as_of": as_of, "engine": engine}.items() if v}
+    given = {"as_of": as_of, "engine": engine, "commit_service": commit_service}
+    values |= {name: value for name, value in given.items() if value}
     values.setdefault("as_of", datetime.now().astimezone().date().isoformat())
     folder = runs_dir or default_runs_dir(_root())
     with _progress(quiet) as progress:

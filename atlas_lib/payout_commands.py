@@ -72,7 +72,7 @@ def replies(
     run_dir: RunDir = None,
 ) -> None:
     """Book what the bank answered, in these files or, without any, in the run's bank lines; prints every outcome."""
-    from atlas_lib.reserves_credit.bank_files import read_replies
+    from atlas_lib.core.bank_files import read_replies
     from atlas_lib.reserves_credit.desk import replies_in
 
     desk = _desk(run_dir)

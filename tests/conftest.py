@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from atlas_lib.core.engine import Engine, open_engine
+from tests.ledger.etcd_cluster import Cluster
 
 settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("atlas")
@@ -32,3 +33,13 @@ def spark_engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def duckdb_engine() -> Engine:
     return open_engine("duckdb")
+
+
+@pytest.fixture(scope="session")
+def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three real etcd nodes on loopback; a test that stops one starts it again. Skipped where etcd is missing."""
+    nodes = Cluster(tmp_path_factory.mktemp("etcd"))
+    try:
+        yield nodes
+    finally:
+        nodes.close()

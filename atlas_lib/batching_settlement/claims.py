@@ -85,10 +85,9 @@ def claim(
     plans = plans.assign(round=_rounds(fresh, plans, ledger)).merge(batches, on="batch_id", how="left", validate="1:1")
     day_end = pd.Timestamp(as_of).tz_localize("UTC") + DAY_END
     _append_new(ledger, "plan", _plan_events(plans).assign(timestamp=day_end))
-    plans = plans.assign(round=_commit(plans, commit))
-    _append_new(
-        ledger, "commit", _batch_events(plans, "CONSENSUS_ACHIEVED", _commit_details(plans)).assign(timestamp=day_end)
-    )
+    plans, standing = _commit(plans, commit)
+    achieved = _batch_events(standing, "CONSENSUS_ACHIEVED", _commit_details(standing, commit.name))
+    _append_new(ledger, "commit", achieved.assign(timestamp=day_end))
     _initiate(fresh, plans, ledger)
 
 
@@ -147,19 +146,33 @@ def _batch_events(plans: pd.DataFrame, event_type: str, details: list[str]) -> p
     return events.assign(transaction_id="", event_type=event_type, **amounts)
 
 
-def _commit_details(plans: pd.DataFrame) -> list[str]:
+def _commit_details(plans: pd.DataFrame, service: str = "") -> list[str]:
+    by = {"committed_by": service} if service else {}
     pairs = zip(plans["plan_sha256"], plans["round"].tolist(), strict=True)
-    return [json.dumps({"plan_sha256": digest, "round": number}, sort_keys=True) for digest, number in pairs]
+    return [json.dumps({"plan_sha256": digest, "round": number, **by}, sort_keys=True) for digest, number in pairs]
 
 
-def _commit(plans: pd.DataFrame, commit: CommitService) -> list[int]:
-    """Commit every batch once; the round counts on past plans that were voided, or committed and never begun."""
-    rounds = []
-    for batch_id, digest, number in plans[["batch_id", "plan_sha256", "round"]].itertuples(index=False):
-        while commit.commit_once(f"batch:{batch_id}:{number}", digest)[1] != digest:
-            number += 1
-        rounds.append(int(number))
-    return rounds
+def _commit(plans: pd.DataFrame, commit: CommitService) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Commit every batch once: the plans with the round they stand in, and all that stands up to there.
+
+    A round that holds another plan was voided, or committed and never begun: the next round decides anew. It is
+    written down too, so that the ledger knows of every commitment. What may start is not decided here: two plans of
+    one transaction, committed in two rounds, meet at the claim, which the ledger grants once.
+    """
+    standing, open_plans, done = [], plans, []
+    while len(open_plans):
+        keys = [commit_key(b, r) for b, r in zip(open_plans["batch_id"], open_plans["round"], strict=True)]
+        stands = commit.commit_all(dict(zip(keys, open_plans["plan_sha256"], strict=True)))
+        found = open_plans.assign(plan_sha256=[stands[key][1] for key in keys])
+        standing.append(found)
+        is_ours = (found["plan_sha256"] == open_plans["plan_sha256"]).to_numpy()
+        done.append(open_plans[is_ours])
+        open_plans = open_plans[~is_ours].assign(round=lambda left: left["round"] + 1)
+    return pd.concat(done).sort_index(), pd.concat(standing, ignore_index=True)
+
+
+def commit_key(batch_id: str, number: int) -> str:
+    return f"batch:{batch_id}:{number}"
 
 
 def _initiate(fresh: pd.DataFrame, plans: pd.DataFrame, ledger: Ledger) -> None:

@@ -85,8 +85,9 @@ def check_outcome(
     settlement_controls: pd.DataFrame,
     trial_balance: pd.DataFrame,
     ledger_findings: pd.DataFrame,
+    commit_checks: pd.DataFrame,
 ) -> pd.DataFrame:
-    """All checks of the stage: those of the input, the plan recomputed, totals, and the ledger's two proofs."""
+    """All checks of the stage: input, the plan recomputed, totals, the ledger's two proofs, and the commitments."""
     lost = settlement_controls.loc[
         (settlement_controls["difference_count"] != 0) | (settlement_controls["difference_minor"] != 0), "currency"
     ]
@@ -104,7 +105,7 @@ def check_outcome(
         [{"check": c, "passed": not bad, "is_blocking": True, "detail": _told(bad, so)} for c, bad, so in rows]
     )
     columns = ["check", "passed", "is_blocking", "detail"]
-    found = [f[columns] for f in (checked, plan_checks, own) if len(f)]
+    found = [f[columns] for f in (checked, plan_checks, own, commit_checks) if len(f)]
     return pd.concat(found, ignore_index=True).astype({"passed": bool, "is_blocking": bool})
 
 

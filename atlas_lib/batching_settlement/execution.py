@@ -28,7 +28,7 @@ from atlas_lib.batching_settlement.outcomes import (
 )
 from atlas_lib.batching_settlement.rails import Instruction, Rail
 from atlas_lib.core.settings import BatchingSettlementSettings
-from atlas_lib.ledger.commit import CommitService
+from atlas_lib.ledger.commit import CommitService, LocalCommit
 from atlas_lib.ledger.events import fingerprint_columns
 from atlas_lib.ledger.store import Ledger
 
@@ -69,7 +69,7 @@ def execute_batches(
     before = settled_before(ledger, ids)
     fresh, superseded = split_claimable(group_lines(batch_lines, settlement_items), before)
     if len(fresh):
-        claim(fresh, batches, instructions, ledger, commit or ledger, settings.as_of)
+        claim(fresh, batches, instructions, ledger, commit or LocalCommit(ledger), settings.as_of)
     flights = read_flights(ledger, ids)
     resumed = before.loc[before["status"] == "in_flight", "transaction_id"]
     deliveries, attempts = _send(flights, resumed, counterparties, rail, settings, wait)

@@ -179,6 +179,10 @@ class BatchingSettlementSettings(StageSettings):
     solver_gap_rate: float = Field(
         0.01, ge=0, le=1, description="share of the cost that the plan may lie above its proven bound without a search"
     )
+    commit_service: str = Field(
+        "local",
+        description="who commits batches: local (the ledger store, no replication), or etcd://host:port,host:port,host:port",
+    )
     rail_seed: int = Field(1, description="seed of the simulated rail's failures")
     rail_failure_rate: float = Field(0.05, ge=0, le=1, description="share of simulated attempts that fail")
     retry_schedule: str = Field(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+from atlas_lib.core.bank_files import read_pain001
 from atlas_lib.core.errors import AtlasError, InputError
-from atlas_lib.reserves_credit.bank_files import read_pain001
 
 
 def read_back(data: Path) -> list[str]:

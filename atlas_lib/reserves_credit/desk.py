@@ -22,19 +22,19 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core import calendars, money
+from atlas_lib.core.bank_files import replies_of_lines
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
+from atlas_lib.core.sepa import Debtor
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
 from atlas_lib.reserves_credit.appending import Booking, append_decided
-from atlas_lib.reserves_credit.bank_files import replies_of_lines
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
 from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, plan_replies
 from atlas_lib.reserves_credit.roles import Actor
-from atlas_lib.reserves_credit.sepa import Debtor
 
 _CUT_OFF_HOUR, _BANK_TIME = 17, ZoneInfo("Europe/Berlin")  # T2 takes customer payments until 17:00 CET
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,8 +22,9 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core import calendars
+from atlas_lib.core.durable import keep_names, write_durably
 from atlas_lib.core.errors import Refused
-from atlas_lib.reserves_credit.sepa import Debtor, write_pain001
+from atlas_lib.core.sepa import Debtor, write_pain001
 
 _JOURNAL = ("payout_id", "end_to_end_id", "debit_account", "credit_account", "amount_minor", "currency")
 
@@ -93,7 +93,7 @@ class PaymentFolder:
 
     def keep(self, order: PaymentOrder) -> None:
         for suffix, content in ((".xml", order.content), (".csv", order.journal)):
-            _write(self._prepared / f"{order.payment_id}{suffix}", content)
+            write_durably(self._prepared / f"{order.payment_id}{suffix}", content)
 
     def check(self, payment_id: str, sha256: str, journal_sha256: str) -> None:
         """Refused unless the prepared file and its journal are those with these SHA-256."""
@@ -117,7 +117,7 @@ class PaymentFolder:
 
     def stage(self, payment_id: str, copy: str) -> None:
         """Lay the copy of the prepared file ready that will be handed over."""
-        _write(self._prepared / copy, (self._prepared / f"{payment_id}.xml").read_bytes())
+        write_durably(self._prepared / copy, (self._prepared / f"{payment_id}.xml").read_bytes())
 
     def is_waiting(self, copy: str) -> bool:
         return copy != "" and (self._prepared / copy).exists()
@@ -138,35 +138,9 @@ class PaymentFolder:
                 )  # fmt: skip
             (self._prepared / copy).replace(path)
             for folder in (self._outbox, self._prepared):
-                _keep_names(folder)
+                keep_names(folder)
         return path
 
 
 def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing of it under its name, on the disk when this returns.
-
-    Two processes that write the same bytes do not meet.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _keep_names(path.parent)
-
-
-def _keep_names(folder: Path) -> None:
-    """Bring the folder's list of names to the disk, where the system can (Windows does so by itself)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -106,7 +106,9 @@ def test_input_checks_name_what_is_missing_and_only_screening_stops_the_run() ->
 def test_the_outcome_fails_on_an_unbalanced_ledger_and_on_a_broken_chain(stage: SimpleNamespace) -> None:
     balance = pd.DataFrame({"account": ["a", "b"], "currency": "EUR", "balance_minor": [5, -4]})
     findings = pd.DataFrame({"finding": ["changed"]})
-    checks = check_outcome(pd.DataFrame(), stage.plan["plan_checks"], totals_of(stage).reset_index(), balance, findings)
+    checks = check_outcome(
+        pd.DataFrame(), stage.plan["plan_checks"], totals_of(stage).reset_index(), balance, findings, pd.DataFrame()
+    )
     assert checks["passed"].tolist() == [True] * 11 + [False, False]
     assert checks["detail"].tolist()[-2:] == ["EUR: out of balance", "1: findings"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from atlas_lib.core.bank_files import REPLY_COLUMNS, shape_replies
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
-from atlas_lib.reserves_credit.bank_files import REPLY_COLUMNS, shape_replies
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.payouts import explain_payouts, summarise_payouts
 from atlas_lib.reserves_credit.positions import read_positions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from atlas_lib.core.bank_files import REPLY_COLUMNS, read_replies, replies_of_lines, shape_replies
 from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
-from atlas_lib.reserves_credit.bank_files import REPLY_COLUMNS, read_replies, replies_of_lines, shape_replies
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from schwifty import IBAN
 
+from atlas_lib.core.bank_files import read_pain001
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.reserves_credit.bank_files import read_pain001
-from atlas_lib.reserves_credit.sepa import Debtor, to_sepa_text, write_pain001
+from atlas_lib.core.sepa import Debtor, to_sepa_text, write_pain001
 
 DEBTOR = Debtor("Müller & Söhne Factoring GmbH", "DE89 3704 0044 0532 0130 00", "COBADEFFXXX", "München", "DE")
 MONDAY, MADE = date(2026, 11, 2), datetime(2026, 10, 30, 9, 30, tzinfo=UTC)

@@ -279,6 +279,19 @@ currency string - ISO 4217 code
 """,
     ),
     table(
+        "commit_checks",
+        _STAGE,
+        "check_no",
+        "Who committed the batches, and that it holds what the ledger says; a failed check stops the run.",
+        """
+check_no int count order of the rows
+check string - what must hold; the first row names the commit service
+passed bool - whether it does
+is_blocking bool - a failed one stops the run
+detail string - what was found
+""",
+    ),
+    table(
         "settlement_results",
         _STAGE,
         "transaction_id",
