@@ -204,6 +204,24 @@ date date - day of the transaction: the partition the row is stored in
 """,
     ),
     table(
+        "settlements_due",
+        _STAGE,
+        "currency moment",
+        "What has to be paid and collected when, per currency, beside the cash expected until then.",
+        """
+currency string - ISO 4217 code
+moment int count order of the rows
+when string - overdue, today, next business day, within a week, or later
+until_date date? - its last day; empty for later
+item_count int count open settlements and payouts
+pay_minor int minor to pay
+collect_minor int minor to collect
+net_minor int minor collect - pay
+held_minor int minor of what is to pay: delayed settlements and blocked payouts
+expected_position_minor int? minor lowest cash expected up to then; empty where the forecast does not reach
+""",
+    ),
+    table(
         "merchant_kpis",
         _STAGE,
         "merchant_id currency",
