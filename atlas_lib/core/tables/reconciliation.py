@@ -204,6 +204,24 @@ date date - day of the transaction: the partition the row is stored in
 """,
     ),
     table(
+        "compliance_status",
+        _STAGE,
+        "scope subject_id",
+        "Identity, money-laundering and sanctions status of every merchant and customer.",
+        """
+scope string - merchant or user
+subject_id string - merchant or paying customer; a customer is masked wherever it is shown
+subject_name string - the merchant's name; empty for a customer
+kyc_status string? - COMPLETE, PENDING, EXPIRED or UNKNOWN; empty for a customer
+aml_status string - clear or pending
+sanctions_status string - clear or hit
+transaction_count int count transactions
+flagged_count int count of them with a policy flag
+rules string - rules that fired, joined by "; "
+status string - stop (sanctions or blacklist), review or clear
+""",
+    ),
+    table(
         "settlements_due",
         _STAGE,
         "currency moment",
