@@ -1,7 +1,8 @@
-"""`atlas operations`: how the runs are doing, for operators and for Prometheus."""
+"""`atlas operations`: how the runs are doing, for operators and Prometheus, and what auditors ask for."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,9 @@ import typer
 if TYPE_CHECKING:
     from atlas_lib.operations.metrics import RunsCollector
 
-app = typer.Typer(no_args_is_help=True, help="Run history, and metrics for Prometheus.")
+app = typer.Typer(no_args_is_help=True, help="Run history, metrics for Prometheus, lineage and audit packs.")
 
+_MOST_ENTRIES = 40
 RunsDir = Annotated[Path | None, typer.Option(help="where run directories are kept; default reports/runs")]
 Minutes = Annotated[float, typer.Option(min=0, help="minutes a run may take")]
 Hours = Annotated[float, typer.Option(min=0, help="hours the newest payment may be old")]
@@ -68,6 +70,49 @@ def serve(
     server, thread = start_http_server(port, addr=address, registry=registry)
     typer.echo(f"http://{address}:{server.server_port}/metrics")
     thread.join()
+
+
+@app.command("trace")
+def trace_id(
+    subject_id: Annotated[
+        str, typer.Argument(help="id of a transaction, contract, merchant, payout, batch, break, ...")
+    ],
+    run_dir: Annotated[Path | None, typer.Option(help="run directory; default: the latest run")] = None,
+) -> None:
+    """From the source cell through every table to the ledger: where an id is named in a run."""
+    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.operations.lineage import trace
+
+    run = Run(run_dir or latest_run_dir())
+    with open_ledger(run.ledger_url, writer="trace") as ledger:
+        found = trace(run, ledger, subject_id)
+    typer.echo(found.steps.to_string(index=False))
+    if len(found.events):
+        columns = ["entry_id", "event_type", "batch_id", "amount_minor", "currency", "timestamp", "actor"]
+        shown = found.events[columns].head(_MOST_ENTRIES).to_string(index=False)
+        typer.echo(f"\nLedger entries, first {_MOST_ENTRIES} of {len(found.events):,}\n{shown}")
+
+
+@app.command("audit-pack")
+def audit_pack(
+    out: Annotated[Path, typer.Argument(help="archive to write, .zip")],
+    subject: Annotated[list[str] | None, typer.Option(help="id to trace; may be given several times")] = None,
+    tables: Annotated[bool, typer.Option(help="with every table as Parquet; customers are not masked there")] = False,
+    run_dir: Annotated[Path | None, typer.Option(help="run directory; default: the latest run")] = None,
+) -> None:
+    """One archive for an external auditor: reports, lineage, ledger entries, hashes, and what was verified.
+
+    ATLAS_MASK_KEY is the secret that masks customers; without it nothing is packed.
+    """
+    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.operations.audit_pack import Wanted, write_audit_pack
+
+    run = Run(run_dir or latest_run_dir())
+    wanted = Wanted(subject or [], os.environ.get("ATLAS_MASK_KEY", ""), tables)
+    with open_ledger(run.ledger_url, writer="audit pack") as ledger:
+        typer.echo(str(write_audit_pack(run, ledger, out, wanted)))
 
 
 def _collector(runs_dir: Path | None, sla_minutes: float, sla_data_hours: float) -> RunsCollector:

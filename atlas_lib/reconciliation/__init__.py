@@ -13,6 +13,8 @@ from atlas_lib.reconciliation.bridges import (
     verdict_of,
     worst_breaks,
 )
+from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
+from atlas_lib.reconciliation.due import list_due
 from atlas_lib.reconciliation.final_index import build_final_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.merchants import (
@@ -26,7 +28,7 @@ from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spe
 
 __all__ = [
     "age_breaks", "bridge_accounts", "bridge_steps", "build_final_index", "check_completeness", "check_statements",
-    "find_breaks", "main_currency",
-    "mask_users", "match_transactions", "merchant_performance", "outstanding_merchants", "profile_spending", "rank_merchants", "sum_breaks",
+    "find_breaks", "judge_compliance", "list_due", "main_currency",
+    "mask_users", "match_transactions", "merchant_performance", "outstanding_merchants", "pending_compliance", "profile_spending", "rank_merchants", "sum_breaks",
     "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "volumes_by_month", "worst_breaks", "write_index",
 ]  # fmt: skip

@@ -160,13 +160,16 @@ def outstanding_merchants(merchant_kpis: pd.DataFrame) -> pd.DataFrame:
 
 
 def volumes_by_month(merchant_months: pd.DataFrame, currency: str, most: int = 5) -> pd.DataFrame:
-    """One row per month, one column `<merchant>` per merchant of the largest volume, in minor units; none is 0."""
+    """One row per month (`2026-10`, or `2026-10, under way`), one column `<merchant id>_minor` per merchant of the largest volume.
+
+    A month without sales is 0.
+    """
     own = merchant_months[merchant_months["currency"] == currency]
     largest = own.groupby("merchant_id")["volume_minor"].sum().sort_values(ascending=False, kind="stable").index[:most]
-    wide = own[own["merchant_id"].isin(largest)].pivot_table(
-        "volume_minor", "month", "merchant_id", "sum", fill_value=0
-    )
-    return wide.reindex(columns=list(largest)).reset_index().rename_axis(columns=None)
+    month = own["month"].dt.strftime("%Y-%m") + own["is_under_way"].map({True: ", under way", False: ""})
+    kept = own.assign(month=month)[own["merchant_id"].isin(largest)]
+    wide = kept.pivot_table("volume_minor", "month", "merchant_id", "sum", fill_value=0).reindex(columns=list(largest))
+    return wide.add_suffix("_minor").rename_axis(columns=None).rename_axis("month").reset_index()
 
 
 def main_currency(transactions: pd.DataFrame) -> str:

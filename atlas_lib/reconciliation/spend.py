@@ -213,15 +213,17 @@ def profile_spending(final_index: Input, settings: ReconciliationSettings) -> di
 
 
 def mask_users(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The same rows with `user_id` replaced by a keyed hash (HMAC-SHA-256, 12 hexadecimal digits).
+    """The same rows with `user_id`, or `subject_id` of scope user, replaced by a keyed hash (HMAC-SHA-256, 12 hex digits).
 
     The same user and key give the same mask, so rows can still be joined; without the key a mask cannot
     be made from a guessed id.
     """
     if not key:
         raise SettingsError("No key to mask user ids with", expected="a secret text of any length")
-    masks = {u: "user-" + _mask(u, key) for u in frame["user_id"].unique()}
-    return frame.assign(user_id=frame["user_id"].map(masks).astype("str"))
+    column = "user_id" if "user_id" in frame else "subject_id"
+    is_user = pd.Series(True, index=frame.index) if column == "user_id" else frame["scope"] == "user"
+    masks = {u: "user-" + _mask(u, key) for u in frame.loc[is_user, column].dropna().unique()}
+    return frame.assign(**{column: frame[column].where(~is_user, frame[column].map(masks)).astype("str")})
 
 
 def _mask(user_id: str, key: str) -> str:

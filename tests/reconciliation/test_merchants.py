@@ -126,7 +126,9 @@ def test_a_month_is_compared_with_the_three_before_once_it_is_over():
     assert found["volume_change_rate"].isna().tolist() == [True, True, False, True]  # October is under way on the 30th
     assert found["volume_change_rate"].iloc[2] == 2.0
     assert found["is_under_way"].tolist() == [False, False, False, True]
-    assert volumes_by_month(found, "EUR")["M1"].tolist() == [100, 200, 300, 999]
+    assert volumes_by_month(found, "EUR")["month"].tolist() == ["2026-06", "2026-07", "2026-09", "2026-10, under way"]
+    assert list(volumes_by_month(found, "USD").columns) == ["month"]
+    assert volumes_by_month(found, "EUR")["M1_minor"].tolist() == [100, 200, 300, 999]
 
 
 def test_months_add_up_to_the_whole():

@@ -204,6 +204,42 @@ date date - day of the transaction: the partition the row is stored in
 """,
     ),
     table(
+        "compliance_status",
+        _STAGE,
+        "scope subject_id",
+        "Identity, money-laundering and sanctions status of every merchant and customer.",
+        """
+scope string - merchant or user
+subject_id string - merchant or paying customer; a customer is masked wherever it is shown
+subject_name string - the merchant's name; empty for a customer
+kyc_status string? - COMPLETE, PENDING, EXPIRED or UNKNOWN; empty for a customer
+aml_status string - clear or pending
+sanctions_status string - clear or hit
+transaction_count int count transactions
+flagged_count int count of them with a policy flag
+rules string - rules that fired, joined by "; "
+status string - stop (sanctions or blacklist), review or clear
+""",
+    ),
+    table(
+        "settlements_due",
+        _STAGE,
+        "currency moment",
+        "What has to be paid and collected when, per currency, beside the cash expected until then.",
+        """
+currency string - ISO 4217 code
+moment int count order of the rows
+when string - overdue, today, next business day, within a week, or later
+until_date date? - its last day; empty for later
+item_count int count open settlements and payouts
+pay_minor int minor to pay
+collect_minor int minor to collect
+net_minor int minor collect - pay
+held_minor int minor of what is to pay: delayed settlements and blocked payouts
+expected_position_minor int? minor lowest cash expected up to then; empty where the forecast does not reach
+""",
+    ),
+    table(
         "merchant_kpis",
         _STAGE,
         "merchant_id currency",
