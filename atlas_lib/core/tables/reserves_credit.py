@@ -232,6 +232,7 @@ currency string - ISO 4217 code
 day date - UTC day
 sales_minor int minor sales
 fees_minor int minor fees
+source string - input, ledger (an earlier run counted the day, this input does not hold it) or both
 """,
     ),
     table(
@@ -263,7 +264,7 @@ release_rule string - scheduled, or manual: a person releases what is due
 cap_minor int? minor highest balance; nothing is held beyond; empty is none
 floor_minor int minor releases stop where the balance would go below
 decided_by string - person, empty for input and settings
-source string - settings, input (merchants) or decided (an event in the ledger)
+source string - settings, input (merchants), decided (an event in the ledger), or counted: as an earlier run counted the days
 """,
     ),
     table(
