@@ -31,10 +31,15 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "exposures": ("", {}),
     "concentration": ("exposure_minor", {}),
     "eligibility": (
-        "outstanding_minor old_minor cross_aged_minor eligible_minor excess_minor base_minor reserve_minor drawn_minor "
+        "outstanding_minor old_minor cross_aged_minor contra_minor eligible_minor excess_minor base_minor reserve_minor drawn_minor "
         "availability_minor",
         {},
     ),
+    "obligors": (
+        "contract_count outstanding_minor old_minor cross_aged_minor contra_minor eligible_minor excess_minor",
+        {},
+    ),
+    "obligor_checks": ("", {}),
     "alerts": ("", {}),
     "alert_changes": ("", {}),
     "rounding_control": ("", {}),

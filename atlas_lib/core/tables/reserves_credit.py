@@ -271,10 +271,10 @@ source string - settings, input (merchants), decided (an event in the ledger), o
         "exposures",
         _STAGE,
         "scope subject_id currency",
-        "Exposure from purchased contracts against its limit, per merchant, counterparty and currency.",
+        "Exposure from purchased contracts against its limit, per merchant, obligor, counterparty and currency.",
         """
 scope string - merchant, obligor, counterparty or currency
-subject_id string - merchant, obligor (its contract), counterparty or currency it is about
+subject_id string - merchant, obligor, counterparty or currency it is about
 subject_name string - its name
 currency string - ISO 4217 code
 receivables_minor int minor face value bought
@@ -301,7 +301,8 @@ currency string - ISO 4217 code
 outstanding_minor int minor receivables outstanding = receivable - customer payments
 old_minor int minor of them, unpaid for more than ineligible_after_days
 cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all
-eligible_minor int minor outstanding - old - cross-aged
+contra_minor int minor of what is then left, what the merchant owes the same debtors in turn
+eligible_minor int minor outstanding - old - cross-aged - contra
 excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
 base_minor int minor (eligible - excess) x advance_rate
 reserve_minor int minor Client_RR held
@@ -310,6 +311,39 @@ availability_minor int minor base - reserve - drawn; negative when more is drawn
 is_aged bool - the input tells what customers have paid, so that ages are known
 dilution_rate float? rate refunds and chargebacks / sales of the last 90 days; empty without sales
 dso_days float? days outstanding / receivables bought in the last 365 days x 365; empty when none were
+""",
+    ),
+    table(
+        "obligors",
+        _STAGE,
+        "obligor_id currency",
+        "What each account debtor owes, how old it is, and its weight in the book; empty when the input names none.",
+        """
+obligor_id string - account debtor
+currency string - ISO 4217 code
+rank int count 1 for the one who owes most in the currency
+merchant_count int count merchants whose receivables it owes
+contract_count int count contracts
+outstanding_minor int minor receivables outstanding
+old_minor int minor of them, unpaid for more than ineligible_after_days
+cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all it owes
+contra_minor int minor of what is then left, what the merchants owe it in turn
+eligible_minor int minor outstanding - old - cross-aged - contra
+excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
+share_rate float rate outstanding / all outstanding of the currency that names an obligor
+hhi_points float points share^2 x 10,000; the sum over the currency is its HHI
+""",
+    ),
+    table(
+        "obligor_checks",
+        _STAGE,
+        "currency check",
+        "What is known of the account debtors; a check without data is not evaluated and never counts as passed.",
+        """
+currency string - ISO 4217 code
+check string - Obligor limits, Obligor concentration, Cross-ageing by obligor or Contra accounts
+verdict string - passed, attention or not evaluated
+detail string - what was seen, in words
 """,
     ),
     table(
@@ -354,7 +388,7 @@ unconverted_count int count exposures left out because their currency has no FX 
 alert_id string - stable id: the same fault has the same id in every run
 severity string - info, warning or high
 alert string - LIMIT_WATCH, LIMIT_WARN, LIMIT_BREACH, LARGE_EXPOSURE, RESERVE_SHORTFALL or FX_RATE_MISSING
-scope string - merchant, counterparty or currency
+scope string - merchant, obligor, counterparty or currency
 subject_id string - whom it is about
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
