@@ -11,6 +11,11 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "rolling_reserve_rate": ("client_rr_minor", "receivables_minor"),
         },
     ),
+    "payout_waterfall": (
+        "contract_count receivables_minor partner_payout_minor client_rr_minor residual_minor paid_minor under_way_minor "
+        "fees_minor refunds_minor chargebacks_minor prior_balance_minor payable_minor",
+        {},
+    ),
     "payouts": ("payable_minor paid_minor under_way_minor set_off_minor amount_minor", {}),
     "payout_gates": ("", {}),
     "contract_payments": ("merchant_payout_minor paid_minor under_way_minor open_minor", {}),

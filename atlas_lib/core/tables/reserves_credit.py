@@ -52,6 +52,31 @@ reasons string - reason codes joined by "; "
 """,
     ),
     table(
+        "payout_waterfall",
+        _STAGE,
+        "merchant_id currency",
+        "How each payout comes about, from the receivables bought to what is payable, and where its contracts stand.",
+        """
+merchant_id string - merchant
+merchant_name string - its name
+currency string - ISO 4217 code
+contract_count int count contracts
+receivables_minor int minor face value bought
+partner_payout_minor int minor less: partner margin
+client_rr_minor int minor less: reserve held (Client_RR)
+residual_minor int minor less: what the parts of contracts lack to their receivables
+paid_minor int minor less: covered by executed payouts
+under_way_minor int minor less: covered by a payout at the bank
+fees_minor int minor less: fees set off
+refunds_minor int minor less: refunds set off
+chargebacks_minor int minor less: chargebacks set off
+prior_balance_minor int minor plus: sales and what came before this input
+payable_minor int minor what the next payout pays: the first less the others, plus the prior balance
+status string - Ready, Blocked, Requested or Executed
+source string - file, sheet and rows its contracts were read from
+""",
+    ),
+    table(
         "contract_payments",
         _STAGE,
         "contract_id",
