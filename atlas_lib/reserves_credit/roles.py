@@ -46,6 +46,14 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "set_policy": ("set a merchant's reserve policy", ("credit_manager",)),
 }
 _NOBODY = "nobody"
+_TOLD, _REVIEW = (
+    ("NON_POSITIVE_PAYOUT", "INVALID_IBAN", "KYC_INCOMPLETE", "NO_BANK_DETAILS", "KYC_UNKNOWN"),
+    "UNDER_REVIEW",
+)
+_OFFICE_COLUMNS = (
+    "by", "said", "prepared_by", "approved_by", "decided_by", "sha256", "journal_sha256", "approved_sha256",
+    "approved_journal_sha256", "staged",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,28 @@ def require(actor: Actor, action: str) -> None:
 def visible(actor: Actor, table: pd.DataFrame) -> pd.DataFrame:
     """What the person may see of a table: own rows for a merchant, account numbers masked for most.
 
+    A merchant sees of the reasons those it can do something about; any other is UNDER_REVIEW, because nobody may be
+    told of a suspicion against them (Directive (EU) 2015/849, article 39), and nothing of who decided what in the office.
+
     Where no person is known at all (no login is configured) the reader is whoever may read the files: all rows, masked.
     """
     if actor.role == "merchant" or not (may(actor, "see_book") or actor == _NOBODY_KNOWN):
         own = table["merchant_id"] == actor.merchant_id if "merchant_id" in table and actor.merchant_id else False
-        table = table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True)
+        table = _without_office(table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True))
     if "iban" in table and not may(actor, "see_bank_details"):
         table = table.assign(iban=mask_iban(table["iban"]))
     return table
+
+
+def _without_office(table: pd.DataFrame) -> pd.DataFrame:
+    hidden = {c: "" for c in _OFFICE_COLUMNS if c in table}
+    reasons = {c: table[c].map(_outside_reasons).astype("str") for c in ("reasons", "remarks") if c in table}
+    return table.assign(**hidden, **reasons)
+
+
+def _outside_reasons(codes: str) -> str:
+    told = [c if c in _TOLD else _REVIEW for c in codes.split("; ") if c]
+    return "; ".join(dict.fromkeys(told))
 
 
 def mask_iban(iban: pd.Series) -> pd.Series:
