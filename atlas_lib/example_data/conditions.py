@@ -28,7 +28,7 @@ def write_settings(as_of: date) -> str:
         "debtor_bic: ATLSDE2A\n"
         "debtor_town: Frankfurt am Main\n"
         "debtor_country: DE\n"
-        'other_limits: "obligor * EUR 150000; counterparty * EUR 400000; currency EUR EUR 1500000"\n'
+        'other_limits: "obligor * EUR 70000; counterparty * EUR 90000; currency EUR EUR 400000"\n'
     )
 
 
