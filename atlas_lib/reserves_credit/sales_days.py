@@ -49,24 +49,28 @@ GROUP BY merchant_id, currency, CAST(created_at AS DATE)
 """,  # noqa: S608
     ),
     (
-        "sold",
-        f"""
-SELECT merchant_id, currency, named, MIN(day) AS day FROM (
-  SELECT merchant_id, currency, transaction_id AS named, CAST(created_at AS DATE) AS day FROM transactions
-  WHERE {_SETTLED} AND type = 'SALE'
-  UNION ALL
-  SELECT merchant_id, currency, reference AS named, CAST(created_at AS DATE) AS day FROM transactions
-  WHERE {_SETTLED} AND type = 'SALE' AND reference IS NOT NULL) AS sale
-GROUP BY merchant_id, currency, named
-""",  # noqa: S608
-    ),
-    (
         "claims",
         f"""
 SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
        regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor
 FROM transactions
 WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
+""",  # noqa: S608
+    ),
+    ("named", "SELECT DISTINCT merchant_id, currency, named FROM claims WHERE named <> ''"),
+    (
+        "sold",
+        f"""
+SELECT merchant_id, currency, named, MIN(day) AS day FROM (
+  SELECT t.merchant_id, t.currency, n.named, CAST(t.created_at AS DATE) AS day
+  FROM transactions t JOIN named n
+    ON n.named = t.transaction_id AND n.merchant_id = t.merchant_id AND n.currency = t.currency
+  WHERE {_SETTLED} AND type = 'SALE'
+  UNION ALL
+  SELECT t.merchant_id, t.currency, n.named, CAST(t.created_at AS DATE) AS day
+  FROM transactions t JOIN named n ON n.named = t.reference AND n.merchant_id = t.merchant_id AND n.currency = t.currency
+  WHERE {_SETTLED} AND type = 'SALE') AS sale
+GROUP BY merchant_id, currency, named
 """,  # noqa: S608
     ),
     (

@@ -281,7 +281,7 @@ claims_minor int minor refunds and chargebacks
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-applies_from date - first day it holds for; 1970-01-01 is since ever
+applies_from date - first day it holds for; 1900-01-01 is since ever
 reserve_rate float rate share of the base held back
 reserve_base string - gross (sales) or net_of_fees
 hold_days int days calendar days a hold lasts
