@@ -184,8 +184,17 @@ def _ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
 def _with_payments(
     summary: pd.DataFrame, contract_payments: pd.DataFrame, payout_positions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay."""
-    sums = contract_payments.groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]].sum()
+    """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay.
+
+    Of a contract outside the input only what was paid too much counts as paid.
+    """
+    known = contract_payments
+    too_much = known["paid_minor"] - known["merchant_payout_minor"]
+    sums = (
+        known.assign(paid_minor=known["paid_minor"].where(known["is_in_input"], too_much))
+        .groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]]
+        .sum()
+    )
     positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
     full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
     return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])

@@ -8,12 +8,14 @@ Who acts comes from the login header that a proxy sets, or from the environment;
 | ATLAS_ACTOR | the person, where no header is configured |
 | ATLAS_PEOPLE | YAML file: person to role, or to `{role: merchant, merchant_id: M-1}` |
 | ATLAS_ROLE | role of ATLAS_ACTOR where there is no such file |
+| ATLAS_FOUR_EYES_AMOUNT | highest four-eyes amount in EUR, whatever a run's settings say: who makes runs cannot raise it |
 
 Without any of them nobody is known: figures can be read, nothing can be done.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
+from atlas_lib.core.settings import ReservesCreditSettings
 
 ROLES = ("settlement_ops", "risk_analyst", "credit_manager", "finance_controller", "auditor", "merchant")
 _OFFICE = ROLES[:-1]
@@ -91,6 +94,19 @@ def identify(environment: Mapping[str, str]) -> Actor:
     if people:
         return people.get(name, Actor(name, ""))
     return _checked(Actor(name, environment.get("ATLAS_ROLE", "")), "ATLAS_ROLE")
+
+
+def bound_four_eyes(settings: ReservesCreditSettings, environment: Mapping[str, str]) -> ReservesCreditSettings:
+    """The settings with four_eyes_amount at most ATLAS_FOUR_EYES_AMOUNT; SettingsError when that is no amount."""
+    text = environment.get("ATLAS_FOUR_EYES_AMOUNT", "")
+    if not text:
+        return settings
+    if not re.fullmatch(r"\d+(\.\d{1,2})?", text):
+        raise SettingsError(
+            "The highest four-eyes amount is no amount", where="ATLAS_FOUR_EYES_AMOUNT", expected="10000 or 10000.00",
+            found=text,
+        )  # fmt: skip
+    return settings.model_copy(update={"four_eyes_amount": min(settings.four_eyes_amount, float(text))})
 
 
 def admit(environment: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from atlas_lib.reserves_credit.bank_files import REPLY_COLUMNS, shape_replies
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.payouts import summarise_payouts
 from atlas_lib.reserves_credit.positions import read_positions
+from atlas_lib.reserves_credit.purchases import book_contracts
 from atlas_lib.reserves_credit.reserves import hold_reserves
 from tests.reserves_credit.reserves_credit_frames import Office, contracts, merchants, settings, transactions
 
@@ -185,3 +186,21 @@ def test_a_debt_above_what_is_owed_leaves_nothing_to_pay_and_says_so(runs):
     assert "NON_POSITIVE_PAYOUT" in found["payout_summary"]["reasons"].iloc[0]
     steps = waterfall.explain_payouts(found["payout_waterfall"])
     assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 0
+
+
+def test_a_contract_that_went_down_after_it_was_paid_is_owed_back_also_when_the_input_no_longer_holds_it(runs):
+    def booked(*lines: dict[str, Any]) -> dict[str, pd.DataFrame]:
+        book_contracts(contracts(*lines), runs.ledger, settings(**runs.values))
+        return runs.run(*lines)
+
+    booked(line(1, 500_00))
+    runs.pay()
+    assert booked(line(1, 300_00))["payouts"]["reasons"].tolist() == ["NON_POSITIVE_PAYOUT"]
+    found = booked(line(2, 1_000_00))
+    assert found["payouts"]["amount_minor"].tolist() == [800_00]
+    steps = waterfall.explain_payouts(found["payout_waterfall"])
+    assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 800_00
+    runs.pay()
+    assert runs.ledger.balances().set_index("account").loc["liabilities:payout_payable:M1", "balance_minor"] == 0
+    assert booked(line(3, 70_00))["payouts"]["amount_minor"].tolist() == [70_00]
+    assert booked(line(1, 300_00), line(2, 1_000_00))["payout_summary"]["status"].tolist() == ["Executed"]
