@@ -69,15 +69,16 @@ def read_policies(days: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | 
 def usual_terms(days: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
     """The days with reserve_rate, reserve_base, hold_days that hold without any decision.
 
-    Where they are empty: the input's rate and days of the merchant, else the settings.
+    Where they are empty or no columns yet: the input's rate and days of the merchant, else the settings.
     """
     own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]].add_prefix("own_")
-    known = days.join(own, on="merchant_id", validate="many_to_one")
-    rate = known["reserve_rate"].fillna(known["own_reserve_rate"].astype("float64"))
+    told = [c for c in ("reserve_rate", "reserve_base", "hold_days") if c not in days]
+    known = days.assign(**dict.fromkeys(told, pd.NA)).join(own, on="merchant_id", validate="many_to_one")
+    rate = known["reserve_rate"].astype("Float64").astype("float64").fillna(known["own_reserve_rate"].astype("float64"))
     hold = known["hold_days"].astype("Int64").fillna(known["own_hold_days"].astype("Int64"))
     return days.assign(
         reserve_rate=rate.fillna(float(Decimal(str(settings.reserve_percent)) / 100)),
-        reserve_base=known["reserve_base"].fillna(settings.reserve_base).astype("str"),
+        reserve_base=known["reserve_base"].astype("str").fillna(settings.reserve_base).astype("str"),
         hold_days=hold.fillna(settings.hold_days).astype("int64"),
     )
 

@@ -18,6 +18,7 @@ from atlas_lib.core.engine import Input
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.counted_days import DAY
 from atlas_lib.reserves_credit.policies import apply_policies, read_policies, usual_terms
 from atlas_lib.reserves_credit.rolling import roll_reserve
 from atlas_lib.reserves_credit.sales_days import SalesDays, count_days, give_days, is_on
@@ -55,8 +56,8 @@ def hold_days(
     days, claims = sales_days.days, sales_days.claims
     has_flow = days["sales_minor"] + days["fees_minor"] > 0
     flows = days[has_flow].reset_index(drop=True)[list(declared("reserve_flows").column_names)]
-    days = days[has_flow | is_on(days, claims)]
-    policies = read_policies(usual_terms(days, merchants, settings), merchants, ledger)
+    telling = usual_terms(_telling_days(days, flows, claims), merchants, settings)
+    policies = read_policies(telling, merchants, ledger)
     planned = plan_holds(flows, policies, settings)
     sales, used = roll_reserve(planned, claims, settings.as_of)
     tranches = pd.concat([hold_contracts(contracts, settings.as_of), sales], ignore_index=True)
@@ -72,6 +73,16 @@ def hold_days(
         "reserve_ladder": build_ladder(tranches, settings.as_of),
         "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
     }
+
+
+def _telling_days(days: pd.DataFrame, flows: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Days on which the usual policy of an account may change: all where the ledger has counted some, else one each."""
+    if (days["source"] != "input").any():
+        used = pd.concat([flows[DAY], claims[DAY]])
+        return days[is_on(days, used)]
+    is_same = (flows["merchant_id"] == flows["merchant_id"].shift()) & (flows["currency"] == flows["currency"].shift())
+    first = pd.concat([flows.loc[~is_same, DAY], claims[DAY]])
+    return first.drop_duplicates(_ACCOUNT).assign(source="input")
 
 
 def plan_holds(flows: pd.DataFrame, policies: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:

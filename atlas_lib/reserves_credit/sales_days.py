@@ -125,7 +125,7 @@ FROM on_days WHERE is_sale AND reference IS NOT NULL AND reference <> transactio
 class SalesDays:
     """What the reserve is computed from.
 
-    days: DAY, SUMS, TERMS (empty unless the ledger's count stands), source (input, ledger, both);
+    days: DAY, SUMS, source (input, ledger, both), and TERMS where the ledger's count stands;
     claims: DAY, own_day (of the sale it is about, may be empty), claims_minor;
     counted, counted_claims: what the ledger held before, in the same columns.
     """
@@ -143,8 +143,7 @@ def give_days(transactions: Input, settings: ReservesCreditSettings) -> SalesDay
     letter behind a hyphen (`AS1-R`): `own_day` is that sale's day. Claims carry `about`, the name of a sale not found.
     """
     days, claims = _given((), {"transactions": transactions}, settings)
-    nothing = days.head(0)
-    return SalesDays(_with_terms(days.assign(source="input")), claims, _with_terms(nothing), claims.head(0))
+    return SalesDays(days.assign(source="input"), claims, days.head(0), claims.head(0))
 
 
 def count_days(
@@ -160,7 +159,7 @@ def count_days(
     days, claims = given.days, given.claims
     if len(lacking):
         days, claims = _given(_NEW_ONLY, {"submitted": transactions, "known": known}, settings)
-        days = _with_terms(days.assign(source="input"))
+        days = days.assign(source="input")
     claims = _find_sales(claims, ledger, end)
     kept = counted[is_on(counted, lacking) | ~is_on(counted, days)].assign(source="ledger")
     merged = pd.concat([days, kept], ignore_index=True)
@@ -228,11 +227,6 @@ def _given(
     days, claims = made["given_days"], made["given_claims"]
     typed = claims.assign(**{c: claims[c].astype("datetime64[us]") for c in ("day", "own_day")})
     return days.assign(day=days["day"].astype("datetime64[us]")).sort_values(DAY, ignore_index=True), typed
-
-
-def _with_terms(days: pd.DataFrame) -> pd.DataFrame:
-    empty = dict(zip(TERMS, ("float64", "str", "Int64"), strict=True))
-    return days.assign(**{t: pd.Series(pd.NA, index=days.index, dtype="Float64") for t in TERMS}).astype(empty)
 
 
 def _summed_claims(claims: pd.DataFrame) -> pd.DataFrame:
