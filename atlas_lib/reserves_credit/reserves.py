@@ -52,7 +52,10 @@ def hold_days(
     settings: ReservesCreditSettings,
     ledger: Ledger | None,
 ) -> dict[str, pd.DataFrame]:
-    """The same for days of sales that are counted already."""
+    """The same for days of sales that are counted already.
+
+    The large tables are shaped and sorted here; what their declaration asks for is checked when they are written.
+    """
     days, claims = sales_days.days, sales_days.claims
     has_flow = days["sales_minor"] + days["fees_minor"] > 0
     flows = days[has_flow].reset_index(drop=True)[list(declared("reserve_flows").column_names)]
@@ -65,11 +68,11 @@ def hold_days(
     columns = declared("reserve_movements").column_names
     movements = pd.concat([holds[holds["amount_minor"] > 0][columns], used[columns]], ignore_index=True)
     return {
-        "reserve_flows": declared("reserve_flows").checked(flows),
-        "reserve_claims": declared("reserve_claims").checked(claims),
+        "reserve_flows": declared("reserve_flows").shaped(flows),
+        "reserve_claims": declared("reserve_claims").shaped(claims),
         "reserve_policies": policies,
-        "reserve_tranches": declared("reserve_tranches").checked(tranches),
-        "reserve_movements": declared("reserve_movements").checked(movements),
+        "reserve_tranches": declared("reserve_tranches").shaped(tranches),
+        "reserve_movements": declared("reserve_movements").shaped(movements),
         "reserve_ladder": build_ladder(tranches, settings.as_of),
         "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
     }
