@@ -73,7 +73,7 @@ def usual_terms(days: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesC
     """
     own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]].add_prefix("own_")
     told = [c for c in ("reserve_rate", "reserve_base", "hold_days") if c not in days]
-    known = days.assign(**dict.fromkeys(told, pd.NA)).join(own, on="merchant_id", validate="many_to_one")
+    known = days.reindex(columns=[*days.columns, *told]).join(own, on="merchant_id", validate="many_to_one")
     rate = known["reserve_rate"].astype("Float64").astype("float64").fillna(known["own_reserve_rate"].astype("float64"))
     hold = known["hold_days"].astype("Int64").fillna(known["own_hold_days"].astype("Int64"))
     return days.assign(
