@@ -124,7 +124,7 @@ def _contracts(count: int, merchants: int) -> pd.DataFrame:
             "contract_id": pd.Series(number).map("C{:08d}".format), "merchant_id": merchant, "merchant_name": merchant,
             "start_date": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, count), unit="D"),
             "term_months": 60, "premium_minor": receivable // 60, "receivable_minor": receivable, "valuation_sum_minor": None,
-            "purchase_rate": None, "max_purchase_rate": None, "reserve_rate": 0.1, "customer_payment_minor": receivable // 10,
+            "purchase_rate": None, "obligor_id": None, "contra_minor": None, "max_purchase_rate": None, "reserve_rate": 0.1, "customer_payment_minor": receivable // 10,
             "purchase_price_minor": price, "partner_margin_minor": receivable - price, "merchant_reserve_minor": price // 10,
             "merchant_payout_minor": price - price // 10, "currency": "EUR", **_SOURCE,
         }

@@ -234,3 +234,21 @@ def test_pages_open_from_a_file_draw_their_charts_and_ask_nothing_of_the_network
 def test_tables_are_what_the_manifest_counts(run):
     for name, item in run.manifest["tables"].items():
         assert len(pd.read_parquet(run.path(name))) == item["rows"]
+
+
+def test_a_newcomer_prepares_approves_and_requests_a_payout_of_the_example(run, runs_dir):
+    def desk(person: str, role: str, *arguments: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+        environment |= {"ATLAS_RUNS_DIR": str(runs_dir), "ATLAS_ACTOR": person, "ATLAS_ROLE": role}
+        command = [sys.executable, "-m", "atlas_lib.cli", "payouts", *arguments, "--run-dir", str(run.directory)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ready = run.read("payouts").query("status == 'Ready' and currency == 'EUR'").iloc[0]
+    payment_id, sha256 = desk("olga", "settlement_ops", "prepare", ready["payout_id"]).split()
+    assert "approved" in desk("carl", "credit_manager", "approve", payment_id, sha256)
+    outbox = Path(desk("olga", "settlement_ops", "request", payment_id).strip())
+    text = outbox.read_text(encoding="utf-8")
+    assert f"{ready['amount_minor'] / 100:.2f}" in text
+    assert Run(run.directory, "02_reserves_credit").settings.debtor_iban in text

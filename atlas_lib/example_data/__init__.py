@@ -37,11 +37,11 @@ def generate(rows: int, seed: int, out: Path) -> None:
     if rows < LEAST_ROWS:
         raise AtlasError("Too few rows for the planted cases", expected=f"{LEAST_ROWS} or more", found=str(rows))
     writing.clear_folder(out)
-    of_parties, of_book, of_payments, of_bank, of_rest = (
-        np.random.default_rng(part) for part in np.random.SeedSequence([seed, rows]).spawn(5)
+    of_parties, of_book, of_payments, of_bank, of_rest, of_obligors = (
+        np.random.default_rng(part) for part in np.random.SeedSequence([seed, rows]).spawn(6)
     )
     who = draw_parties(rows, of_parties)
-    contracts = book.draw_contracts(rows, who.merchants, AS_OF, of_book)
+    contracts = book.draw_obligors(book.draw_contracts(rows, who.merchants, AS_OF, of_book), of_obligors)
     merchants = who.merchants.assign(credit_limit=book.set_limits(who.merchants, contracts, of_book))
     contract_cases = workbook.write_contracts(out / "Merchant_Data.xlsx", contracts, merchants)
     paid = _draw_payments(rows, who, of_payments)
@@ -59,7 +59,7 @@ def generate(rows: int, seed: int, out: Path) -> None:
     workbook.write_reference(out / "reference.xlsx", sheets)
     writing.write_csv(conditions.draw_fraud_signals(paid, of_rest), out / "fraud_signals.csv")
     writing.write_csv(fx_rates, out / "fx_rates.csv")
-    writing.write_text(f"as_of: {AS_OF}\n", out / "settings.yaml")
+    writing.write_text(conditions.write_settings(AS_OF), out / "settings.yaml")
     writing.write_moves(submitted, lines, bank.make_balances(lines, AS_OF), out, in_parquet=rows >= PARQUET_ROWS)
     pairs = truth.find_pairs(paid, lines)
     pieces = [

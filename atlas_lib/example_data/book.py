@@ -52,6 +52,21 @@ def draw_contracts(rows: int, merchants: pd.DataFrame, as_of: date, rng: np.rand
     )
 
 
+def draw_obligors(contracts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The contracts with obligor_id and contra_minor.
+
+    A few debtors owe much, as in a real book; some buy from several merchants, and some are owed something in turn.
+    """
+    count = max(12, len(contracts) // 3)
+    weights = 1 / (np.arange(count) + 2.0)
+    obligor = rng.choice(count, len(contracts), p=weights / weights.sum())
+    contra = 50_000 * rng.integers(1, 6, len(contracts))
+    has_contra = rng.random(len(contracts)) < 0.06
+    return contracts.assign(
+        obligor_id=[f"DEB-{n + 1:04d}" for n in obligor], contra_minor=np.where(has_contra, contra, 0)
+    )
+
+
 def set_limits(merchants: pd.DataFrame, contracts: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
     """Credit limit in units, so that each merchant's receivables use the share its role asks for."""
     receivable = np.bincount(contracts["merchant"], contracts["receivable_minor"], len(merchants)) / 100

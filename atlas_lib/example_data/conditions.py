@@ -10,10 +10,26 @@ import pandas as pd
 from atlas_lib.core.money import to_units
 from atlas_lib.example_data.incidents import SCARCE_CURRENCY
 from atlas_lib.example_data.names import numbered
-from atlas_lib.example_data.parties import CURRENCIES, Parties
+from atlas_lib.example_data.parties import CURRENCIES, Parties, own_iban
 from atlas_lib.example_data.payments import MINOR_PER_EURO, utc_text
 
 _RATES = {"USD": (1.1420, 4), "GBP": (0.8630, 5), "JPY": (171.80, 2), "CHF": (0.9380, 4)}
+
+
+def write_settings(as_of: date) -> str:
+    """The settings of the example, so that its payouts can be prepared: paid from our own euro account.
+
+    Its IBAN has valid check digits and a bank code that no bank holds, as all of this folder's.
+    """
+    return (
+        f"as_of: {as_of}\n"
+        "debtor_name: Example Factoring GmbH\n"
+        f"debtor_iban: {own_iban('EUR')}\n"
+        "debtor_bic: ATLSDE2A\n"
+        "debtor_town: Frankfurt am Main\n"
+        "debtor_country: DE\n"
+        'other_limits: "obligor * EUR 70000; counterparty * EUR 90000; currency EUR EUR 400000"\n'
+    )
 
 
 def draw_fx_rates(as_of: date, rng: np.random.Generator) -> pd.DataFrame:

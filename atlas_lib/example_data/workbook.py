@@ -17,6 +17,7 @@ MERCHANT_COLUMNS = (
     "merchant_id merchant_name credit_limit currency iban bic country town risk_level kyc_status onboarding_date "
     "reserve_rate hold_days blocked counterparty_id"
 ).split()
+OBLIGOR_HEADERS = ("Debitor_ID", "Gegenforderung")  # behind the column without header
 _FORMATS = {3: "mm/dd/yyyy", 9: "0%", 10: "0%", 11: "0%", 16: "0", 17: "0.0%"}
 _CREATED = datetime(2026, 10, 30, tzinfo=UTC)
 
@@ -24,17 +25,18 @@ _CREATED = datetime(2026, 10, 30, tzinfo=UTC)
 def write_contracts(path: Path, contracts: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame:
     """Sheet1 with German headers, formulas with cached values and an extra column without header.
 
-    Two cells are numbers typed as German text and one date is text: all readable. The last two rows cannot be
+    The last two columns name the account debtor and what the merchant owes it in turn. Two cells are numbers typed as German text and one date is text: all readable. The last two rows cannot be
     used. Returns those cases: case, table, row_id, file, source_row, expected, detail.
     """
     sheet, cases = _with_bad_rows(_sheet_columns(contracts, merchants))
     book = _open(path)
     page = book.add_worksheet("Sheet1")
-    page.set_column(0, 17, 16)
+    page.set_column(0, 19, 16)
     page.write_row(0, 0, HEADERS)
+    page.write_row(0, len(HEADERS) + 1, OBLIGOR_HEADERS)
     for number, values in enumerate(sheet):
         look = book.add_format({"num_format": _FORMATS[number]}) if number in _FORMATS else None
-        if number < 15:
+        if number not in (15, 16, 17):
             page.write_column(1, number, values, look)
         else:
             _write_formulas(page, number, values, look)
@@ -81,6 +83,8 @@ def _sheet_columns(contracts: pd.DataFrame, merchants: pd.DataFrame) -> list[lis
         units["merchant_reserve_minor"],
         units["merchant_payout_minor"],
         (contracts["purchase_rate"] / contracts["max_purchase_rate"]).tolist(),
+        contracts["obligor_id"].tolist(),
+        units["contra_minor"],
     ]
 
 

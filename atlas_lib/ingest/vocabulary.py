@@ -32,6 +32,8 @@ purchase_price: Kaufpreis
 partner_margin: Marge_CY, Marge, margin
 merchant_reserve: Sicherheitseinbehalt, client rr
 merchant_payout: Broker_Payout, payout, Auszahlung
+obligor_id: Debitor_ID, Debitor, Debitorennummer, account debtor, debtor id, debtor, Schuldner
+contra: Gegenforderung, contra account, contra amount
 currency: Währung, Waehrung, ccy, currency code
 
 table customer_payments: customer payment, instalments paid, Kundenzahlungen, Zahlungseingänge

@@ -75,7 +75,7 @@ def show_table(
 def show_figures(figures: pd.DataFrame) -> TableView:
     """Key figures as cards; columns label and value."""
     cards = "".join(
-        f'<div class="atlas-card"><span>{escape(str(r.label))}</span><strong>{escape(str(r.value))}</strong></div>'
+        f'<div class="atlas-card"><span>{escape(str(r.label))}</span> <strong>{escape(str(r.value))}</strong></div>'
         for r in figures.itertuples()
     )
     return TableView(f'<div class="atlas-cards">{cards}</div>', figures.to_string(index=False))

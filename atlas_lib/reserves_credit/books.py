@@ -7,7 +7,8 @@ Reserve movements on sales are booked per merchant, currency and day under `rese
     draw       the other way: it pays for a refund or chargeback that was charged to the merchant's account
 
 Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing,
-yesterday's run does not undo today's, and a late sale becomes a correction dated today.
+yesterday's run does not undo today's, and a late sale becomes a correction dated today. In the same append the ledger
+remembers the days of sales that were counted, so that the next input need not repeat them (sales_days.py).
 """
 
 from __future__ import annotations
@@ -18,17 +19,48 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.engine import Input
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger
-from atlas_lib.reserves_credit.appending import append_decided
+from atlas_lib.reserves_credit.appending import Booking, append_decided
+from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, SUMS, TERMS, count_events
+from atlas_lib.reserves_credit.policies import usual_terms
 from atlas_lib.reserves_credit.positions import covered_by, payouts_so_far, read_positions
 from atlas_lib.reserves_credit.purchases import book_contracts, day_end, read_bookings
+from atlas_lib.reserves_credit.reserves import hold_days
+from atlas_lib.reserves_credit.sales_days import SalesDays, changed_days, count_days, give_days, is_on, name_days
 from atlas_lib.reserves_credit.subaccounts import read_subaccounts
 
 _ACTOR = "02_reserves_credit"
-_KEY = ["merchant_id", "currency"]
+_MOVE = [*ACCOUNT, "movement_date", "movement"]
 _EVENT = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
 _PAYABLE, _RESERVE = "liabilities:settlement_payable:", "liabilities:rolling_reserve:"
+
+
+def keep_reserves(
+    contracts: pd.DataFrame,
+    merchants: pd.DataFrame,
+    transactions: Input,
+    ledger: Ledger,
+    settings: ReservesCreditSettings,
+) -> dict[str, pd.DataFrame]:
+    """The reserves of this input and of all the ledger has counted (tables of reserves.hold_reserves), booked.
+
+    Two runs at once book once: what is held is computed again when somebody wrote in between.
+    """
+    given, made = give_days(transactions, settings), dict[str, pd.DataFrame]()
+
+    def plan() -> Booking:
+        days = count_days(given, transactions, ledger, settings)
+        made.update(hold_days(contracts, merchants, days, settings, ledger))
+        moved = made["reserve_movements"]
+        sales = moved[moved["source"] == "sales"]
+        target = sales.groupby(_MOVE)["amount_minor"].sum().reset_index()
+        events, transfers = plan_reserves(target, days.days, ledger, settings)
+        return pd.concat([events, _news(days, merchants, transactions, settings)], ignore_index=True), transfers
+
+    append_decided(ledger, "reserves", plan)
+    return made
 
 
 def keep_books(
@@ -38,17 +70,17 @@ def keep_books(
     ledger: Ledger,
     settings: ReservesCreditSettings,
 ) -> dict[str, pd.DataFrame]:
-    """Book what the ledger does not hold yet, then read positions and sub-accounts back from it.
+    """Book the purchases that the ledger does not hold yet, then read positions and sub-accounts back from it.
 
-    Gives contract_payments, payout_positions, subaccounts, subaccount_movements.
+    The movements were booked by keep_reserves. Gives contract_payments, payout_positions, subaccounts,
+    subaccount_movements.
     """
     book_contracts(contracts, ledger, settings)
-    book_reserves(reserve_movements, ledger, settings)
     positions = read_positions(contracts, transactions, ledger, settings)
-    done = payouts_so_far(contracts[_KEY].drop_duplicates(ignore_index=True), ledger)
+    done = payouts_so_far(contracts[ACCOUNT].drop_duplicates(ignore_index=True), ledger)
     wanted = pd.concat([contracts["contract_id"], covered_by(done)["contract_id"]]).drop_duplicates(ignore_index=True)
     booked = read_bookings(wanted, ledger)["transaction_id"]
-    sold = reserve_movements.loc[reserve_movements["source"] == "sales", _KEY].drop_duplicates()
+    sold = reserve_movements.loc[reserve_movements["source"] == "sales", ACCOUNT].drop_duplicates()
     ids = [*booked, *("payout:" + done["payout_id"]), *reserve_ids(sold)]
     return positions | read_subaccounts(ids, ledger, day_end(settings))
 
@@ -58,48 +90,72 @@ def reserve_ids(accounts: pd.DataFrame) -> pd.Series:
     return ("reserve:" + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
 
 
-def book_reserves(reserve_movements: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings) -> None:
-    """Book the movements on sales that the ledger lacks; two runs at once book them once."""
-    sales = reserve_movements[reserve_movements["source"] == "sales"]
-    target = sales.groupby([*_KEY, "movement_date", "movement"])["amount_minor"].sum().reset_index()
-    append_decided(ledger, "reserves", lambda: plan_reserves(target, ledger, settings))
-
-
 def plan_reserves(
-    target: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Events and transfers that bring the ledger, as of the as-of day, to the target per account, day and movement."""
+    target: pd.DataFrame, days: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings
+) -> Booking:
+    """Events and transfers that bring the ledger, as of the as-of day, to the target per account, day and movement.
+
+    `days`: every account day the target was computed from. Raises LedgerError when the ledger holds a reserve of
+    another day: nothing is booked back only because nobody knows of it.
+    """
     end = day_end(settings)
-    booked = _booked(target[_KEY].drop_duplicates(ignore_index=True), ledger, end)
-    keys = [*_KEY, "movement_date", "movement"]
-    have = booked.groupby(keys)["amount_minor"].sum().rename("booked_minor").reset_index()
-    both = target.merge(have, on=keys, how="outer", validate="one_to_one").sort_values(keys, ignore_index=True)
-    both[["amount_minor", "booked_minor"]] = both[["amount_minor", "booked_minor"]].fillna(0).astype("int64")
-    both = both.assign(change_minor=both["amount_minor"] - both["booked_minor"])
-    changed = both[both["change_minor"] != 0].reset_index(drop=True)
-    last = booked.groupby(_KEY)["made_at"].max().rename("last_at")
-    changed = changed.join(last, on=_KEY, validate="many_to_one")
+    booked = _booked(days[ACCOUNT].drop_duplicates(ignore_index=True), ledger, end)
+    _refuse_unknown(booked, days)
+    changed = _differences(target, booked)
+    last = booked.groupby(ACCOUNT)["made_at"].max().rename("last_at")
+    changed = changed.join(last, on=ACCOUNT, validate="many_to_one")
     own = changed["movement_date"].dt.tz_localize("UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
     is_late = (own <= changed["last_at"]).fillna(False).astype(bool)
+    return _movement_events(changed, own.where(~is_late, end)), _movement_transfers(changed)
+
+
+def _differences(target: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
+    """What the ledger lacks, or has too much of, per account, day and movement: change_minor."""
+    have = booked.groupby(_MOVE)["amount_minor"].sum().rename("booked_minor").reset_index()
+    both = target.merge(have, on=_MOVE, how="outer", validate="one_to_one").sort_values(_MOVE, ignore_index=True)
+    both[["amount_minor", "booked_minor"]] = both[["amount_minor", "booked_minor"]].fillna(0).astype("int64")
+    both = both.assign(change_minor=both["amount_minor"] - both["booked_minor"])
+    return both[both["change_minor"] != 0].reset_index(drop=True)
+
+
+def _refuse_unknown(booked: pd.DataFrame, days: pd.DataFrame) -> None:
+    held = booked[booked["movement"] == "hold"].rename(columns={"movement_date": "day"})
+    held = held.groupby(DAY)["amount_minor"].sum().reset_index()
+    unknown = held[(held["amount_minor"] != 0) & ~is_on(held, days)]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise LedgerError(
+            "The ledger holds a reserve whose sales are unknown",
+            where=f"merchant {row['merchant_id']}, {row['currency']}, {row['day']:%Y-%m-%d}",
+            expected="the sales of that day in this input, or counted by an earlier run",
+            found=f"{len(unknown)} such days",
+            remedy="run once on an input that holds the whole history of sales",
+        )
+
+
+def _movement_events(changed: pd.DataFrame, timestamp: pd.Series) -> pd.DataFrame:
     details = [
         json.dumps({"day": d, "movement": m})
         for d, m in zip(changed["movement_date"].dt.strftime("%Y-%m-%d"), changed["movement"], strict=True)
     ]
-    events = pd.DataFrame(
+    return pd.DataFrame(
         {
             "transaction_id": reserve_ids(changed),
             "batch_id": "",
             "event_type": changed["movement"].map(_EVENT),
             "amount_minor": changed["change_minor"],
             "currency": changed["currency"],
-            "timestamp": own.where(~is_late, end),
+            "timestamp": timestamp,
             "actor": _ACTOR,
             "details": pd.Series(details, dtype=object),
         }
     )
+
+
+def _movement_transfers(changed: pd.DataFrame) -> pd.DataFrame:
     is_into_reserve = (changed["movement"] == "hold") == (changed["change_minor"] > 0)
     payable, reserve = _PAYABLE + changed["merchant_id"], _RESERVE + changed["merchant_id"]
-    transfers = pd.DataFrame(
+    return pd.DataFrame(
         {
             "event": np.arange(len(changed)),
             "debit_account": payable.where(is_into_reserve, reserve),
@@ -108,7 +164,26 @@ def plan_reserves(
             "currency": changed["currency"],
         }
     )
-    return events, transfers
+
+
+def _news(
+    days: SalesDays, merchants: pd.DataFrame, transactions: Input, settings: ReservesCreditSettings
+) -> pd.DataFrame:
+    """The events that make the ledger remember the days of this input that it has not counted, or not so."""
+    full = SalesDays(usual_terms(days.days, merchants, settings), days.claims, days.counted, days.counted_claims)
+    claimed = _other_claims(days)
+    is_new = is_on(full.days, changed_days(full, [*SUMS, *TERMS])) | is_on(full.days, claimed)
+    told = full.days[is_new & (full.days["source"] != "ledger")]
+    grown = changed_days(full, ["row_count", "row_mark"])
+    names = name_days(grown[grown["source"] != "ledger"], transactions, settings)
+    return count_events(told, days.claims[is_on(days.claims, told)], names, day_end(settings))
+
+
+def _other_claims(days: SalesDays) -> pd.DataFrame:
+    """The days on which claims are counted now that were not, or the other way round."""
+    keys = [*DAY, "own_day", "claims_minor"]
+    both = days.claims[keys].merge(days.counted_claims[keys], on=keys, how="outer", indicator=True)
+    return both.loc[both["_merge"] != "both", DAY].drop_duplicates()
 
 
 def _booked(accounts: pd.DataFrame, ledger: Ledger, end: pd.Timestamp) -> pd.DataFrame:

@@ -306,7 +306,8 @@ def open_desk(run: Run, environment: Mapping[str, str], clock_ns: Callable[[], i
     ledger = open_ledger(run.ledger_url, actor.name or "nobody", clock_ns)
     folder = run.directory.parent / "payments"
     payouts, contracts, merchants = (run.read(name) for name in ("payouts", "contract_payments", "merchants"))
-    return PayoutDesk(payouts, contracts, merchants, run.settings, ledger, folder, actor, clock_ns)
+    settings = roles.bound_four_eyes(run.settings, environment)
+    return PayoutDesk(payouts, contracts, merchants, settings, ledger, folder, actor, clock_ns)
 
 
 def replies_in(run: Run) -> pd.DataFrame:

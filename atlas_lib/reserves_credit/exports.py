@@ -11,6 +11,11 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "rolling_reserve_rate": ("client_rr_minor", "receivables_minor"),
         },
     ),
+    "payout_waterfall": (
+        "contract_count receivables_minor partner_payout_minor client_rr_minor residual_minor paid_minor under_way_minor "
+        "fees_minor refunds_minor chargebacks_minor prior_balance_minor payable_minor",
+        {},
+    ),
     "payouts": ("payable_minor paid_minor under_way_minor set_off_minor amount_minor", {}),
     "payout_gates": ("", {}),
     "contract_payments": ("merchant_payout_minor paid_minor under_way_minor open_minor", {}),
@@ -31,10 +36,15 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "exposures": ("", {}),
     "concentration": ("exposure_minor", {}),
     "eligibility": (
-        "outstanding_minor old_minor cross_aged_minor eligible_minor excess_minor base_minor reserve_minor drawn_minor "
+        "outstanding_minor old_minor cross_aged_minor contra_minor eligible_minor excess_minor base_minor reserve_minor drawn_minor "
         "availability_minor",
         {},
     ),
+    "obligors": (
+        "contract_count outstanding_minor old_minor cross_aged_minor contra_minor eligible_minor excess_minor",
+        {},
+    ),
+    "obligor_checks": ("", {}),
     "alerts": ("", {}),
     "alert_changes": ("", {}),
     "rounding_control": ("", {}),

@@ -38,8 +38,8 @@ def measure_exposure(
     """Exposures per merchant, counterparty and currency, and the concentration of the book.
 
     Merchants have their credit limit; obligors, counterparties and currencies those of the setting `other_limits` (the
-    limit of the input's counterparties is one on net settlement positions, which 04_batching_settlement keeps). No input
-    names obligors: each contract is its own, listed when its limit is reached. Gives exposures, concentration,
+    limit of the input's counterparties is one on net settlement positions, which 04_batching_settlement keeps). Contracts
+    that name no obligor have no row of that scope (obligors.py says so). Gives exposures, concentration,
     concentration_totals.
     """
     lines = outstanding_lines(contracts, merchants, reserve_tranches)
@@ -49,18 +49,14 @@ def measure_exposure(
     )
     unlimited = [
         _summed(lines[lines["counterparty_id"].notna()], "counterparty", "counterparty_id", "counterparty_id"),
+        _summed(lines[lines["obligor_id"].notna()], "obligor", "obligor_id", "obligor_id"),
         _summed(lines, "currency", "currency", "currency"),
     ]
-    limited = read_limits(settings)
-    if (limited["scope"] == "obligor").any():
-        unlimited.append(_summed(lines, "obligor", "contract_id", "contract_id"))
-    others = with_limits(pd.concat(unlimited, ignore_index=True), limited)
+    others = with_limits(pd.concat(unlimited, ignore_index=True), read_limits(settings))
     exposures = pd.concat([merchant, others], ignore_index=True)
     exposures["limit_minor"] = exposures["limit_minor"].astype("Int64")
     exposures["limit_source"] = exposures["limit_source"].fillna("none")
-    graded = grade_exposures(exposures, settings)
-    quiet = (graded["scope"] == "obligor") & graded["level"].isin(["ok", "none"])
-    exposures = declared("exposures").checked(graded[~quiet])
+    exposures = declared("exposures").checked(grade_exposures(exposures, settings))
     return {"exposures": exposures, **measure_concentration(exposures, fx_rates, settings)}
 
 

@@ -22,6 +22,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.controls import control_rounding
 from atlas_lib.reserves_credit.gates import check_gates, joined_codes, review_sales
+from atlas_lib.reserves_credit.waterfall import spread_payouts
 
 _KEYS = ["merchant_id", "currency"]
 _SUMS = {
@@ -33,20 +34,6 @@ _SUMS = {
     "purchase_price_minor": "purchase_price_minor",
 }
 SUMMED = tuple(_SUMS)
-_WATERFALL = (
-    ("Receivables", "receivables_minor", 1),
-    ("Partner margin", "partner_payout_minor", -1),
-    ("Reserve held (Client_RR)", "client_rr_minor", -1),
-    ("Not split", "residual_minor", -1),
-    ("Paid already", "paid_minor", -1),
-    ("At the bank", "under_way_minor", -1),
-    ("Fees", "fees_minor", -1),
-    ("Refunds", "refunds_minor", -1),
-    ("Chargebacks", "chargebacks_minor", -1),
-    ("Prior balance", "prior_balance_minor", 1),
-    ("Payable to merchant", "open_minor", 1),
-)
-_ALWAYS = ("Partner margin", "Reserve held (Client_RR)", "Fees", "Refunds", "Chargebacks", "Prior balance")
 
 
 def summarise_payouts(
@@ -64,7 +51,7 @@ def summarise_payouts(
 ) -> dict[str, pd.DataFrame]:
     """The payout summary per merchant and currency, its payouts, and why some of them are blocked.
 
-    Gives payout_summary, payouts, payout_gates, rounding_control. `transactions` and `streaming_index`
+    Gives payout_summary, payouts, payout_waterfall, payout_gates, rounding_control. `transactions` and `streaming_index`
     are tables or paths of their Parquet files.
     """
     lines = contract_lines(contracts, settings)
@@ -83,6 +70,7 @@ def summarise_payouts(
     return {
         "payout_summary": declared("payout_summary").checked(summary),
         "payouts": _payouts(summary, merchants, settings),
+        "payout_waterfall": spread_payouts(summary, payout_positions, contracts),
         "payout_gates": gates,
         "rounding_control": control_rounding(lines),
     }
@@ -140,33 +128,6 @@ def trace_contracts(contracts: pd.DataFrame, settings: ReservesCreditSettings) -
     return lines[["merchant_id", "contract_id", "start_date", "currency", *amounts, "reserve_rate", *source]]
 
 
-def explain_payouts(
-    summary: pd.DataFrame, contract_payments: pd.DataFrame, payout_positions: pd.DataFrame
-) -> pd.DataFrame:
-    """How each payout comes about, as steps of a waterfall.
-
-    Columns merchant_id, currency, sequence, label, amount_minor, is_total; per payout the steps before the last add
-    up to it. What the parts of contracts lack to their receivables is a step of its own.
-    """
-    full = _with_payments(summary, contract_payments, payout_positions)
-    charged = [c for c in payout_positions.columns if c not in full]
-    full = full.merge(payout_positions[[*_KEYS, *charged]], on=_KEYS, validate="one_to_one")
-    parts = full["partner_payout_minor"] + full["client_rr_minor"] + full["merchant_payout_minor"]
-    full = full.assign(residual_minor=full["receivables_minor"] - parts)
-    steps = [
-        full[_KEYS].assign(sequence=n, label=label, amount_minor=sign * full[column], is_total=column == "open_minor")
-        for n, (label, column, sign) in enumerate(_WATERFALL, 1)
-    ]
-    return pd.concat(steps, ignore_index=True).sort_values([*_KEYS, "sequence"], ignore_index=True)
-
-
-def waterfall_of(steps: pd.DataFrame, merchant_id: str, currency: str) -> pd.DataFrame:
-    """The steps of one payout; of those that are 0 only the reserve and the prior balance stay."""
-    own = steps[(steps["merchant_id"] == merchant_id) & (steps["currency"] == currency)]
-    kept = (own["amount_minor"] != 0) | own["is_total"] | own["label"].isin(_ALWAYS)
-    return own[kept].reset_index(drop=True)
-
-
 def summarise_stage(
     payout_summary: pd.DataFrame, payouts: pd.DataFrame, alerts: pd.DataFrame, concentration_totals: pd.DataFrame
 ) -> StageSummary:
@@ -179,10 +140,10 @@ def summarise_stage(
     ready = payouts[payouts["status"] == "Ready"]
     payable = ready.groupby("currency")["amount_minor"].sum().reset_index(name="payable_minor")
     high = int((alerts["severity"] == "high").sum())
+    due = f"{_amounts(payable, 'payable_minor')} ready to be paid in {counted(len(ready), 'payout')}"
     verdict = (
-        f"{_amounts(payable, 'payable_minor')} ready to be paid in {counted(len(ready), 'payout')}; {blocked} blocked"
+        f"{due if len(ready) else 'No payout is ready to be paid'}; {blocked} blocked, {counted(high, 'high alert')}."
     )
-    verdict += f", {counted(high, 'high alert')}."
     figures = [
         ("Receivables bought", _amounts(totals, "receivables_minor")),
         ("Merchant payout", _amounts(totals, "merchant_payout_minor")),
@@ -223,8 +184,17 @@ def _ratio(part: pd.Series, whole: pd.Series) -> pd.Series:
 def _with_payments(
     summary: pd.DataFrame, contract_payments: pd.DataFrame, payout_positions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay."""
-    sums = contract_payments.groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]].sum()
+    """Adds what payouts have covered already, the set-off, and open_minor: what the next payout would pay.
+
+    Of a contract outside the input only what was paid too much counts as paid.
+    """
+    known = contract_payments
+    too_much = known["paid_minor"] - known["merchant_payout_minor"]
+    sums = (
+        known.assign(paid_minor=known["paid_minor"].where(known["is_in_input"], too_much))
+        .groupby(_KEYS)[["paid_minor", "under_way_minor", "open_minor"]]
+        .sum()
+    )
     positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
     full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
     return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])

@@ -2,7 +2,8 @@
 
 A policy that a person decides holds for one merchant and currency from a day on that lies after the run it was decided
 on; what was held before stays as it was. Before it, and without one, the merchant's own rate and days of the input hold,
-else the settings; these have no cap and no floor and release on schedule.
+else the settings; these have no cap and no floor and release on schedule. A day that the input does not hold keeps the
+rate and days it was counted with, whatever this input says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from decimal import Decimal
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,37 +48,58 @@ def policy_ids(accounts: pd.DataFrame) -> pd.Series:
     return ("policy:" + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
 
 
-def read_policies(
-    accounts: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | None, settings: ReservesCreditSettings
-) -> pd.DataFrame:
-    """Every policy of these accounts (merchant_id, currency) by the day it applies from: table reserve_policies.
+def read_policies(days: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | None) -> pd.DataFrame:
+    """Every policy of the accounts of these days by the day it applies from: table reserve_policies.
 
-    Of two decided for one day the later decision stands. Without a ledger there are only input and settings.
+    `days` as usual_terms gives them. Of two decided for one day the later decision stands, and after the first decided
+    one nothing else holds. Without a ledger there are only input and settings.
     """
-    usual = usual_policies(accounts, merchants, settings)
-    decided = _decided(accounts, ledger) if ledger is not None else usual.head(0)
+    usual = _usual_policies(days, merchants)
+    decided = (
+        _decided(days[_ACCOUNT].drop_duplicates(ignore_index=True), ledger) if ledger is not None else usual.head(0)
+    )
+    first = decided.groupby(_ACCOUNT)["applies_from"].min().rename("decided_from")
+    known = usual.join(first, on=_ACCOUNT, validate="many_to_one")
+    usual = usual[known["decided_from"].isna() | (known["applies_from"] < known["decided_from"])]
     both = pd.concat([part for part in (usual, decided) if len(part)] or [usual], ignore_index=True)
     last = both.drop_duplicates([*_ACCOUNT, "applies_from"], keep="last")
     return declared("reserve_policies").checked(last)
 
 
-def usual_policies(accounts: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
-    """What holds without any decision: the input's rate and days of each merchant, else the settings."""
-    own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]]
-    known = accounts[_ACCOUNT].join(own, on="merchant_id", validate="many_to_one")
-    has_own = known["reserve_rate"].notna() | known["hold_days"].notna()
-    return known.assign(
-        applies_from=_ALWAYS,
-        reserve_rate=known["reserve_rate"]
-        .astype("float64")
-        .fillna(float(Decimal(str(settings.reserve_percent)) / 100)),
-        reserve_base=settings.reserve_base,
-        hold_days=known["hold_days"].astype("Int64").fillna(settings.hold_days).astype("int64"),
+def usual_terms(days: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    """The days with reserve_rate, reserve_base, hold_days that hold without any decision.
+
+    Where they are empty or no columns yet: the input's rate and days of the merchant, else the settings.
+    """
+    own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]].add_prefix("own_")
+    told = [c for c in ("reserve_rate", "reserve_base", "hold_days") if c not in days]
+    known = days.reindex(columns=[*days.columns, *told]).join(own, on="merchant_id", validate="many_to_one")
+    rate = known["reserve_rate"].astype("Float64").astype("float64").fillna(known["own_reserve_rate"].astype("float64"))
+    hold = known["hold_days"].astype("Int64").fillna(known["own_hold_days"].astype("Int64"))
+    return days.assign(
+        reserve_rate=rate.fillna(float(Decimal(str(settings.reserve_percent)) / 100)),
+        reserve_base=known["reserve_base"].astype("str").fillna(settings.reserve_base).astype("str"),
+        hold_days=hold.fillna(settings.hold_days).astype("int64"),
+    )
+
+
+def _usual_policies(days: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame:
+    """What holds without any decision, by the days on which it changed; the first since ever."""
+    ordered = days.sort_values([*_ACCOUNT, "day"], ignore_index=True)
+    account = ordered.groupby(_ACCOUNT, sort=False)
+    terms = ["reserve_rate", "reserve_base", "hold_days"]
+    is_first = account.cumcount() == 0
+    is_same = pd.concat([ordered[t] == account[t].shift() for t in terms], axis=1).all(axis=1)
+    changes = ordered[is_first | ~is_same]
+    own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]].notna().any(axis=1)
+    has_own = changes["merchant_id"].map(own).fillna(False).astype(bool)
+    return changes[[*_ACCOUNT, *terms]].assign(
+        applies_from=changes["day"].where(~is_first[changes.index], _ALWAYS).astype("datetime64[us]"),
         release_rule="scheduled",
-        cap_minor=pd.Series(pd.NA, index=known.index, dtype="Int64"),
+        cap_minor=pd.Series(pd.NA, index=changes.index, dtype="Int64"),
         floor_minor=0,
         decided_by="",
-        source=has_own.map({True: "input", False: "settings"}),
+        source=np.select([changes["source"] == "ledger", has_own], ["counted", "input"], "settings"),
     )
 
 

@@ -1,7 +1,8 @@
 """What the ledger already holds for each merchant: contracts paid, payouts under way, and what it owes from its sales.
 
 A payout covers contracts. What an executed or requested payout covered of a contract is not owed again, whichever
-run asks: a workbook that has grown, one with only the new contracts, or yesterday's.
+run asks: a workbook that has grown, one with only the new contracts, or yesterday's. A contract whose figures went down
+after it was paid is owed back: it counts against the next payout also when the input no longer holds it.
 
 *Set-off*: the merchant's account of settled sales (with the reserve held from them) below zero, at most what is owed
 for contracts. It is explained by the fees, refunds and chargebacks of this input; the rest is the prior balance.
@@ -18,6 +19,7 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.purchases import FIGURES, read_bookings
 from atlas_lib.reserves_credit.workflow import name_payout, read_blocks, read_states
 
 _KEY = ["merchant_id", "currency"]
@@ -64,7 +66,8 @@ def read_positions(
         paid_minor=sums["Executed"].to_numpy(), under_way_minor=sums["Requested"].to_numpy()
     )
     open_minor = payments["merchant_payout_minor"] - payments["paid_minor"] - payments["under_way_minor"]
-    payments = payments.assign(open_minor=open_minor)
+    payments = payments.assign(open_minor=open_minor, is_in_input=True)
+    payments = pd.concat([payments, _owed_back(covered, contracts, ledger)], ignore_index=True)
     positions = keys.merge(_numbers(keys, done), on=_KEY, how="left", validate="one_to_one")
     owed = payments.groupby(_KEY)["open_minor"].sum().clip(lower=0)
     charged = _set_off(keys, owed, transactions, ledger, settings)
@@ -77,6 +80,26 @@ def read_positions(
             )
         ),
     }
+
+
+def _owed_back(covered: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Contracts outside the input of which payouts have covered more than the ledger's latest figures owe."""
+    outside = covered[~covered["contract_id"].isin(contracts["contract_id"])]
+    booked = read_bookings(outside["contract_id"].drop_duplicates(), ledger)
+    latest = booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
+    parts = latest["figures"].str.split("|")
+    sums = outside.pivot_table(index="contract_id", columns="status", values="covered_minor", aggfunc="sum")
+    sums = sums.reindex(index=latest["contract_id"], columns=["Executed", "Requested"]).fillna(0).astype("int64")
+    known = pd.DataFrame(
+        {
+            "contract_id": latest["contract_id"].to_numpy(),
+            **{name: parts.str[FIGURES.index(name)].to_numpy() for name in (*_KEY, "merchant_payout_minor")},
+            "paid_minor": sums["Executed"].to_numpy(),
+            "under_way_minor": sums["Requested"].to_numpy(),
+        }
+    ).astype({"merchant_payout_minor": "int64"})
+    open_minor = known["merchant_payout_minor"] - known["paid_minor"] - known["under_way_minor"]
+    return known.assign(open_minor=open_minor, is_in_input=False)[open_minor < 0]
 
 
 def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: Ledger) -> None:

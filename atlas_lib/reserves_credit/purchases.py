@@ -36,7 +36,7 @@ _TRANSFERS = [
     (_PARTNER, "liabilities:partner_rr:", "partner_rr_minor"),
     (_FACTORING, "suspense", "residual_minor"),
 ]
-_FIGURES = [
+FIGURES = [
     "merchant_id", "currency", "receivable_minor", "merchant_payout_minor", "merchant_reserve_minor",
     "partner_margin_minor", "partner_rr_minor",
 ]  # fmt: skip
@@ -88,7 +88,7 @@ def plan_bookings(lines: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
 
     Adds figures, residual_minor, version, transaction_id and replaces (the booking to reverse, if any).
     """
-    figures = lines[_FIGURES].astype("str").agg("|".join, axis=1) if len(lines) else pd.Series([], dtype="str")
+    figures = lines[FIGURES].astype("str").agg("|".join, axis=1) if len(lines) else pd.Series([], dtype="str")
     latest = booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
     latest = latest.rename(columns={"transaction_id": "replaces", "figures": "booked_figures"})
     parts = lines["merchant_payout_minor"] + lines["merchant_reserve_minor"] + lines["partner_margin_minor"]

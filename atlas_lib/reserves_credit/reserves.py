@@ -14,59 +14,16 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core import calendars, money
-from atlas_lib.core.engine import Input, Steps, open_engine
+from atlas_lib.core.engine import Input
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
-from atlas_lib.reserves_credit.policies import apply_policies, read_policies
+from atlas_lib.reserves_credit.counted_days import DAY
+from atlas_lib.reserves_credit.policies import apply_policies, read_policies, usual_terms
 from atlas_lib.reserves_credit.rolling import roll_reserve
+from atlas_lib.reserves_credit.sales_days import SalesDays, count_days, give_days, is_on
 
 _ACCOUNT = ["merchant_id", "currency"]
-_SETTLED = """(status = 'APPROVED' OR (type = 'SALE' AND status = 'REFUNDED'))
-  AND CAST(created_at AS DATE) <= CAST(:as_of AS DATE)"""
-_DAILY: Steps = (
-    (
-        "reserve_flows",
-        f"""
-SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
-       CAST(SUM(CASE WHEN type = 'SALE' THEN amount_minor ELSE 0 END) AS BIGINT) AS sales_minor,
-       CAST(SUM(CASE WHEN type = 'FEE' THEN amount_minor ELSE 0 END) AS BIGINT) AS fees_minor
-FROM transactions
-WHERE {_SETTLED} AND type IN ('SALE', 'FEE')
-GROUP BY merchant_id, currency, CAST(created_at AS DATE)
-""",  # noqa: S608
-    ),
-    (
-        "sold",
-        f"""
-SELECT merchant_id, currency, named, MIN(day) AS day FROM (
-  SELECT merchant_id, currency, transaction_id AS named, CAST(created_at AS DATE) AS day FROM transactions
-  WHERE {_SETTLED} AND type = 'SALE'
-  UNION ALL
-  SELECT merchant_id, currency, reference AS named, CAST(created_at AS DATE) AS day FROM transactions
-  WHERE {_SETTLED} AND type = 'SALE' AND reference IS NOT NULL) AS sale
-GROUP BY merchant_id, currency, named
-""",  # noqa: S608
-    ),
-    (
-        "claims",
-        f"""
-SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
-       regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor
-FROM transactions
-WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
-""",  # noqa: S608
-    ),
-    (
-        "reserve_claims",
-        """
-SELECT c.merchant_id, c.currency, c.day, s.day AS own_day, CAST(SUM(c.amount_minor) AS BIGINT) AS claims_minor
-FROM claims c LEFT JOIN sold s
-  ON s.merchant_id = c.merchant_id AND s.currency = c.currency AND s.named = c.named AND s.day <= c.day
-GROUP BY c.merchant_id, c.currency, c.day, s.day
-""",
-    ),
-)
 
 
 def hold_reserves(
@@ -79,13 +36,31 @@ def hold_reserves(
     """Tranches, movements, ladder and coverage of both kinds of reserve, up to the as-of day.
 
     hold = round(percent x base); balance = holds - releases - draws, per tranche and in total.
-    `transactions` is the table or the path of its Parquet file (it may be large); the ledger holds decided policies.
+    `transactions` is the table or the path of its Parquet file (it may be large); the ledger holds decided policies and
+    the days of sales that the input does not repeat (sales_days.py).
     Gives reserve_flows, reserve_claims, reserve_policies, reserve_tranches, reserve_movements, reserve_ladder,
     reserve_coverage.
     """
-    flows, claims = daily_flows(transactions, settings)
-    accounts = pd.concat([flows[_ACCOUNT], claims[_ACCOUNT]]).drop_duplicates().sort_values(_ACCOUNT, ignore_index=True)
-    policies = read_policies(accounts, merchants, ledger, settings)
+    given = give_days(transactions, settings)
+    return hold_days(contracts, merchants, count_days(given, transactions, ledger, settings), settings, ledger)
+
+
+def hold_days(
+    contracts: pd.DataFrame,
+    merchants: pd.DataFrame,
+    sales_days: SalesDays,
+    settings: ReservesCreditSettings,
+    ledger: Ledger | None,
+) -> dict[str, pd.DataFrame]:
+    """The same for days of sales that are counted already.
+
+    The large tables are shaped and sorted here; what their declaration asks for is checked when they are written.
+    """
+    days, claims = sales_days.days, sales_days.claims
+    has_flow = days["sales_minor"] + days["fees_minor"] > 0
+    flows = days[has_flow].reset_index(drop=True)[list(declared("reserve_flows").column_names)]
+    telling = usual_terms(_telling_days(days, flows, claims), merchants, settings)
+    policies = read_policies(telling, merchants, ledger)
     planned = plan_holds(flows, policies, settings)
     sales, used = roll_reserve(planned, claims, settings.as_of)
     tranches = pd.concat([hold_contracts(contracts, settings.as_of), sales], ignore_index=True)
@@ -93,27 +68,24 @@ def hold_reserves(
     columns = declared("reserve_movements").column_names
     movements = pd.concat([holds[holds["amount_minor"] > 0][columns], used[columns]], ignore_index=True)
     return {
-        "reserve_flows": declared("reserve_flows").checked(flows),
-        "reserve_claims": declared("reserve_claims").checked(claims),
+        "reserve_flows": declared("reserve_flows").shaped(flows),
+        "reserve_claims": declared("reserve_claims").shaped(claims),
         "reserve_policies": policies,
-        "reserve_tranches": declared("reserve_tranches").checked(tranches),
-        "reserve_movements": declared("reserve_movements").checked(movements),
+        "reserve_tranches": declared("reserve_tranches").shaped(tranches),
+        "reserve_movements": declared("reserve_movements").shaped(movements),
         "reserve_ladder": build_ladder(tranches, settings.as_of),
         "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
     }
 
 
-def daily_flows(transactions: Input, settings: ReservesCreditSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sales and fees, and claims (refunds, chargebacks), per merchant, currency and UTC day; settled statuses only.
-
-    A claim belongs to a sale of the same merchant whose transaction id or reference it names, with or without one
-    letter behind a hyphen (`AS1-R`): `own_day` is that sale's day, empty when it names none.
-    """
-    engine = open_engine(settings.engine)
-    wanted = ["reserve_flows", "reserve_claims"]
-    result = engine.run(_DAILY, {"transactions": transactions}, wanted, {"as_of": settings.as_of.isoformat()})
-    flows = result["reserve_flows"].sort_values([*_ACCOUNT, "day"], ignore_index=True)
-    return flows, result["reserve_claims"].sort_values([*_ACCOUNT, "day", "own_day"], ignore_index=True)
+def _telling_days(days: pd.DataFrame, flows: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Days on which the usual policy of an account may change: all where the ledger has counted some, else one each."""
+    if (days["source"] != "input").any():
+        used = pd.concat([flows[DAY], claims[DAY]])
+        return days[is_on(days, used)]
+    is_same = (flows["merchant_id"] == flows["merchant_id"].shift()) & (flows["currency"] == flows["currency"].shift())
+    first = pd.concat([flows.loc[~is_same, DAY], claims[DAY]])
+    return first.drop_duplicates(_ACCOUNT).assign(source="input")
 
 
 def plan_holds(flows: pd.DataFrame, policies: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:

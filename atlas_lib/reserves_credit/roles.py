@@ -8,12 +8,14 @@ Who acts comes from the login header that a proxy sets, or from the environment;
 | ATLAS_ACTOR | the person, where no header is configured |
 | ATLAS_PEOPLE | YAML file: person to role, or to `{role: merchant, merchant_id: M-1}` |
 | ATLAS_ROLE | role of ATLAS_ACTOR where there is no such file |
+| ATLAS_FOUR_EYES_AMOUNT | highest four-eyes amount in EUR, whatever a run's settings say: who makes runs cannot raise it |
 
 Without any of them nobody is known: figures can be read, nothing can be done.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
+from atlas_lib.core.settings import ReservesCreditSettings
 
 ROLES = ("settlement_ops", "risk_analyst", "credit_manager", "finance_controller", "auditor", "merchant")
 _OFFICE = ROLES[:-1]
@@ -46,6 +49,14 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "set_policy": ("set a merchant's reserve policy", ("credit_manager",)),
 }
 _NOBODY = "nobody"
+_TOLD, _REVIEW = (
+    ("NON_POSITIVE_PAYOUT", "INVALID_IBAN", "KYC_INCOMPLETE", "NO_BANK_DETAILS", "KYC_UNKNOWN"),
+    "UNDER_REVIEW",
+)
+_OFFICE_COLUMNS = (
+    "by", "said", "prepared_by", "approved_by", "decided_by", "sha256", "journal_sha256", "approved_sha256",
+    "approved_journal_sha256", "staged",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,19 @@ def identify(environment: Mapping[str, str]) -> Actor:
     return _checked(Actor(name, environment.get("ATLAS_ROLE", "")), "ATLAS_ROLE")
 
 
+def bound_four_eyes(settings: ReservesCreditSettings, environment: Mapping[str, str]) -> ReservesCreditSettings:
+    """The settings with four_eyes_amount at most ATLAS_FOUR_EYES_AMOUNT; SettingsError when that is no amount."""
+    text = environment.get("ATLAS_FOUR_EYES_AMOUNT", "")
+    if not text:
+        return settings
+    if not re.fullmatch(r"\d+(\.\d{1,2})?", text):
+        raise SettingsError(
+            "The highest four-eyes amount is no amount", where="ATLAS_FOUR_EYES_AMOUNT", expected="10000 or 10000.00",
+            found=text,
+        )  # fmt: skip
+    return settings.model_copy(update={"four_eyes_amount": min(settings.four_eyes_amount, float(text))})
+
+
 def admit(environment: Mapping[str, str]) -> str:
     """A line that says who is at the desk; Refused for a person who may not see all merchants.
 
@@ -117,14 +141,28 @@ def require(actor: Actor, action: str) -> None:
 def visible(actor: Actor, table: pd.DataFrame) -> pd.DataFrame:
     """What the person may see of a table: own rows for a merchant, account numbers masked for most.
 
+    A merchant sees of the reasons those it can do something about; any other is UNDER_REVIEW, because nobody may be
+    told of a suspicion against them (Directive (EU) 2015/849, article 39), and nothing of who decided what in the office.
+
     Where no person is known at all (no login is configured) the reader is whoever may read the files: all rows, masked.
     """
     if actor.role == "merchant" or not (may(actor, "see_book") or actor == _NOBODY_KNOWN):
         own = table["merchant_id"] == actor.merchant_id if "merchant_id" in table and actor.merchant_id else False
-        table = table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True)
+        table = _without_office(table[pd.Series(own, index=table.index, dtype="bool")].reset_index(drop=True))
     if "iban" in table and not may(actor, "see_bank_details"):
         table = table.assign(iban=mask_iban(table["iban"]))
     return table
+
+
+def _without_office(table: pd.DataFrame) -> pd.DataFrame:
+    hidden = {c: "" for c in _OFFICE_COLUMNS if c in table}
+    reasons = {c: table[c].map(_outside_reasons).astype("str") for c in ("reasons", "remarks") if c in table}
+    return table.assign(**hidden, **reasons)
+
+
+def _outside_reasons(codes: str) -> str:
+    told = [c if c in _TOLD else _REVIEW for c in codes.split("; ") if c]
+    return "; ".join(dict.fromkeys(told))
 
 
 def mask_iban(iban: pd.Series) -> pd.Series:

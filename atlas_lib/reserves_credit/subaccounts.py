@@ -92,7 +92,8 @@ def check_subaccounts(
         partner_minor=payout_summary["partner_payout_minor"] - payout_summary["partner_rr_minor"]
     )
     wide = kept.set_index(["merchant_id", "currency"])[list(columns.values())]
-    of_contracts = subaccount_movements[subaccount_movements["contract_id"].isin(contract_payments["contract_id"])]
+    given = contract_payments.loc[contract_payments["is_in_input"], "contract_id"]
+    of_contracts = subaccount_movements[subaccount_movements["contract_id"].isin(given)]
     side = of_contracts["credit_minor"] - of_contracts["debit_minor"]
     net = side.where(of_contracts["subaccount"] != "Factoring", -side)
     booked = net.groupby([of_contracts[k] for k in _KEY]).sum()

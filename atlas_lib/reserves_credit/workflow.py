@@ -194,5 +194,13 @@ def check_move(payouts: pd.DataFrame, action: str) -> None:
             where=str(row["payout_id"]),
             expected=" or ".join(MAY_FOLLOW[action]),
             found=f"{row['status']}{who}{why}",
-            remedy="look at the list again: another person or an earlier click may have been faster",
+            remedy=_remedy(action, str(row["status"])),
         )
+
+
+def _remedy(action: str, status: str) -> str:
+    if action == "request" and status in ("Ready", "Prepared"):
+        return "prepare it first" if status == "Ready" else "have the payment file approved first"
+    if status == "Blocked":
+        return "clear what blocks it, then make a new run; a block by a person is lifted with unblock"
+    return "look at the list again: another person or an earlier click may have been faster"

@@ -5,12 +5,16 @@ from decimal import Decimal
 import openpyxl
 import pandas as pd
 import pytest
+import yaml
 from schwifty import BIC, IBAN
+
+from atlas_lib.core.settings import ReservesCreditSettings
 
 HEADERS = (
     "Vertragsnummer Vertrieb_ID Vertrieb_Name Beginn Tilgdauer Prämie Barzahlungspreis Check_BWS BWS Kaufpreissatz "
     "max_Kaufpreissatz Sicherheitensatz Kundenzahlung_Brutto Kaufpreis Marge_CY Sicherheitseinbehalt Broker_Payout"
 ).split()
+OBLIGORS = ["Debitor_ID", "Gegenforderung"]
 
 
 def exact(cell: object) -> Decimal:
@@ -22,7 +26,7 @@ def exact(cell: object) -> Decimal:
 def contracts(folder) -> pd.DataFrame:
     sheet = openpyxl.load_workbook(folder / "Merchant_Data.xlsx", data_only=True)["Sheet1"]
     rows = list(sheet.iter_rows(values_only=True))
-    return pd.DataFrame(rows[1:], columns=[*HEADERS, "extra"])
+    return pd.DataFrame(rows[1:], columns=[*HEADERS, "extra", *OBLIGORS])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def test_the_sheet_has_the_shape_of_the_clients_workbook(folder):
     book = openpyxl.load_workbook(folder / "Merchant_Data.xlsx")
     sheet = book["Sheet1"]
     assert book.sheetnames == ["Sheet1"]
-    assert [c.value for c in sheet[1]] == [*HEADERS, None]
+    assert [c.value for c in sheet[1]] == [*HEADERS, None, *OBLIGORS]
     assert [sheet.cell(2, column).value for column in (16, 17, 18)] == ["=L2*N2", "=N2-P2", "=J2/K2"]
 
 
@@ -94,3 +98,19 @@ def test_rates_move_smoothly(folder):
     rates = pd.read_csv(folder / "fx_rates.csv").pivot_table("rate", "date", "currency")
     assert set(rates.columns) == {"USD", "GBP", "JPY", "CHF"}
     assert rates.pct_change().abs().max().max() < 0.01
+
+
+def test_every_contract_names_its_debtor_and_some_are_owed_something_in_turn(contracts):
+    usable = contracts.iloc[:-2]
+    assert usable["Debitor_ID"].str.fullmatch(r"DEB-\d{4}").all()
+    assert usable["Debitor_ID"].nunique() < len(usable)
+    assert (usable["Gegenforderung"] >= 0).all()
+    assert usable["Gegenforderung"].gt(0).any()
+
+
+def test_payouts_are_paid_from_an_account_that_stands_in_the_statements(folder, lines):
+    chosen = yaml.safe_load((folder / "settings.yaml").read_text(encoding="utf-8"))
+    assert IBAN(chosen["debtor_iban"]).is_valid
+    assert chosen["debtor_iban"] in set(lines["account"])
+    assert BIC(chosen["debtor_bic"], allow_invalid=True).is_valid
+    ReservesCreditSettings.model_validate({k: v for k, v in chosen.items() if k in ReservesCreditSettings.model_fields})

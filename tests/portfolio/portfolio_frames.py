@@ -26,6 +26,8 @@ CONTRACT_001 = {
     "partner_margin_minor": 98_560,
     "merchant_reserve_minor": 23_744,
     "merchant_payout_minor": 213_696,
+    "obligor_id": None,
+    "contra_minor": None,
     "currency": "EUR",
     "source_file": "book.xlsx",
     "source_sheet": "Sheet1",

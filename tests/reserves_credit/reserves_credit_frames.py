@@ -20,7 +20,7 @@ _SOURCE = {"source_file": "book.xlsx", "source_sheet": "Sheet1"}
 _CONTRACT = {
     "merchant_id": "M1", "merchant_name": "Merchant One", "start_date": "2023-11-15", "term_months": 60, "premium_minor": 0,
     "valuation_sum_minor": None, "purchase_rate": None, "max_purchase_rate": None, "reserve_rate": 0.1,
-    "customer_payment_minor": 0, "currency": "EUR",
+    "customer_payment_minor": 0, "obligor_id": None, "contra_minor": None, "currency": "EUR",
 }  # fmt: skip
 _MERCHANT = {
     "merchant_name": "Merchant One", "credit_limit_minor": None, "currency": "EUR", "iban": None, "bic": None, "country": None,
@@ -123,7 +123,7 @@ class Office:
         owed = self.payouts["amount_minor"] + self.payouts["set_off_minor"]
         named = self.payouts[["merchant_id", "currency"]].assign(contract_id="C-" + self.payouts["merchant_id"])
         return declared("contract_payments").checked(
-            named.assign(merchant_payout_minor=owed, paid_minor=0, under_way_minor=0, open_minor=owed)
+            named.assign(merchant_payout_minor=owed, paid_minor=0, under_way_minor=0, open_minor=owed, is_in_input=True)
         )
 
     def of(self, merchant_id: str) -> str:

@@ -10,10 +10,9 @@ import pytest
 
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger, open_ledger
-from atlas_lib.reserves_credit.books import keep_books
+from atlas_lib.reserves_credit.books import keep_books, keep_reserves
 from atlas_lib.reserves_credit.payouts import contract_lines, sum_lines
 from atlas_lib.reserves_credit.purchases import day_end
-from atlas_lib.reserves_credit.reserves import hold_reserves
 from atlas_lib.reserves_credit.subaccounts import check_subaccounts
 from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings, transactions
 
@@ -33,7 +32,7 @@ def ledger(tmp_path) -> Iterator[Ledger]:
 
 def run(ledger: Ledger, as_of: str, *rows: dict[str, Any], **policy: Any) -> dict[str, pd.DataFrame]:
     chosen, sales = settings(as_of, hold_days=10, **policy), transactions(*rows)
-    reserves = hold_reserves(_NO_CONTRACTS, merchants({"merchant_id": "M1"}), sales, chosen)
+    reserves = keep_reserves(_NO_CONTRACTS, merchants({"merchant_id": "M1"}), sales, ledger, chosen)
     return reserves | keep_books(_NO_CONTRACTS, reserves["reserve_movements"], sales, ledger, chosen)
 
 
@@ -71,11 +70,11 @@ def test_the_same_run_again_books_nothing_and_a_later_one_only_what_is_new(ledge
 
 def test_yesterdays_run_made_again_undoes_nothing_of_today(ledger):
     run(ledger, "2026-06-30", *SALES)
-    before = len(ledger.events())
+    before = len(ledger.postings())
     yesterday = run(ledger, "2026-06-05", *SALES)
     assert all(checked(yesterday))
     assert yesterday["subaccounts"].set_index("subaccount").loc["Rolling Reserve", "balance_minor"] == 120_00
-    assert len(ledger.events()) == before
+    assert len(ledger.postings()) == before
 
 
 def test_a_sale_that_comes_late_is_a_correction_of_today_and_the_past_stays(ledger):
@@ -107,7 +106,7 @@ def test_contracts_and_sales_of_one_merchant_are_held_in_accounts_of_their_own(l
         {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}
     )  # fmt: skip
     chosen, sales = settings("2026-06-05"), transactions(*SALES)
-    reserves = hold_reserves(book, merchants({"merchant_id": "M1"}), sales, chosen)
+    reserves = keep_reserves(book, merchants({"merchant_id": "M1"}), sales, ledger, chosen)
     tables = keep_books(book, reserves["reserve_movements"], sales, ledger, chosen)
     balance = tables["subaccounts"].set_index("subaccount")["balance_minor"]
     assert (balance["Client RR"], balance["Rolling Reserve"], balance["Settlement"]) == (237_44, 120_00, 2_136_96)

@@ -33,7 +33,7 @@ def line(receivable: int, **more: Any) -> dict[str, Any]:
 def sums(*rows: tuple[str, int, int, int, int]) -> pd.DataFrame:
     """merchant, outstanding, old, reserve, drawn."""
     columns = ["merchant_id", "outstanding_minor", "old_minor", "reserve_minor", "drawn_minor"]
-    return pd.DataFrame(rows, columns=columns).assign(currency="EUR")
+    return pd.DataFrame(rows, columns=columns).assign(currency="EUR", owed_back_minor=0)
 
 
 def test_the_availability_of_a_book_with_one_large_obligor_as_published():
@@ -104,11 +104,11 @@ def test_the_totals_are_the_sums_of_the_merchants():
 
 
 def test_limits_of_counterparties_currencies_and_obligors_come_from_the_settings():
-    book = contracts(line(900_00), line(100_00))
+    book = contracts(line(900_00, obligor_id="D1"), line(100_00, obligor_id="D2"))
     limits = "counterparty CP-1 EUR 1000; currency EUR EUR 5000; obligor * EUR 950"
     found = measured(book, transactions(), other_limits=limits)["exposures"].set_index(["scope", "subject_id"])
     assert found["level"].to_dict() == {
-        ("merchant", "M1"): "ok", ("counterparty", "CP-1"): "warn", ("currency", "EUR"): "ok", ("obligor", "C1"): "warn",
+        ("merchant", "M1"): "ok", ("counterparty", "CP-1"): "warn", ("currency", "EUR"): "ok", ("obligor", "D1"): "warn", ("obligor", "D2"): "ok",
     }  # fmt: skip
     assert found.loc[("counterparty", "CP-1"), "headroom_minor"] == 0
     assert found.loc[("counterparty", "CP-1"), "limit_source"] == "settings"

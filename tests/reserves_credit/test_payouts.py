@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from atlas_lib.core.tables import declared
-from atlas_lib.reserves_credit import controls, payouts
+from atlas_lib.reserves_credit import controls, payouts, waterfall
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.reserves import hold_reserves
 from atlas_lib.reserves_credit.workflow import name_payout
@@ -110,8 +110,8 @@ def test_a_payout_keeps_its_id_until_it_is_executed_whatever_it_pays() -> None:
 
 def test_the_waterfall_ends_at_the_payable() -> None:
     found = summarise(contracts(_FIRST))
-    steps = payouts.explain_payouts(found["payout_summary"], found["contract_payments"], found["payout_positions"])
-    shown = payouts.waterfall_of(steps, "M1", "EUR")
+    steps = waterfall.explain_payouts(found["payout_waterfall"])
+    shown = waterfall.waterfall_of(steps, "M1", "EUR")
     assert shown["amount_minor"].tolist() == [3_360_00, -985_60, -237_44, 0, 0, 0, 0, 2_136_96]
     assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1]
 

@@ -10,9 +10,11 @@ import pytest
 from atlas_lib.core.bank_files import REPLY_COLUMNS, shape_replies
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit import waterfall
 from atlas_lib.reserves_credit.exposure import measure_exposure
-from atlas_lib.reserves_credit.payouts import explain_payouts, summarise_payouts
+from atlas_lib.reserves_credit.payouts import summarise_payouts
 from atlas_lib.reserves_credit.positions import read_positions
+from atlas_lib.reserves_credit.purchases import book_contracts
 from atlas_lib.reserves_credit.reserves import hold_reserves
 from tests.reserves_credit.reserves_credit_frames import Office, contracts, merchants, settings, transactions
 
@@ -165,7 +167,7 @@ def test_a_debt_from_sales_is_set_off_and_explained_and_booked_with_the_payout(r
     settle(runs, sales)
     found = runs.run(line(1, 500_00), sales=sales)
     assert next_payout(found) == ("Ready", 455_00)
-    steps = explain_payouts(found["payout_summary"], found["contract_payments"], found["payout_positions"])
+    steps = waterfall.explain_payouts(found["payout_waterfall"])
     shown = dict(zip(steps["label"], steps["amount_minor"], strict=True))
     assert (shown["Refunds"], shown["Chargebacks"], shown["Fees"]) == (-80_00, -60_00, -5_00)
     assert (shown["Prior balance"], shown["Payable to merchant"]) == (100_00, 455_00)
@@ -182,5 +184,23 @@ def test_a_debt_above_what_is_owed_leaves_nothing_to_pay_and_says_so(runs):
     settle(runs, sales)
     found = runs.run(line(1, 500_00), sales=sales)
     assert "NON_POSITIVE_PAYOUT" in found["payout_summary"]["reasons"].iloc[0]
-    steps = explain_payouts(found["payout_summary"], found["contract_payments"], found["payout_positions"])
+    steps = waterfall.explain_payouts(found["payout_waterfall"])
     assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 0
+
+
+def test_a_contract_that_went_down_after_it_was_paid_is_owed_back_also_when_the_input_no_longer_holds_it(runs):
+    def booked(*lines: dict[str, Any]) -> dict[str, pd.DataFrame]:
+        book_contracts(contracts(*lines), runs.ledger, settings(**runs.values))
+        return runs.run(*lines)
+
+    booked(line(1, 500_00))
+    runs.pay()
+    assert booked(line(1, 300_00))["payouts"]["reasons"].tolist() == ["NON_POSITIVE_PAYOUT"]
+    found = booked(line(2, 1_000_00))
+    assert found["payouts"]["amount_minor"].tolist() == [800_00]
+    steps = waterfall.explain_payouts(found["payout_waterfall"])
+    assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 800_00
+    runs.pay()
+    assert runs.ledger.balances().set_index("account").loc["liabilities:payout_payable:M1", "balance_minor"] == 0
+    assert booked(line(3, 70_00))["payouts"]["amount_minor"].tolist() == [70_00]
+    assert booked(line(1, 300_00), line(2, 1_000_00))["payout_summary"]["status"].tolist() == ["Executed"]

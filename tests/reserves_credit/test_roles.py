@@ -10,6 +10,7 @@ import pytest
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.reserves_credit import roles
 from atlas_lib.reserves_credit.roles import PERMISSIONS, ROLES, Actor
+from tests.reserves_credit.reserves_credit_frames import settings
 
 
 @pytest.fixture
@@ -94,3 +95,14 @@ def test_the_document_shows_the_table_as_it_is_enforced():
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     start = cells.index(roles.list_permissions().columns.tolist())
     assert cells[start + 2 : start + 2 + len(PERMISSIONS)] == roles.list_permissions().to_numpy().tolist()
+
+
+@pytest.mark.parametrize(("highest", "found"), [("", 50_000.0), ("10000", 10_000.0), ("99999.50", 50_000.0)])
+def test_who_makes_runs_cannot_raise_the_four_eyes_amount_above_that_of_the_machine(highest, found):
+    chosen = settings(four_eyes_amount=50_000)
+    assert roles.bound_four_eyes(chosen, {"ATLAS_FOUR_EYES_AMOUNT": highest}).four_eyes_amount == found
+
+
+def test_a_four_eyes_amount_that_is_no_amount_is_named():
+    with pytest.raises(SettingsError, match="ATLAS_FOUR_EYES_AMOUNT"):
+        roles.bound_four_eyes(settings(), {"ATLAS_FOUR_EYES_AMOUNT": "-1"})

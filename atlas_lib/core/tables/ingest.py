@@ -54,6 +54,8 @@ purchase_price_minor int minor paid for the receivable, reserve included
 partner_margin_minor int minor receivable - purchase price, paid to the funding partner
 merchant_reserve_minor int minor held back from the merchant (Client_RR)
 merchant_payout_minor int minor purchase price - reserve, paid to the merchant
+obligor_id string? - account debtor who owes the receivable; empty when the input names none
+contra_minor int? minor what the merchant owes that debtor in turn; empty when the input does not tell
 currency string - ISO 4217 code
 """
         + _SOURCE,

@@ -52,6 +52,31 @@ reasons string - reason codes joined by "; "
 """,
     ),
     table(
+        "payout_waterfall",
+        _STAGE,
+        "merchant_id currency",
+        "How each payout comes about, from the receivables bought to what is payable, and where its contracts stand.",
+        """
+merchant_id string - merchant
+merchant_name string - its name
+currency string - ISO 4217 code
+contract_count int count contracts
+receivables_minor int minor face value bought
+partner_payout_minor int minor less: partner margin
+client_rr_minor int minor less: reserve held (Client_RR)
+residual_minor int minor less: what the parts of contracts lack to their receivables
+paid_minor int minor less: covered by executed payouts
+under_way_minor int minor less: covered by a payout at the bank
+fees_minor int minor less: fees set off
+refunds_minor int minor less: refunds set off
+chargebacks_minor int minor less: chargebacks set off
+prior_balance_minor int minor plus: sales and what came before this input
+payable_minor int minor what the next payout pays: the first less the others, plus the prior balance
+status string - Ready, Blocked, Requested or Executed
+source string - file, sheet and rows its contracts were read from
+""",
+    ),
+    table(
         "contract_payments",
         _STAGE,
         "contract_id",
@@ -64,6 +89,7 @@ merchant_payout_minor int minor owed for the contract
 paid_minor int minor covered by executed payouts
 under_way_minor int minor covered by a payout at the bank
 open_minor int minor merchant_payout - paid - under way; negative when its figures went down after it was paid
+is_in_input bool - false: a contract of an earlier input that is owed back, and so counts against the next payout
 """,
     ),
     table(
@@ -232,6 +258,7 @@ currency string - ISO 4217 code
 day date - UTC day
 sales_minor int minor sales
 fees_minor int minor fees
+source string - input, ledger (an earlier run counted the day, this input does not hold it) or both
 """,
     ),
     table(
@@ -255,7 +282,7 @@ claims_minor int minor refunds and chargebacks
         """
 merchant_id string - merchant
 currency string - ISO 4217 code
-applies_from date - first day it holds for; 1970-01-01 is since ever
+applies_from date - first day it holds for; 1900-01-01 is since ever
 reserve_rate float rate share of the base held back
 reserve_base string - gross (sales) or net_of_fees
 hold_days int days calendar days a hold lasts
@@ -263,17 +290,17 @@ release_rule string - scheduled, or manual: a person releases what is due
 cap_minor int? minor highest balance; nothing is held beyond; empty is none
 floor_minor int minor releases stop where the balance would go below
 decided_by string - person, empty for input and settings
-source string - settings, input (merchants) or decided (an event in the ledger)
+source string - settings, input (merchants), decided (an event in the ledger), or counted: as an earlier run counted the days
 """,
     ),
     table(
         "exposures",
         _STAGE,
         "scope subject_id currency",
-        "Exposure from purchased contracts against its limit, per merchant, counterparty and currency.",
+        "Exposure from purchased contracts against its limit, per merchant, obligor, counterparty and currency.",
         """
 scope string - merchant, obligor, counterparty or currency
-subject_id string - merchant, obligor (its contract), counterparty or currency it is about
+subject_id string - merchant, obligor, counterparty or currency it is about
 subject_name string - its name
 currency string - ISO 4217 code
 receivables_minor int minor face value bought
@@ -300,7 +327,8 @@ currency string - ISO 4217 code
 outstanding_minor int minor receivables outstanding = receivable - customer payments
 old_minor int minor of them, unpaid for more than ineligible_after_days
 cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all
-eligible_minor int minor outstanding - old - cross-aged
+contra_minor int minor of what is then left, what the merchant owes the same debtors in turn
+eligible_minor int minor outstanding - old - cross-aged - contra
 excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
 base_minor int minor (eligible - excess) x advance_rate
 reserve_minor int minor Client_RR held
@@ -309,6 +337,39 @@ availability_minor int minor base - reserve - drawn; negative when more is drawn
 is_aged bool - the input tells what customers have paid, so that ages are known
 dilution_rate float? rate refunds and chargebacks / sales of the last 90 days; empty without sales
 dso_days float? days outstanding / receivables bought in the last 365 days x 365; empty when none were
+""",
+    ),
+    table(
+        "obligors",
+        _STAGE,
+        "obligor_id currency",
+        "What each account debtor owes, how old it is, and its weight in the book; empty when the input names none.",
+        """
+obligor_id string - account debtor
+currency string - ISO 4217 code
+rank int count 1 for the one who owes most in the currency
+merchant_count int count merchants whose receivables it owes
+contract_count int count contracts
+outstanding_minor int minor receivables outstanding
+old_minor int minor of them, unpaid for more than ineligible_after_days
+cross_aged_minor int minor the rest, when old ones are more than cross_ageing_rate of all it owes
+contra_minor int minor of what is then left, what the merchants owe it in turn
+eligible_minor int minor outstanding - old - cross-aged - contra
+excess_minor int minor eligible above concentration_cap_rate of all receivables of the currency
+share_rate float rate outstanding / all outstanding of the currency that names an obligor
+hhi_points float points share^2 x 10,000; the sum over the currency is its HHI
+""",
+    ),
+    table(
+        "obligor_checks",
+        _STAGE,
+        "currency check",
+        "What is known of the account debtors; a check without data is not evaluated and never counts as passed.",
+        """
+currency string - ISO 4217 code
+check string - Obligor limits, Obligor concentration, Cross-ageing by obligor or Contra accounts
+verdict string - passed, attention or not evaluated
+detail string - what was seen, in words
 """,
     ),
     table(
@@ -353,7 +414,7 @@ unconverted_count int count exposures left out because their currency has no FX 
 alert_id string - stable id: the same fault has the same id in every run
 severity string - info, warning or high
 alert string - LIMIT_WATCH, LIMIT_WARN, LIMIT_BREACH, LARGE_EXPOSURE, RESERVE_SHORTFALL or FX_RATE_MISSING
-scope string - merchant, counterparty or currency
+scope string - merchant, obligor, counterparty or currency
 subject_id string - whom it is about
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
