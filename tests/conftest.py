@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 from atlas_lib.core.engine import Engine, open_engine
+from atlas_lib.core.run import Run
+from tests.finished_run import atlas, run_dir_of
 
 settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("atlas")
@@ -32,3 +34,9 @@ def spark_engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def duckdb_engine() -> Engine:
     return open_engine("duckdb")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Run:
+    """A run of the example data; tests of one worker share it, so only mark `xdist_group("chain")` may use it."""
+    return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path_factory.mktemp("runs"))))
