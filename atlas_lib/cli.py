@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,9 +47,30 @@ def run(
         str, typer.Option(help="who commits batches: local, or etcd://host:port,host:port,host:port")
     ] = "",
     quiet: Quiet = False,
+    on_failure: Annotated[
+        str,
+        typer.Option(
+            envvar="ATLAS_ON_FAILURE", help="command told of a failure on standard input (docs/scheduling.md)"
+        ),
+    ] = "",
 ) -> None:
     """Run the five notebooks on an input; the last line printed is the run directory."""
     from atlas_lib.core.run import runs_dir as default_runs_dir
+
+    folder = runs_dir or default_runs_dir(_root())
+    started = time.time_ns()
+    try:
+        made = _run(input, as_of, settings, folder, engine, quiet)
+    except AtlasError as error:
+        if on_failure:
+            _tell_failure(on_failure, error, folder, started)
+        raise
+    if not quiet:
+        typer.echo(f"Reports: {(made.directory / 'html' / 'index.html').resolve()}", err=True)
+    typer.echo(str(made.directory.resolve()))
+
+
+def _run(input: Path | None, as_of: str, settings: Path | None, folder: Path, engine: str, quiet: bool) -> Any:
     from atlas_lib.core.settings import run_settings
     from atlas_lib.pipeline import run_workbook
 
@@ -57,12 +79,20 @@ def run(
     given = {"as_of": as_of, "engine": engine, "commit_service": commit_service}
     values |= {name: value for name, value in given.items() if value}
     values.setdefault("as_of", datetime.now().astimezone().date().isoformat())
-    folder = runs_dir or default_runs_dir(_root())
     with _progress(quiet) as progress:
-        made = run_workbook(path, run_settings(values), folder, progress)
-    if not quiet:
-        typer.echo(f"Reports: {(made.directory / 'html' / 'index.html').resolve()}", err=True)
-    typer.echo(str(made.directory.resolve()))
+        return run_workbook(path, run_settings(values), folder, progress)
+
+
+def _tell_failure(command: str, error: AtlasError, folder: Path, started_ns: int) -> None:
+    """The summary goes along only if this call wrote it."""
+    from atlas_lib.core.run import latest_run_of
+    from atlas_lib.scheduling import tell_failure
+
+    latest = latest_run_of(folder)
+    summary = latest / "summary.txt" if latest else None
+    if summary is not None and not (summary.exists() and summary.stat().st_mtime_ns >= started_ns):
+        summary = None
+    tell_failure(command, str(error), error.exit_code, summary)
 
 
 @app.command()
@@ -98,12 +128,35 @@ def intake(
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="a run directory")],
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="print every page as PDF too, with the installed Chromium")
+    ] = False,
+) -> None:
     """Make the HTML reports of a run again."""
     from atlas_lib.core.run import Run
     from atlas_lib.pipeline import render_reports
+    from atlas_lib.present.printing import print_pages
 
-    typer.echo(str(render_reports(Run(run_dir)).resolve()))
+    index = render_reports(Run(run_dir))
+    for page in print_pages(index.parent, run_dir / "pdf") if pdf else []:
+        typer.echo(str(page.resolve()))
+    typer.echo(str(index.resolve()))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(help="how many of the newest runs stay")],
+    runs_dir: RunsDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which would go")] = False,
+) -> None:
+    """Remove old runs; never the latest, the ledger, the intake or payment files."""
+    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.scheduling import prune_runs
+
+    for gone in prune_runs(runs_dir or default_runs_dir(_root()), keep, is_trial=dry_run):
+        typer.echo(f"{'would be ' if dry_run else ''}removed: {gone.name}")
 
 
 @app.command()
@@ -152,13 +205,17 @@ def lab() -> None:
 def dashboard(
     port: Annotated[int, typer.Option(help="port on this machine")] = 8866,
     open_browser: Annotated[bool, typer.Option(help="open a browser tab")] = True,
+    preheat: Annotated[
+        bool, typer.Option("--preheat", help="keep a started kernel per widget page: faster, about 200 MB each")
+    ] = False,
 ) -> None:
-    """Serve the notebooks as a dashboard with Voilà, on this machine only."""
+    """Serve the dashboard on this machine: pages from finished runs, the notebooks' widgets through Voilà."""
+    from atlas_lib.dashboard.server import serve
     from atlas_lib.present.dashboard import voila_arguments, voila_environment
 
     os.environ.update(voila_environment(os.environ))
     header = os.environ.get("ATLAS_LOGIN_HEADER", "")
-    _exec("voila", *voila_arguments(_root() / "notebooks", port, open_browser, header))
+    serve(voila_arguments(_root() / "notebooks", port, open_browser, header, is_preheated=preheat))
 
 
 def main() -> None:

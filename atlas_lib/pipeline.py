@@ -17,6 +17,8 @@ from atlas_lib.core import errors, provenance
 from atlas_lib.core.run import Run, create_run
 from atlas_lib.core.settings import STAGES, StageSettings
 from atlas_lib.present import report
+from atlas_lib.present.summary import write_summary
+from atlas_lib.scheduling import only_run_of
 
 WARM_IMPORTS = (
     "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, atlas_lib.ledger.store, "
@@ -36,17 +38,9 @@ class Progress(Protocol):
 
 def run_workbook(input_path: Path, settings: Mapping[str, StageSettings], runs_dir: Path, progress: Progress) -> Run:
     """Run every stage that is not complete yet and write the reports; the index is written even when one stops."""
-    import filelock
-
     run = create_run(input_path, settings, runs_dir)
-    lock = filelock.FileLock(run.directory / ".lock", timeout=0)
-    try:
-        with lock:
-            return _run_stages(run, input_path, progress)
-    except filelock.Timeout as error:
-        raise errors.AtlasError(
-            "This run is being made by another process", where=run.run_id, remedy="wait for it, or stop it"
-        ) from error
+    with only_run_of(runs_dir, run.manifest):
+        return _run_stages(run, input_path, progress)
 
 
 def render_reports(run: Run) -> Path:
@@ -55,6 +49,7 @@ def render_reports(run: Run) -> Path:
         notebook = run.directory / "notebooks" / f"{stage}.ipynb"
         if notebook.exists():
             report.write_stage_page(run, stage, notebook)
+    write_summary(run)
     return report.write_index(run)
 
 
@@ -74,10 +69,13 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
             (run.directory / "durations.json").write_text(json.dumps(durations, indent=1) + "\n", encoding="utf-8")
             progress.finished(stage, durations[stage], _rows_made(run, stage))
     except errors.AtlasError as error:
-        report.write_index(Run(run.directory), failure=str(error))
+        broken = Run(run.directory)
+        write_summary(broken, failure=str(error))
+        report.write_index(broken, failure=str(error))
         raise
     finally:
         kernels.close()
+    write_summary(run)
     report.write_index(run)
     return run
 

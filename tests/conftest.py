@@ -12,6 +12,8 @@ from hypothesis import settings
 
 from atlas_lib.core.engine import Engine, open_engine
 from tests.ledger.etcd_cluster import Cluster
+from atlas_lib.core.run import Run
+from tests.finished_run import atlas, run_dir_of
 
 settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("atlas")
@@ -43,3 +45,9 @@ def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield nodes
     finally:
         nodes.close()
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Run:
+    """A run of the example data; tests of one worker share it, so only mark `xdist_group("chain")` may use it."""
+    return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path_factory.mktemp("runs"))))

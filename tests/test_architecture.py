@@ -17,7 +17,7 @@ ALLOWED = {
     "present": {"core", "present"},
     "example_data": {"core", "example_data"},
 } | {room: {"core", "ledger", room} for room in STAGE_ROOMS}
-ON_TOP = {"evaluation", "operations"}  # like pipeline and cli: may use every room, and no room uses it
+ON_TOP = {"dashboard", "evaluation", "operations"}  # like pipeline and cli: may use every room, and no room uses it
 RETIRED_NAMES = ("utils", "helpers", "services", "managers", "models", "common", "misc")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"plotly", "pulp", "highspy", "papermill", "nbconvert", "statsmodels", "pyxirr", "pyspark", "duckdb", "schwifty", "holidays", "ipywidgets", "xlsxwriter", "openpyxl", "pandera", "lxml", "fastexcel", "python_calamine", "sklearn", "rapidfuzz", "anyascii", "rich", "voila", "hypothesis"}  # fmt: skip

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -17,21 +16,11 @@ import pytest
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.ledger.store import open_ledger
+from atlas_lib.present.printing import print_pages
+from tests.finished_run import ROOT, atlas, run_dir_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
-ROOT = Path(__file__).parents[1]
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-
-
-def atlas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
-    command = [sys.executable, "-m", "atlas_lib.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
-def run_dir_of(done: subprocess.CompletedProcess[str]) -> Path:
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().splitlines()[-1])
 
 
 def event_counts(run: Run) -> dict[str, int]:
@@ -40,13 +29,13 @@ def event_counts(run: Run) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def runs_dir(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def run(finished_run) -> Run:
+    return finished_run
 
 
 @pytest.fixture(scope="module")
-def run(runs_dir) -> Run:
-    return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir)))
+def runs_dir(run) -> Path:
+    return run.directory.parent
 
 
 @pytest.fixture(scope="module")
@@ -199,15 +188,18 @@ def test_a_wrong_call_has_its_exit_code_and_one_clear_line(arguments, code, mess
     assert "Traceback" not in done.stderr
 
 
-def test_an_unreadable_input_stops_with_exit_code_two_and_a_page_that_says_so(tmp_path):
+def test_an_unreadable_input_stops_with_exit_code_two_a_page_that_says_so_and_a_command_told_of_it(tmp_path):
     (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 cut off")
-    done = atlas(
-        "run", "--quiet", "--input", tmp_path / "broken.xlsx", "--as-of", "2026-10-30", "--runs-dir", tmp_path / "runs"
-    )
+    told = tmp_path / "told.txt"
+    hook = f"{sys.executable} -c \"import sys; open(sys.argv[1], 'w').write(sys.stdin.read())\" {told}"
+    asked = ["--input", tmp_path / "broken.xlsx", "--as-of", "2026-10-30", "--runs-dir", tmp_path / "runs"]
+    done = atlas("run", "--quiet", *asked, "--on-failure", hook)
     assert done.returncode == 2
     assert "broken.xlsx" in done.stderr
     (index,) = (tmp_path / "runs").glob("*/html/index.html")
     assert "broken.xlsx" in index.read_text(encoding="utf-8")
+    assert told.read_text(encoding="utf-8").startswith("Subject: Settlement run of 2026-10-30: FAILED")
+    assert "broken.xlsx" in told.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
@@ -229,6 +221,47 @@ def test_pages_open_from_a_file_draw_their_charts_and_ask_nothing_of_the_network
     assert [u for u in requests if not u.startswith(("file:", "data:", "blob:"))] == []
     assert complaints == []
     assert all(charts.values())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
+def test_a_page_is_printed_with_its_charts_and_several_sheets(run, tmp_path):
+    (tmp_path / "html").mkdir()
+    shutil.copy(run.directory / "html" / "05_reconciliation.html", tmp_path / "html")
+    (printed,) = print_pages(tmp_path / "html", tmp_path / "pdf")
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 3
+
+
+def test_links_between_pages_and_figures_lead_somewhere(run):
+    pages = {p.name: p.read_text(encoding="utf-8") for p in (run.directory / "html").glob("*.html")}
+    anchors = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
+    links = [
+        (name, target or name, anchor)
+        for name, text in pages.items()
+        for target, anchor in re.findall(r'href="([\w]*\.html|)#([^"]+)"', text)
+    ]
+    assert len([link for link in links if "figure-" in link[2]]) > 20
+    assert [link for link in links if unescape(link[2]) not in {unescape(a) for a in anchors[link[1]]}] == []
+
+
+def test_a_page_ends_with_the_facts_of_its_run(run):
+    for stage in STAGES:
+        text = (run.directory / "html" / f"{stage}.html").read_text(encoding="utf-8")
+        assert all(item["sha256"] in text for item in run.manifest["inputs"])
+        assert all(f"<code>{name}</code>" in text for name in run.manifest["settings"][stage])
+        assert all(f"{name} {number}" in text for name, number in run.manifest["versions"].items())
+
+
+def test_a_run_leaves_its_summary_for_a_scheduler(run):
+    facts = json.loads((run.directory / "summary.json").read_text(encoding="utf-8"))
+    assert facts["status"] == "attention"
+    assert [s["verdict"] for s in facts["stages"]] == [r["verdict"] for r in run.manifest["stages"].values()]
+    assert (
+        (run.directory / "summary.txt")
+        .read_text(encoding="utf-8")
+        .startswith("Subject: Settlement run of 2026-10-30: needs attention")
+    )
 
 
 def test_tables_are_what_the_manifest_counts(run):

@@ -266,12 +266,18 @@ def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
 
 def latest_run_dir() -> Path:
     """The run opened last."""
-    pointer = runs_dir() / "latest"
-    if not pointer.exists():
+    latest = latest_run_of(runs_dir())
+    if latest is None:
         raise TableError(
             "There is no run yet", where="the runs directory", expected="a run", remedy="run 01_ingest, or `atlas run`"
         )
-    return pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    return latest
+
+
+def latest_run_of(folder: Path) -> Path | None:
+    """The run opened last in a runs directory, if there is one."""
+    pointer = folder / "latest"
+    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
 
 
 def is_view_only() -> bool:
@@ -299,12 +305,11 @@ def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
 
 
 def _previous(folder: Path) -> dict[str, str] | None:
-    pointer = folder / "latest"
-    if not pointer.exists():
+    latest = latest_run_of(folder)
+    path = latest / "manifest.json" if latest else None
+    if latest is None or path is None or not path.exists():
         return None
-    run_id = pointer.read_text(encoding="utf-8").strip()
-    path = folder / run_id / "manifest.json"
-    return {"run_id": run_id, "manifest_sha256": provenance.file_sha256(path)} if path.exists() else None
+    return {"run_id": latest.name, "manifest_sha256": provenance.file_sha256(path)}
 
 
 def _control_totals(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from atlas_lib.core.errors import SettingsError
+
 _JUPYTER_PATH = Path(__file__).parent / "voila"
 VOILA_TEMPLATE = _JUPYTER_PATH / "voila" / "templates" / "atlas"
 _EXTENSIONS = (
@@ -15,11 +17,20 @@ _EXTENSIONS = (
 )
 
 
-def voila_arguments(notebooks: Path, port: int, open_browser: bool, login_header: str = "") -> list[str]:
+def voila_arguments(
+    notebooks: Path, port: int, open_browser: bool, login_header: str = "", *, is_preheated: bool = False
+) -> list[str]:
     """Arguments of `voila`: own template, no sources, no tracebacks, kernels culled after ten idle minutes.
 
     `login_header`: header in which a proxy names the person; notebooks find it in their environment.
+    `is_preheated`: a kernel per notebook has run it before anybody asks. Raises SettingsError together with a
+    login header, because such a kernel started before it could know whom it is for.
     """
+    if is_preheated and login_header:
+        raise SettingsError(
+            "Kernels cannot be started ahead where people log in", found=f"login header {login_header}",
+            expected="one of the two", remedy="leave out --preheat; pages need no kernel, only the widgets do",
+        )  # fmt: skip
     return [
         str(notebooks),
         f"--port={port}",
@@ -32,6 +43,11 @@ def voila_arguments(notebooks: Path, port: int, open_browser: bool, login_header
         "--VoilaExecutor.timeout=120",
         "--MappingKernelManager.cull_idle_timeout=600",
         "--MappingKernelManager.cull_interval=60",
+        *(
+            ["--VoilaConfiguration.preheat_kernel=True", "--VoilaConfiguration.default_pool_size=1"]
+            if is_preheated
+            else []
+        ),
         *([f"--VoilaConfiguration.http_header_envs={login_header}"] if login_header else []),
         *([] if open_browser else ["--no-browser"]),
     ]

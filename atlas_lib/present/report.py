@@ -19,7 +19,9 @@ from typing import Any
 
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
+from atlas_lib.present import theme
 from atlas_lib.present.dashboard import VOILA_TEMPLATE
+from atlas_lib.present.glossary import GLOSSARY
 from atlas_lib.present.tables import TableView
 
 TITLES = {
@@ -38,37 +40,67 @@ _FIRST_TITLE = re.compile(r"<h1.*?</h1>", re.S)
 
 def write_stage_page(run: Run, stage: str, notebook: Path) -> Path:
     """Render an executed notebook as `html/<stage>.html`."""
-    blocks = list(_blocks(json.loads(notebook.read_text(encoding="utf-8"))["cells"]))
-    contents = [
-        {"anchor": anchor, "text": unescape(re.sub(r"<[^>]+>", "", text))}
-        for block in blocks if block["kind"] == "markdown" for anchor, text in _HEADING.findall(block["html"])
-    ]  # fmt: skip
+    blocks = read_blocks(notebook)
+    made = [{"name": s, "title": TITLES[s]} for s in STAGES]
+    here = list(STAGES).index(stage)
+    record = run.manifest["stages"].get(stage, {})
     has_charts = any(block["kind"] == "chart" for block in blocks)
     return _write(
-        run, f"{stage}.html", "stage.html.j2", title=TITLES[stage], current=stage, blocks=blocks, contents=contents,
-        plotly=_packed_plotly() if has_charts else None, charts_script=_resource("charts.js"),
+        run, f"{stage}.html", "stage.html.j2", title=TITLES[stage], current=stage, blocks=blocks,
+        contents=_contents(blocks), before=made[here - 1] if here else None, after=made[here + 1 : here + 2][0] if made[here + 1 :] else None,
+        summary={**record, "tone": _STATUS[record.get("status", "waiting")][0]}, plotly=_packed_plotly() if has_charts else None,
+        charts_script=resource("charts.js"), dark_colours=json.dumps(theme.DARK_COLOURS),
     )  # fmt: skip
 
 
 def write_index(run: Run, failure: str = "") -> Path:
-    """Render `html/index.html` from the manifest: verdicts, key figures, checks, downloads, run facts."""
-    stages = _stages(run, failure)
-    tone, verdict = _overall(stages, failure)
-    shown = {"tone": tone, "verdict": verdict, "stages": stages, "page_suffix": ".html"}
+    """Render `html/index.html` from the manifest: verdicts, key figures, checks, contents, run facts, glossary."""
+    stages = describe_stages(run, failure)
+    tone, verdict = describe_run(run, failure)
+    contents = {s: _contents(read_blocks(p)) if (p := run.directory / "notebooks" / f"{s}.ipynb").exists() else [] for s in STAGES}  # fmt: skip
+    shown: dict[str, Any] = {"tone": tone, "verdict": verdict, "stages": stages, "page_suffix": ".html"}
+    shown |= {"contents": contents, "glossary": GLOSSARY, "has_summary": (run.directory / "summary.json").exists()}
     return _write(run, "index.html", "index.html.j2", title="Settlement run", current="", **shown)
+
+
+def read_blocks(notebook: Path) -> list[dict[str, Any]]:
+    """What an executed notebook shows, in order; charts are numbered and have an anchor."""
+    return _numbered_blocks(notebook, notebook.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=24)
+def _numbered_blocks(notebook: Path, written_ns: int) -> list[dict[str, Any]]:  # noqa: ARG001  # a file made anew is read anew
+    blocks: list[dict[str, Any]] = list(_blocks(json.loads(notebook.read_text(encoding="utf-8"))["cells"]))
+    for number, block in enumerate((b for b in blocks if b["kind"] == "chart"), 1):
+        block["number"], block["anchor"] = number, f"figure-{number}"
+    return blocks
+
+
+def _contents(blocks: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Headings and figures in the order of the page."""
+    out: list[dict[str, str]] = []
+    for block in blocks:
+        if block["kind"] == "markdown":
+            found = _HEADING.findall(block["html"])
+            out += [{"anchor": a, "text": unescape(re.sub(r"<[^>]+>", "", text))} for a, text in found]
+        elif block["kind"] == "chart":
+            out.append({"anchor": block["anchor"], "text": f"Figure {block['number']}. {block['title']}"})
+    return out
 
 
 def show_overview(run: Run) -> TableView:
     """The same verdicts and key figures for the dashboard's front page."""
-    stages = _stages(run, "")
-    tone, verdict = _overall(stages, "")
+    stages = describe_stages(run)
+    tone, verdict = describe_run(run)
     page = _environment().get_template("overview.html.j2")
     return TableView(page.render(tone=tone, verdict=verdict, stages=stages, page_suffix=".ipynb"), verdict)
 
 
-def _overall(stages: Sequence[Mapping[str, Any]], failure: str) -> tuple[str, str]:
+def describe_run(run: Run, failure: str = "") -> tuple[str, str]:
+    """Tone (good, attention, bad, neutral) and verdict of the run as a whole."""
     if failure:
         return "bad", failure
+    stages = describe_stages(run)
     attention = [s["title"] for s in stages if s["status"] == "attention"]
     skipped = [s["title"] for s in stages if s["status"] == "skipped"]
     waiting = [s["title"] for s in stages if s["status"] == "waiting"]
@@ -84,7 +116,8 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _stages(run: Run, failure: str) -> list[dict[str, Any]]:
+def describe_stages(run: Run, failure: str = "") -> list[dict[str, Any]]:
+    """One record per notebook: name, title, status, tone, verdict, figures, downloads, checks."""
     made = run.directory / "html"
     out: list[dict[str, Any]] = []
     for name in STAGES:
@@ -122,7 +155,8 @@ def _block(output: Mapping[str, Any]) -> dict[str, str]:
         return {"kind": "error", "text": str(output["evalue"])}
     if _PLOTLY_MIME in data:
         figure = json.dumps(data[_PLOTLY_MIME], separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
-        return {"kind": "chart", "json": figure, "text": "".join(data.get("text/plain", ""))}
+        title = data[_PLOTLY_MIME].get("layout", {}).get("title", {}).get("text", "")
+        return {"kind": "chart", "json": figure, "title": title, "text": "".join(data.get("text/plain", ""))}
     if "text/html" in data:
         return {"kind": "html", "html": "".join(data["text/html"])}
     return {"kind": "text", "text": "".join(data.get("text/plain", output.get("text", "")))}
@@ -132,7 +166,11 @@ def _write(run: Run, file_name: str, template: str, **values: Any) -> Path:
     path = run.directory / "html" / file_name
     path.parent.mkdir(parents=True, exist_ok=True)
     values.setdefault("stages", [{"name": s, "title": TITLES[s], "is_made": True} for s in STAGES])
-    page = _environment().get_template(template).render(run=run.manifest, style=_style(), **values)
+    page = (
+        _environment()
+        .get_template(template)
+        .render(run=run.manifest, style=style(), theme_script=resource("theme.js"), **values)
+    )
     partial = path.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)
@@ -146,12 +184,13 @@ def _environment() -> Any:
     return jinja2.Environment(loader=jinja2.PackageLoader("atlas_lib.present"), autoescape=True, trim_blocks=True)
 
 
-def _style() -> str:
+def style() -> str:
     """The one style sheet; it lies with the dashboard's template, because Voilà can include nothing else."""
     return (VOILA_TEMPLATE / "style.css").read_text(encoding="utf-8")
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """A script of the pages."""
     return (files("atlas_lib.present") / "templates" / name).read_text(encoding="utf-8")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -27,11 +27,19 @@ _SHORT_TEXT = 26  # characters that are not broken into two lines
 _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
 
 
+Link: TypeAlias = Callable[[Mapping[str, Any]], str]
+
+
 class TableView:
     """A table ready to be shown; in a terminal it prints as text."""
 
-    def __init__(self, html: str, text: str) -> None:
-        self.html, self.text = html, text
+    def __init__(self, html: str, text: str | Callable[[], str]) -> None:
+        self.html, self._text = html, text
+
+    @property
+    def text(self) -> str:
+        """Made when it is asked for: a page that is served never asks."""
+        return self._text if isinstance(self._text, str) else self._text()
 
     def _repr_html_(self) -> str:
         return self.html
@@ -49,11 +57,16 @@ def show_table(
     limit: int = 20,
     total: Mapping[str, Any] | None = None,
     empty: str = "Nothing to show.",
+    heads: Mapping[str, str] | None = None,
+    links: Mapping[str, Link] | None = None,
+    choose: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> TableView:
     """The first `limit` rows of a table, formatted by the units in its column names.
 
     `currency` is used where the frame has no currency column; `total` adds a last row with the given
-    cells; `empty` is the friendly line shown for a table without rows.
+    cells; `empty` is the friendly line shown for a table without rows. For pages that are served:
+    `heads` maps a column to the address that sorts by it, `links` a column to the address its cell
+    leads to, `choose` gives the value of a check box in front of a row.
     """
     if frame.empty:
         return TableView(f'<p class="atlas-empty">{escape(empty)}</p>', empty)
@@ -62,14 +75,26 @@ def show_table(
     codes = shown["currency"].astype(str) if "currency" in shown else pd.Series(currency, index=shown.index)
     cells = {n: [_cell(n, v, c) for v, c in zip(shown[n], codes, strict=True)] for n in names}
     head = "".join(
-        f'<th class="{_kind(n, frame)}" scope="col">{escape((labels or {}).get(n, label_of(n)))}</th>' for n in names
+        f'<th class="{_kind(n, frame)}" scope="col"{_sorted(n, heads)}>{_anchor((heads or {}).get(n, ""), (labels or {}).get(n, label_of(n)))}</th>'
+        for n in names
     )
-    rows = ["".join(_td(n, cells[n][i], frame) for n in names) for i in range(len(shown))]
+    found = shown.to_dict("records") if links or choose else [{} for _ in range(len(shown))]
+    records: list[dict[str, Any]] = [{str(k): v for k, v in record.items()} for record in found]
+    rows = [
+        "".join(_td(n, cells[n][i], frame, _target(links, n, records[i])) for n in names) for i in range(len(shown))
+    ]
+    if choose:
+        head = '<th scope="col"><span class="hidden">Choose</span></th>' + head
+        boxes = [
+            f'<td><input type="checkbox" name="chosen" value="{escape(choose(r))}" aria-label="Choose {escape(choose(r))}"></td>'
+            for r in records
+        ]
+        rows = [box + row for box, row in zip(boxes, rows, strict=True)]
     body = "".join(f"<tr>{r}</tr>" for r in rows)
     foot = _total_row(names, total, codes.iloc[0], frame) if total else ""
     more = f"<caption>First {limit:,} of {len(frame):,} rows</caption>" if len(frame) > limit else ""
     html = f'<div class="atlas-scroll"><table class="atlas-table">{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
-    return TableView(html, pd.DataFrame(cells).to_string(index=False))
+    return TableView(html, lambda: pd.DataFrame(cells).to_string(index=False))
 
 
 def show_figures(figures: pd.DataFrame) -> TableView:
@@ -127,13 +152,27 @@ def _cell(column: str, value: Any, currency: str) -> str:
     return format_value(column, item, currency)
 
 
-def _td(name: str, text: str, frame: pd.DataFrame) -> str:
+def _sorted(name: str, heads: Mapping[str, str] | None) -> str:
+    """`heads` also names the column that the rows are sorted by: `column:sorted` is ascending or descending."""
+    mark = (heads or {}).get(f"{name}:sorted", "")
+    return f' aria-sort="{mark}"' if mark else ""
+
+
+def _target(links: Mapping[str, Link] | None, name: str, record: Mapping[str, Any]) -> str:
+    return links[name](record) if links and name in links else ""
+
+
+def _anchor(address: str, text: str) -> str:
+    return f'<a href="{escape(address)}">{escape(text)}</a>' if address and text else escape(text)
+
+
+def _td(name: str, text: str, frame: pd.DataFrame, address: str = "") -> str:
     if name in _STATUS_COLUMNS and text:
         tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
         return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
     kind = _kind(name, frame)
     short = " short" if kind == "text" and len(text) <= _SHORT_TEXT else ""
-    return f'<td class="{kind}{short}">{escape(text)}</td>'
+    return f'<td class="{kind}{short}">{_anchor(address, text)}</td>'
 
 
 def _kind(name: str, frame: pd.DataFrame) -> str:

@@ -22,6 +22,12 @@ _STATUS_WORDS = {
     "attention": "alert watch warn warning attention delayed partial deferred duplicate suggested medium",
     "bad": "blocked residual breach failed unmatched error rejected conflict high refused incomplete breaks",
 }
+# What each colour of a chart becomes on the dark paper; a test holds both to the same contrast.
+DARK_COLOURS = {
+    INK: "#e8eef3", MUTED: "#a3b2bf", LINE: "#33424f", PAPER: "#16202a", PANEL: "#0f1820",
+    "#1f5c99": "#6aabec", "#c45a00": "#f08a3c", "#0f7b6c": "#3fbfa9", "#8a4f9e": "#c594d6", "#6b7785": "#9aa8b5",
+    "#a8324a": "#f07f93", "#1a7f4b": "#4fc18a", "#b45f06": "#f0a44a", "#b3261e": "#f5867e",
+}  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 

@@ -60,6 +60,10 @@ class PayoutDesk:
         self._folder = PaymentFolder(folder)
         self.actor = actor
 
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._ledger.close()
+
     def payouts(self) -> pd.DataFrame:
         """Where every payout stands now, as this person may see it."""
         return roles.visible(self.actor, self._live())

@@ -1,31 +1,56 @@
 "use strict";
-const decode85 = (text) => {
-  const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=>?@^_`{|}~";
-  const digit = new Uint8Array(128);
-  for (let i = 0; i < 85; i += 1) digit[alphabet.charCodeAt(i)] = i;
-  const bytes = new Uint8Array((text.length / 5) * 4);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0, at = 0; i < text.length; i += 5, at += 4) {
-    let word = 0;
-    for (let k = 0; k < 5; k += 1) word = word * 85 + digit[text.charCodeAt(i + k)];
-    view.setUint32(at, word);
-  }
-  return bytes;
-};
-(async () => {
-  const fallback = () => document.querySelectorAll(".chart").forEach((c) => { c.textContent = c.getAttribute("aria-label"); });
-  if (typeof DecompressionStream === "undefined") { fallback(); return; }
-  const packed = document.getElementById("plotly-gzip");
-  const unpacked = new Blob([decode85(packed.textContent).subarray(0, Number(packed.dataset.bytes))]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(unpacked).text();
-  document.head.append(script);
-  for (const source of document.querySelectorAll(".chart-data")) {
-    const figure = JSON.parse(source.textContent);
-    await Plotly.newPlot(source.dataset.target, figure.data, figure.layout, figure.config);
-  }
-  document.documentElement.dataset.charts = "drawn";
-  const refit = () => document.querySelectorAll(".chart").forEach((c) => Plotly.Plots.resize(c));
-  window.addEventListener("beforeprint", refit);
-  window.addEventListener("afterprint", refit);
+(() => {
+  const root = document.documentElement;
+  const sources = () => document.querySelectorAll(".chart-data");
+  const decode85 = (text) => {
+    const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=>?@^_`{|}~";
+    const digit = new Uint8Array(128);
+    for (let i = 0; i < 85; i += 1) digit[alphabet.charCodeAt(i)] = i;
+    const bytes = new Uint8Array((text.length / 5) * 4);
+    const view = new DataView(bytes.buffer);
+    for (let i = 0, at = 0; i < text.length; i += 5, at += 4) {
+      let word = 0;
+      for (let k = 0; k < 5; k += 1) word = word * 85 + digit[text.charCodeAt(i + k)];
+      view.setUint32(at, word);
+    }
+    return bytes;
+  };
+  const unpack = async () => {
+    const packed = document.getElementById("plotly-gzip");
+    if (!packed) return typeof Plotly !== "undefined";
+    if (typeof DecompressionStream === "undefined") return false;
+    const stream = new Blob([decode85(packed.textContent).subarray(0, Number(packed.dataset.bytes))]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    return true;
+  };
+  const darkColours = () => JSON.parse(document.getElementById("dark-colours").textContent);
+  // On a narrow chart a long legend takes several lines: it gets the room, so that it does not cover the title.
+  const fitted = (figure, place) => {
+    const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
+    const lines = place.clientWidth < 640 && named > 3 ? Math.ceil(named / 2) - 1 : 0;
+    const { margin, height } = figure.layout;
+    figure.layout = { ...figure.layout, height: height + 22 * lines, margin: { ...margin, t: margin.t + 22 * lines } };
+    return figure;
+  };
+  const draw = async (theme) => {
+    const map = theme === "dark" ? darkColours() : {};
+    for (const source of sources()) {
+      const text = source.textContent.replace(/#[0-9a-f]{6}/gi, (colour) => map[colour.toLowerCase()] || colour);
+      const figure = fitted(JSON.parse(text), document.getElementById(source.dataset.target));
+      await Plotly.react(source.dataset.target, figure.data, figure.layout, figure.config);
+    }
+    root.dataset.charts = "drawn";
+  };
+  const start = async () => {
+    if (!sources().length) return;
+    if (!(await unpack())) { document.querySelectorAll(".chart").forEach((c) => { c.textContent = c.getAttribute("aria-label"); }); return; }
+    await draw(root.dataset.theme);
+    document.addEventListener("atlas-theme", () => draw(root.dataset.theme));
+    const refit = (theme) => draw(theme).then(() => document.querySelectorAll(".chart").forEach((c) => Plotly.Plots.resize(c)));
+    window.addEventListener("beforeprint", () => refit("light"));
+    window.addEventListener("afterprint", () => refit(root.dataset.theme));
+  };
+  document.addEventListener("DOMContentLoaded", start);
 })();

@@ -1,0 +1,67 @@
+"""Who looks at the dashboard, and the one place that says what of a table this person gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.dashboard.listings import Listing
+from atlas_lib.reserves_credit.roles import Actor, identify, may, require
+
+NOBODY = Actor("", "")
+
+
+def viewer_of(header: str, environment: Mapping[str, str]) -> Actor:
+    """The person that the login header (or, where none is configured, the environment) names.
+
+    Only what came with this very request counts: a name left in the server's own environment does not.
+    Refused when the proxy names nobody we know.
+    """
+    name = environment.get("ATLAS_LOGIN_HEADER", "")
+    return identify({**environment, _variable(name): header} if name else environment)
+
+
+def environment_of(header: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment that tells the room's own functions who this request is from."""
+    name = environment.get("ATLAS_LOGIN_HEADER", "")
+    return {**environment, _variable(name): header} if name else dict(environment)
+
+
+def _variable(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+def is_office(actor: Actor) -> bool:
+    """Whether the person may see the whole book; where no login is configured, every reader may."""
+    return actor == NOBODY or may(actor, "see_book")
+
+
+def require_office(actor: Actor) -> None:
+    """Refused for a merchant, and for a person without a role."""
+    if not is_office(actor):
+        require(actor, "see_book")
+
+
+def columns_for(actor: Actor, listing: Listing) -> list[str]:
+    """Columns of the listing that the person gets; Refused where that is none."""
+    if is_office(actor):
+        return listing.shown
+    require(actor, "see_own")
+    if not listing.own_shown:
+        raise Refused(
+            f"You may not see {listing.title.lower()}", found=f"{actor.name} as merchant {actor.merchant_id}",
+            expected="a role of the office", remedy="ask your account manager",
+        )  # fmt: skip
+    return listing.own_shown
+
+
+def conditions_for(actor: Actor, listing: Listing) -> list[tuple[str, list[object]]]:
+    """SQL conditions with their values that hold for every row the person gets, whatever else is asked."""
+    if is_office(actor):
+        return []
+    columns_for(actor, listing)
+    own: list[tuple[str, list[object]]] = [(f'"{listing.merchant}" = ?', [actor.merchant_id])]
+    if listing.own_not:
+        column, values = listing.own_not
+        own.append((f'"{column}" NOT IN (SELECT unnest(?))', [values.split("|")]))
+    return own

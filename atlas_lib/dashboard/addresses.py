@@ -1,0 +1,81 @@
+"""Addresses of the dashboard: run, merchant and currency go along wherever a link leads, so a view can be sent on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+CARRIED = ("run", "merchant", "currency")
+
+
+class Addresses:
+    """Links from one page; `base` is where the dashboard lies, `path` the present page, `asked` its parameters."""
+
+    def __init__(self, base: str, path: str, asked: Mapping[str, str]) -> None:
+        self.base, self.path, self.asked = base, path, dict(asked)
+
+    def to(self, path: str, anchor: str = "", **changed: str) -> str:
+        """Another page, with the carried filters; a changed one that is empty is left off."""
+        kept = {k: self.asked.get(k, "") for k in CARRIED} | changed
+        return self._built(path, kept, anchor)
+
+    def here(self, anchor: str = "", **changed: str) -> str:
+        """This page with some parameters changed (`table__name` stands for `table.name`)."""
+        return self._built(self.path, self.asked | {k.replace("__", "."): v for k, v in changed.items()}, anchor)
+
+    def as_asked(self, path: str) -> str:
+        """Another path with everything that was asked of this page."""
+        return self._built(path, self.asked, "")
+
+    def _built(self, path: str, parameters: Mapping[str, str], anchor: str) -> str:
+        query = urlencode({k: v for k, v in parameters.items() if v})
+        joined = "&" if "?" in path else "?"
+        address, _, inner = path.partition("#")
+        mark = f"#{anchor or inner}" if anchor or inner else ""
+        return f"{self.base}{address}{joined + query if query else ''}{mark}"
+
+    def cells(self) -> dict[str, Any]:
+        """Where the cells of known columns lead."""
+
+        def merchant(row: Mapping[str, Any]) -> str:
+            return self.to(f"merchant/{_part(row['merchant_id'])}", merchant="") if _is(row, "merchant_id") else ""
+
+        def subject(row: Mapping[str, Any]) -> str:
+            return (
+                self.to(f"merchant/{_part(row['subject_id'])}", merchant="") if row.get("scope") == "merchant" else ""
+            )
+
+        def contract(row: Mapping[str, Any]) -> str:
+            return self.to(f"contract/{_part(row['contract_id'])}") if _is(row, "contract_id") else ""
+
+        def transaction(row: Mapping[str, Any]) -> str:
+            """Ledger ids such as `payout:...` are no rows of the input."""
+            is_row = _is(row, "transaction_id") and ":" not in str(row["transaction_id"])
+            return self.to(f"transaction/{_part(row['transaction_id'])}") if is_row else ""
+
+        def subaccount(row: Mapping[str, Any]) -> str:
+            chosen = {"subaccount_movements.subaccount": str(row["subaccount"])}
+            if _is(row, "merchant_id"):
+                chosen["merchant"] = str(row["merchant_id"])
+            return self.to("page/02_reserves_credit", "subaccount_movements", **chosen)
+
+        def batch(row: Mapping[str, Any]) -> str:
+            return (
+                self.to("page/04_batching_settlement", "batches", **{"batches.q": str(row["batch_id"])})
+                if _is(row, "batch_id")
+                else ""
+            )
+
+        return {
+            "merchant_id": merchant, "merchant_name": merchant, "subject_id": subject, "contract_id": contract,
+            "transaction_id": transaction, "subaccount": subaccount, "batch_id": batch,
+        }  # fmt: skip
+
+
+def _is(row: Mapping[str, Any], name: str) -> bool:
+    return isinstance(row.get(name), str) and bool(row[name])
+
+
+def _part(text: object) -> str:
+    return quote(str(text), safe="")

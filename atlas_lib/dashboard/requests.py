@@ -1,0 +1,207 @@
+"""What is answered to a request, apart from any server: a path, parameters and a person in, headers and bytes out."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
+from atlas_lib.core.run import Run, latest_run_of, runs_dir
+from atlas_lib.dashboard import views
+from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
+from atlas_lib.dashboard.actions import decide, desk_of
+from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.exports import to_csv, to_excel
+from atlas_lib.dashboard.front import tasks_of
+from atlas_lib.dashboard.listings import listing_of
+from atlas_lib.dashboard.rows import read_rows
+from atlas_lib.dashboard.views import View
+from atlas_lib.present.report import resource, style
+from atlas_lib.reserves_credit.roles import Actor, require
+from atlas_lib.scheduling import list_runs
+
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "json": "application/json", "txt": "text/plain; charset=utf-8", "xml": "application/xml"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request; `environment` names the person to the room's own functions."""
+
+    path: str
+    arguments: Mapping[str, str]
+    actor: Actor
+    environment: Mapping[str, str]
+    base: str = "/"
+    form_token: str = ""
+    said: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes | str
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": _TYPES["html"]})
+    status: int = 200
+
+
+def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -> Answer:
+    """The page, export or part of a page that was asked for; `choice` (action, lines, reason) asks for its confirmation."""
+    view = _view(asked)
+    if choice:
+        name, chosen, said = choice
+        require_office(asked.actor)
+        return Answer(views.confirm_page(view, name, chosen, said, _desk_tables(view, asked)))
+    kind, _, value = asked.path.partition("/")
+    if kind == "export":
+        return _export(view, value)
+    if "only" in asked.arguments:
+        return Answer(views.part_of_page(view, asked.arguments["only"]))
+    return Answer(_page(view, asked, kind, value))
+
+
+def decide_and_say(asked: Asked, name: str, chosen: Sequence[str], said: str) -> tuple[str, str]:
+    """Do what was confirmed, on the latest run; tone and sentence, also for a refusal."""
+    try:
+        run = _view(Asked("desk", {}, asked.actor, asked.environment)).run
+        with desk_of(run, asked.environment) as desk:
+            return "good", decide(run, desk, name, chosen, said)
+    except AtlasError as error:
+        return "bad", str(error)
+
+
+def failure(error: BaseException | None, status: int, base: str) -> Answer:
+    """An error as a page with one sentence; what is not ours is not told to the reader."""
+    if isinstance(error, AtlasError):
+        status = 403 if isinstance(error, Refused) else 400 if isinstance(error, SettingsError) else 404 if isinstance(error, TableError) else 500  # fmt: skip
+        titles = {403: "This is not for you", 400: "This cannot be shown", 404: "This is not there", 500: "This failed"}
+        return Answer(views.message_page(base, titles[status], str(error)), status=status)
+    texts = {
+        404: "There is no such page.",
+        403: "You may not do this, or the page was open for too long. Load it again.",
+    }
+    return Answer(
+        views.message_page(
+            base,
+            "This cannot be shown",
+            texts.get(status, "Something failed; nothing was changed by looking. Tell the person who runs the server."),
+        ),
+        status=status,
+    )
+
+
+def read_asset(name: str, *, is_packed: bool) -> Answer:
+    """A style or script of the package; plotly.js goes over the line packed, once for a reader."""
+    content = _asset(name)
+    headers = {"Content-Type": _TYPES[name.rsplit(".", 1)[-1]], "Cache-Control": "max-age=3600"}
+    if name == "plotly.js" and is_packed:
+        return Answer(_packed(name), {**headers, "Content-Encoding": "gzip"})
+    return Answer(content, headers)
+
+
+def read_file(asked: Asked, run_id: str, folder: str, name: str) -> Answer:
+    """A report page or an export of a run, for the office; exports hold account numbers in full."""
+    require_office(asked.actor)
+    if folder == "exports" and asked.actor != NOBODY:
+        require(asked.actor, "see_bank_details")
+    run = _view(Asked("", {"run": run_id}, asked.actor, asked.environment)).run
+    path = run.directory / folder / name
+    ending = path.suffix.removeprefix(".")
+    if path.parent != run.directory / folder or ending not in _TYPES or not path.is_file():
+        raise TableError("There is no such file in this run", where=run_id, found=name)
+    return Answer(path.read_bytes(), {"Content-Type": _TYPES[ending]})
+
+
+def _view(asked: Asked) -> View:
+    folder = runs_dir()
+    latest = latest_run_of(folder)
+    if latest is None or not (latest / "manifest.json").exists():
+        raise TableError("There is no run yet", where="the runs directory", remedy="run `atlas run`")
+    names = [latest.name, *(p.name for p in list_runs(folder) if p != latest)]
+    wanted = asked.arguments.get("run") or latest.name
+    if wanted not in names:
+        raise TableError(
+            "There is no such run", found=wanted, expected=f"one of {len(names)} runs", remedy="choose it on the page"
+        )
+    addresses = Addresses(
+        asked.base, asked.path, {k: v for k, v in asked.arguments.items() if k not in ("only", "token")}
+    )
+    return View(Run(folder / wanted), names, asked.actor, addresses, asked.form_token, asked.said, addresses.asked)
+
+
+def _page(view: View, asked: Asked, kind: str, value: str) -> str:
+    if kind == "" and not is_office(view.actor):
+        require(view.actor, "see_own")
+        return views.merchant_page(view, view.actor.merchant_id)
+    if kind in ("", "desk"):
+        payouts, orders = _desk_tables(view, asked)
+        return (
+            views.desk_page(view, payouts, orders)
+            if kind
+            else views.front_page(view, _before(view), tasks_of(view.run, payouts, orders))
+        )
+    if kind == "page":
+        return views.stage_page(view, value)
+    if kind == "merchant":
+        return views.merchant_page(view, view.asked.get("merchant") or value)
+    return views.trail_page(view, kind, value)
+
+
+def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not view.run.has("payouts"):
+        return pd.DataFrame(), pd.DataFrame()
+    with desk_of(view.run, asked.environment) as desk:
+        return desk.payouts(), desk.orders()
+
+
+def _before(view: View) -> Run | None:
+    """The run that was the latest when this one was made, if it is still kept."""
+    named = (view.run.manifest.get("previous") or {}).get("run_id", "")
+    return Run(view.run.directory.parent / named) if named in view.runs and named != view.run.run_id else None
+
+
+def _export(view: View, file_name: str) -> Answer:
+    table, _, ending = file_name.rpartition(".")
+    if ending not in ("csv", "xlsx"):
+        raise SettingsError("No such export", found=file_name, expected="csv or xlsx")
+    listing = listing_of(table)
+    columns = columns_for(view.actor, listing)
+    frame = read_rows(view.run, view.actor, listing, views.query_of(view, listing, is_whole=True)).frame
+    filters = "; ".join(
+        f"{k} = {v}" for k, v in view.asked.items() if (v and "." not in k) or k.startswith(f"{table}.")
+    )
+    cover = {
+        "As of": str(view.run.manifest["as_of"]),
+        "Run": view.run.run_id,
+        "Filters": filters or "none",
+        "For": view.actor.name or "anyone",
+    }
+    body = to_csv(frame, columns) if ending == "csv" else to_excel(listing, frame, columns, cover)
+    name = f"{table}-{view.run.manifest['as_of']}.{ending}"
+    return Answer(body, {"Content-Type": _TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'})
+
+
+@lru_cache(maxsize=8)
+def _asset(name: str) -> bytes:
+    own: dict[str, Any] = {
+        "style.css": style, "theme.js": lambda: resource("theme.js"), "charts.js": lambda: resource("charts.js"),
+        "dashboard.css": lambda: _own(name), "dashboard.js": lambda: _own(name),
+        "plotly.js": lambda: (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
+    }  # fmt: skip
+    if name not in own:
+        raise TableError("There is no such file", found=name)
+    return str(own[name]()).encode("utf-8")
+
+
+def _own(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _packed(name: str) -> bytes:
+    return gzip.compress(_asset(name), compresslevel=9, mtime=0)

@@ -1,0 +1,214 @@
+"""Voilà's server with the dashboard's own pages in front; widgets stay Voilà's, for the office only.
+
+Every request says anew who it is from. Pages are made in threads, from files and the ledger; no kernel is started for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from atlas_lib.core.errors import AtlasError
+from atlas_lib.dashboard.access import environment_of, require_office, viewer_of
+from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file
+
+if TYPE_CHECKING:
+    from atlas_lib.dashboard.requests import Answer
+
+TOKEN = "ATLAS_DASHBOARD_TOKEN"  # noqa: S105  # the name of the variable
+_POLICY = "default-src 'none'; script-src 'self'{inline}; style-src 'self' 'unsafe-inline'; img-src data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def serve(arguments: list[str]) -> None:
+    """Serve until stopped; `arguments` are Voilà's. A token comes from the environment, so that no process list shows it."""
+    app: Any = _application().instance(token=os.environ.get(TOKEN) or None)
+    app.initialize(arguments)
+    app.start()
+
+
+def _application() -> Any:
+    from voila.app import Voila
+
+    class Dashboard(Voila):  # type: ignore[misc]
+        name = "voila"
+
+        def init_settings(self) -> dict[str, Any]:
+            return {**super().init_settings(), "compress_response": True}
+
+        def init_handlers(self) -> list[Any]:
+            base = self.server_url.rstrip("/")
+            own = [
+                (rf"{base}/assets/([a-z]+\.(?:css|js))", _asset_handler()),
+                (rf"{base}/files/([^/]+)/(html|exports)/([^/]+)", _file_handler()),
+                (rf"{base}/decide", _decide_handler()),
+                (
+                    rf"{base}/(|desk|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|export/[^/]+)",
+                    _page_handler(),
+                ),
+            ]
+            return [*own, *(_for_office(entry) for entry in super().init_handlers()), (r"/.*", _missing_handler())]
+
+    return Dashboard
+
+
+def _for_office(entry: Any) -> Any:
+    """Voilà's handlers that show notebooks or reach kernels, closed to everybody but the office."""
+    pattern, handler, *rest = entry
+    if not any(
+        word in pattern
+        for word in (
+            "/voila/render",
+            "/voila/tree",
+            "/api/kernels",
+            "/voila/api/contents",
+            "/voila/files",
+            "/voila/query",
+            "/voila/execution",
+            "/voila/api/shutdown",
+        )
+    ):
+        return entry
+
+    async def prepare(self: Any, *arguments: Any, **named: Any) -> None:
+        result = super(closed, self).prepare(*arguments, **named)
+        if result is not None:
+            await result
+        try:
+            require_office(viewer_of(_login(self), os.environ))
+        except AtlasError as error:
+            from tornado.web import HTTPError
+
+            raise HTTPError(403, log_message="%s", reason="Forbidden") from error
+
+    closed: Any = type(f"Office{handler.__name__}", (handler,), {"prepare": prepare})
+    return (pattern, closed, *rest)
+
+
+def _login(handler: Any) -> str:
+    return (
+        str(handler.request.headers.get(os.environ.get("ATLAS_LOGIN_HEADER", ""), ""))
+        if os.environ.get("ATLAS_LOGIN_HEADER")
+        else ""
+    )
+
+
+def _asked(handler: Any, path: str) -> Asked:
+    said = handler.get_secure_cookie("atlas-said", max_age_days=1)
+    arguments: Mapping[str, str] = {k: handler.get_query_argument(k) for k in handler.request.query_arguments}
+    tone, _, text = said.decode("utf-8").partition(" ") if said else ("", "", "")
+    return Asked(
+        path, arguments, viewer_of(_login(handler), os.environ), environment_of(_login(handler), os.environ),
+        handler.settings["base_url"], handler.xsrf_form_html(), (tone, text) if text else None,
+    )  # fmt: skip
+
+
+def _base() -> Any:
+    from jupyter_server.base.handlers import JupyterHandler
+
+    class Handler(JupyterHandler):
+        """A page of ours: errors become a sentence, nothing is framed, nothing comes from elsewhere."""
+
+        allows_inline = False
+
+        @property
+        def content_security_policy(self) -> str:
+            return _POLICY.format(inline=" 'unsafe-inline'" if self.allows_inline else "")
+
+        def set_default_headers(self) -> None:
+            super().set_default_headers()
+            self.set_header("Referrer-Policy", "same-origin")
+            self.set_header("Cache-Control", "no-store")
+
+        async def send(self, make: Callable[[], Answer]) -> None:
+            """What `make` gives, made in a thread."""
+            given = await asyncio.to_thread(make)
+            for name, value in given.headers.items():
+                self.set_header(name, value)
+            self.set_status(given.status)
+            self.finish(given.body)
+
+        def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
+            """An error of ours is told to the reader and is no fault of the server."""
+            if not isinstance(value, AtlasError):
+                super().log_exception(kind, value, trace)
+
+        def write_error(self, status_code: int, **named: Any) -> None:
+            from atlas_lib.dashboard.requests import failure
+
+            error = (named.get("exc_info") or (None, None, None))[1]
+            given = failure(error, status_code, self.settings["base_url"])
+            self.set_status(given.status)
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.finish(given.body)
+
+    return Handler
+
+
+def _missing_handler() -> Any:
+    from tornado.web import HTTPError
+
+    class MissingHandler(_base()):  # type: ignore[misc]
+        async def prepare(self, *_: Any, **__: Any) -> None:
+            raise HTTPError(404)
+
+    return MissingHandler
+
+
+def _page_handler() -> Any:
+    from tornado import web
+
+    class PageHandler(_base()):  # type: ignore[misc]
+        @web.authenticated
+        async def get(self, path: str) -> None:
+            asked = _asked(self, path)
+            if asked.said and "only" not in asked.arguments:
+                self.clear_cookie("atlas-said")
+            await self.send(lambda: answer(asked))
+
+    return PageHandler
+
+
+def _decide_handler() -> Any:
+    from tornado import web
+
+    class DecideHandler(_base()):  # type: ignore[misc]
+        @web.authenticated
+        async def post(self) -> None:
+            web.RequestHandler.check_xsrf_cookie(self)
+            asked = _asked(self, "desk")
+            chosen, said = self.get_body_arguments("chosen"), self.get_body_argument("said", "")
+            name, is_sure = self.get_body_argument("act"), self.get_body_argument("confirmed", "") == "yes"
+            if not is_sure:
+                await self.send(lambda: answer(asked, (name, chosen, said)))
+                return
+            tone, text = await asyncio.to_thread(decide_and_say, asked, name, chosen, said)
+            self.set_secure_cookie("atlas-said", f"{tone} {text}"[:3000], httponly=True, samesite="Strict")
+            self.redirect(f"{self.settings['base_url']}desk", status=303)
+
+    return DecideHandler
+
+
+def _asset_handler() -> Any:
+    class AssetHandler(_base()):  # type: ignore[misc]
+        async def get(self, name: str) -> None:
+            """Styles and scripts of the package itself: the same for everybody."""
+            is_packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
+            await self.send(lambda: read_asset(name, is_packed=is_packed))
+
+    return AssetHandler
+
+
+def _file_handler() -> Any:
+    from tornado import web
+
+    class FileHandler(_base()):  # type: ignore[misc]
+        allows_inline = True
+
+        @web.authenticated
+        async def get(self, run_id: str, folder: str, name: str) -> None:
+            asked = _asked(self, "")
+            await self.send(lambda: read_file(asked, run_id, folder, name))
+
+    return FileHandler

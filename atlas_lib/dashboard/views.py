@@ -1,0 +1,269 @@
+"""The pages as HTML: each takes what the room's other modules read, and lays it out. No page knows a network or a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.run import Run
+from atlas_lib.core.settings import STAGES
+from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
+from atlas_lib.dashboard.actions import ORDER_ACTS, PAYOUT_ACTS, act_of, acts_for, chosen_rows
+from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.front import Task, stages_with_change
+from atlas_lib.dashboard.listings import LISTINGS, Listing, listing_of
+from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows
+from atlas_lib.dashboard.trail import tables_of_merchant, trail_of
+from atlas_lib.present.report import TITLES, describe_run, read_blocks
+from atlas_lib.present.summary import failure_of
+from atlas_lib.present.tables import format_value, label_of, show_table
+from atlas_lib.present.theme import DARK_COLOURS
+from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
+from atlas_lib.reserves_credit.roles import Actor, may
+
+
+@dataclass(frozen=True)
+class View:
+    """One request: whose it is, of which run, and what was asked for."""
+
+    run: Run
+    runs: Sequence[str]
+    actor: Actor
+    addresses: Addresses
+    form_token: str = ""
+    said: tuple[str, str] | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_latest(self) -> bool:
+        return self.run.run_id == self.runs[0]
+
+
+def front_page(view: View, before: Run | None, tasks: Sequence[Task]) -> str:
+    """Verdict, what needs a person, key figures with their change."""
+    require_office(view.actor)
+    tone, verdict = describe_run(view.run, failure_of(view.run))
+    stages = stages_with_change(view.run, before)
+    return _page(
+        view, "front.html.j2", "Overview", tone=tone, verdict=verdict, tasks=tasks, figures_of=stages, before=before
+    )
+
+
+def stage_page(view: View, stage: str) -> str:
+    """One notebook: verdict, figures, charts as the run drew them, and its tables."""
+    if stage not in LISTINGS:
+        raise SettingsError("No such page", found=stage, expected=", ".join(LISTINGS))
+    listings = [one for one in LISTINGS[stage] if view.run.has(one.table) and (is_office(view.actor) or one.own_shown)]
+    shown: dict[str, Any] = {"listings": [listing_view(view, one) for one in listings], "stage": None, "charts": []}
+    if is_office(view.actor):
+        shown["stage"] = next(s for s in stages_with_change(view.run, None) if s["name"] == stage)
+        notebook = view.run.directory / "notebooks" / f"{stage}.ipynb"
+        shown["charts"] = [b for b in read_blocks(notebook) if b["kind"] == "chart"] if notebook.exists() else []
+    return _page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
+
+
+def part_of_page(view: View, table: str) -> str:
+    """One table of a page alone, as it stands on the page."""
+    return str(_environment().get_template("part.html.j2").render(view=view, one=listing_view(view, listing_of(table))))
+
+
+def merchant_page(view: View, merchant_id: str) -> str:
+    """One merchant through all stages; a merchant's person gets its own whatever it asks for."""
+    own = view.actor.merchant_id if view.actor.role == "merchant" else merchant_id
+    asked = {**view.asked, "merchant": own}
+    addresses = Addresses(view.addresses.base, f"merchant/{quote(own, safe='')}", asked)
+    inner = replace(view, addresses=addresses, asked=asked)
+    listings = [listing_view(inner, listing_of(t)) for t in tables_of_merchant(view.run, view.actor)]
+    listings = [one for one in listings if one["total"]]
+    name = filters_of(view.run, Actor("", ""))[0].get(own, "")
+    return _page(
+        inner, "merchant.html.j2", f"{name} ({own})" if name else f"Merchant {own}", listings=listings, merchant_id=own
+    )
+
+
+def trail_page(view: View, kind: str, value: str) -> str:
+    """One contract or transaction: facts, what the other stages know, ledger events, source cell."""
+    found = trail_of(view.run, view.actor, f"{kind}_id", value)
+    links = view.addresses.cells()
+    links.pop(f"{kind}_id")
+    parts: list[tuple[str, str]] = []
+    for title, rows in found["parts"].items():
+        parts.append((title, show_table(rows, links=links, limit=100).html if len(rows) > 1 else _facts(rows, links)))
+    events = show_table(
+        found["events"],
+        limit=100,
+        links={k: links[k] for k in ("batch_id",)},
+        empty="The ledger holds nothing about it.",
+    )
+    return _page(
+        view, "trail.html.j2", f"{kind.capitalize()} {value}", parts=parts, events=events.html, source=found["source"]
+    )
+
+
+def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
+    """Payment files and payouts as they stand now, each with the buttons that the person's role allows."""
+    require_office(view.actor)
+    links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
+    lists = []
+    for title, frame, columns, names, value in (
+        ("Payment files", orders, ORDER_COLUMNS, ORDER_ACTS, lambda r: f"{r['payment_id']} {r['sha256']}"),
+        ("Payouts", _filtered(payouts, view.asked), PAYOUT_COLUMNS, PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
+    ):  # fmt: skip
+        acts = acts_for(view.actor, names) if view.is_latest else {}
+        choose: Callable[[Mapping[str, Any]], str] | None = value if acts else None
+        table = show_table(frame, list(columns), links=links, choose=choose, limit=500, empty=f"No {title.lower()}.")
+        lists.append({"title": title, "html": table.html, "acts": acts})
+    return _page(view, "desk.html.j2", "Decide", current="desk", lists=lists)
+
+
+def confirm_page(
+    view: View, name: str, chosen: Sequence[str], said: str, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> str:
+    """What will happen to which lines, as they stand now, before it does; `tables`: payouts and payment files."""
+    act = act_of(name)
+    rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
+    html = ""
+    if len(rows):
+        frame, columns, key = (
+            (tables[1], ORDER_COLUMNS, "payment_id")
+            if act.key == "payment_id"
+            else (tables[0], PAYOUT_COLUMNS, "payout_id")
+        )
+        html = show_table(
+            frame[frame[key].isin(rows[key])], list(columns), limit=500, empty="These lines are no longer there."
+        ).html
+    return _page(
+        view, "confirm.html.j2", act.label, current="desk", name=name, act=act, chosen=chosen, html=html, reason=said
+    )
+
+
+def message_page(base: str, title: str, text: str) -> str:
+    """What went wrong, as a sentence."""
+    return str(_environment().get_template("message.html.j2").render(title=title, text=text, base=base))
+
+
+def listing_view(view: View, listing: Listing) -> dict[str, Any]:
+    """One table with its filters, pages, sorting links and exports."""
+    name, asked = listing.table, _own(view.asked, listing.table)
+    columns = columns_for(view.actor, listing)
+    query = query_of(view, listing)
+    if query.merchant and listing.merchant == "merchant_id" and listing.table != "merchants":
+        columns = [c for c in columns if c not in ("merchant_id", "merchant_name")]
+    rows = read_rows(view.run, view.actor, listing, query)
+    choices = {k: v for k, v in choices_of(view.run, view.actor, listing).items() if len(v) > 1 and k != "currency"}
+    order = query.order or listing.order
+    heads = {
+        c: view.addresses.here(name, **{f"{name}__sort": f"-{c}" if order == c else c, f"{name}__page": ""})
+        for c in columns
+    }
+    heads[f"{order.removeprefix('-')}:sorted"] = "descending" if order.startswith("-") else "ascending"
+    nothing = "No row fits these filters." if query != Query(order=query.order) else "This input has no such rows."
+    html = show_table(
+        rows.frame, columns, heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing
+    ).html
+    last = max(1, -(-rows.total // query.size))
+    return {
+        "name": name, "title": listing.title, "about": declared(name).about, "html": html, "total": rows.total,
+        "first": (query.page - 1) * query.size + 1, "shown": len(rows.frame), "last_page": last, "query": query,
+        "choices": [(k, label_of(k), v, asked.get(k, "")) for k, v in choices.items()], "sizes": SIZES,
+        "turn": {t: view.addresses.here(name, **{f"{name}__page": str(p)}) for t, p in (("Previous", query.page - 1), ("Next", query.page + 1)) if 1 <= p <= last},
+        "exports": {"Excel": view.addresses.as_asked(f"export/{name}.xlsx"), "CSV": view.addresses.as_asked(f"export/{name}.csv")},
+        "has_tools": rows.total > SIZES[0] or bool(query.search or query.chosen),
+        "is_filtered_by_merchant": bool(listing.merchant), "kept": {k: v for k, v in view.asked.items() if not k.startswith(f"{name}.")},
+    }  # fmt: skip
+
+
+def query_of(view: View, listing: Listing, *, is_whole: bool = False) -> Query:
+    """What the address asks of this table."""
+    own = _own(view.asked, listing.table)
+    chosen = {k: v for k, v in own.items() if k not in ("sort", "page", "size", "q") and v}
+    size = 0 if is_whole else _number(own.get("size", ""), SIZES[0], SIZES[-1])
+    return Query(
+        view.asked.get("merchant", ""), view.asked.get("currency", ""), own.get("q", ""), chosen, own.get("sort", ""),
+        _number(own.get("page", ""), 1, 10**9), size,
+    )  # fmt: skip
+
+
+def _own(asked: Mapping[str, str], table: str) -> dict[str, str]:
+    return {k.removeprefix(f"{table}."): v for k, v in asked.items() if k.startswith(f"{table}.")}
+
+
+def _number(text: str, default: int, highest: int) -> int:
+    return min(max(1, int(text)), highest) if text.isdecimal() and len(text) < 10 else default
+
+
+def _filtered(payouts: pd.DataFrame, asked: Mapping[str, str]) -> pd.DataFrame:
+    for name, column in (("merchant", "merchant_id"), ("currency", "currency")):
+        if asked.get(name):
+            payouts = payouts[payouts[column] == asked[name]]
+    return payouts.reset_index(drop=True)
+
+
+def _facts(rows: pd.DataFrame, links: Mapping[str, Any]) -> str:
+    """One row as a list of names and values."""
+    row = {str(k): v for k, v in rows.iloc[0].to_dict().items() if not str(k).startswith("source_")}
+    code = str(row.get("currency", ""))
+    facts = [
+        (label_of(n), format_value(n, _plain(v), code), links[n](row) if n in links else "") for n, v in row.items()
+    ]
+    return str(_environment().get_template("facts.html.j2").render(facts=[f for f in facts if f[1]]))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") and not isinstance(value, pd.Timestamp) else value
+
+
+def _page(view: View, template: str, title: str, *, current: str = "", **shown: Any) -> str:
+    is_open = {s: is_office(view.actor) or any(one.own_shown for one in LISTINGS[s]) for s in STAGES}
+    pages = [{"name": s, "title": TITLES[s]} for s in STAGES if is_open[s]]
+    merchants, currencies = filters_of(view.run, view.actor)
+    return str(
+        _environment().get_template(template).render(
+            view=view, title=title, current=current, pages=pages, merchants=merchants, currencies=currencies,
+            office=is_office(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
+        )
+    )  # fmt: skip
+
+
+def filters_of(run: Run, actor: Actor) -> tuple[dict[str, str], list[str]]:
+    """Merchants (id to name) and currencies that the person may choose from."""
+    manifest = run.directory / "manifest.json"
+    merchants, currencies = _filters(str(run.directory), manifest.stat().st_mtime_ns)
+    return (merchants if is_office(actor) else {}), currencies
+
+
+@lru_cache(maxsize=16)
+def _filters(directory: str, written_ns: int) -> tuple[dict[str, str], list[str]]:  # noqa: ARG001  # a run that went on is read anew
+    from pathlib import Path
+
+    run = Run(Path(directory))
+    names: dict[str, str] = {}
+    for table in ("merchant_kpis", "merchants"):
+        if run.has(table):
+            frame = run.read(table)
+            names |= {str(i): str(n or "") for i, n in zip(frame["merchant_id"], frame["merchant_name"], strict=True)}
+    found = {
+        str(c)
+        for t in ("contracts", "final_index", "transactions")
+        if run.has(t)
+        for c in run.read(t)["currency"].unique()
+    }
+    return dict(sorted(names.items())), sorted(found)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("atlas_lib.dashboard"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["label"] = label_of
+    return made

@@ -1,0 +1,37 @@
+"""Words of the trade as the pages use them, each in one sentence."""
+
+from __future__ import annotations
+
+GLOSSARY = {
+    "Advance rate": "The share of eligible receivables that a funder lends.",
+    "As-of day": "The day the figures stand for; ages and due dates are counted from it.",
+    "Batch": "Payments of one window that are netted and settled together.",
+    "Break": "A row of our books or of the bank that does not tie out with the other side.",
+    "Bridge": "Opening balance + matched lines + breaks = closing balance of an account; what is left over is the residual.",
+    "Client_RR": "The reserve held back from the seller out of the purchase price of a contract until its term ends.",
+    "Control total": "Rows or amounts in = out + held + rejected, per currency; the difference must be zero.",
+    "CRDT, DBIT": "Credit and debit as the account's owner sees them: money in, money out.",
+    "Dilution": "Refunds and chargebacks as a share of sales: what a receivable loses without a payment.",
+    "DSO": "Days sales outstanding: receivables outstanding / receivables bought in a year x 365.",
+    "Expected credit loss": "Probability of default x loss given default x exposure, summed over contracts.",
+    "Exposure": "What we would lose if a merchant paid nothing more: gross, funded, or after its reserve.",
+    "Final Reconciliation Index": "One row per transaction with all that is known of it, down to its source cell.",
+    "Four eyes": "From an amount on, a second person must approve what the first one prepared.",
+    "Gate": "A condition a payout must meet; one that fails blocks the payout and names its reason.",
+    "HHI": "Herfindahl-Hirschman index: the sum of squared shares x 10,000; higher is more concentrated.",
+    "Hold": "An amount kept back from the sales of a day, released after the days its policy names.",
+    "Ledger": "The append-only store of events and double-entry postings that all runs share.",
+    "Minor unit": "The smallest unit of a currency, for example a cent; all amounts are computed in whole ones.",
+    "Net position": "What one account owes or is owed after its payments are set against each other.",
+    "Partner margin": "Receivable - purchase price: what the funding partner earns.",
+    "Partner_RR": "The sum over contracts of receivable x reserve rate - Client_RR.",
+    "Payout": "What a merchant is paid in one currency for its purchased contracts.",
+    "Pending": "Not at the bank yet, and still within its days of grace.",
+    "Rolling reserve": "A share of a merchant's sales held back for refunds and chargebacks to come.",
+    "RTGS, T0, T1, T2": "Settlement windows: at once, the same, the next, or the second business day.",
+    "Source cell": "File, sheet and row that a figure was read from.",
+    "Sub-account": "One purpose of a merchant's account in the ledger: factoring, settlement, reserves, partner.",
+    "Tranche": "One hold with its own release date.",
+    "Utilisation": "Exposure / limit.",
+    "XIRR": "The yearly rate at which dated flows are worth nothing together; the effective yield.",
+}
