@@ -12,10 +12,20 @@ from atlas_lib.ledger.events import fingerprint_columns
 from atlas_lib.ledger.store import Ledger
 
 
+def returned_payments(replies: pd.DataFrame) -> pd.DataFrame:
+    """The replies (core.bank_files.REPLY_COLUMNS) that say a payment came back after it was booked.
+
+    A credit that quotes one of our keys is also how a payment between two of our accounts arrives, so that a return
+    counts only with its reason. Output: end_to_end_id, reason_code, reason_text, bank_reference.
+    """
+    back = replies[(replies["reply"] == "returned") & (replies["reason_code"] != "") & (replies["end_to_end_id"] != "")]
+    return back[["end_to_end_id", "reason_code", "reason_text", "bank_reference"]].reset_index(drop=True)
+
+
 def book_returns(returned: pd.DataFrame, ledger: Ledger, as_of: pd.Timestamp) -> pd.DataFrame:
     """SETTLEMENT_REVERSED for every settled transaction of a returned payment, with postings the other way round.
 
-    `returned`: end_to_end_id (key of the payment), reason_code, reason_text, bank_reference. The postings that stand
+    `returned`: as returned_payments gives them; the EndToEndId is the key of the payment. The postings that stand
     are never touched: each is mirrored by a new one, and the balances are as before the settlement. A transaction is
     reversed once, however often this is called. It is not settled again by itself: whether it is paid anew, and to
     which account, is a person's decision and a new transaction.

@@ -92,13 +92,6 @@ class SepaFileRail:
             self._taken.clear()
             self._let_go()
 
-    def returns(self) -> pd.DataFrame:
-        """Payments that came back after they were booked: end_to_end_id, reason_code, reason_text, bank_reference."""
-        replies = self._replies()
-        # A credit with our id is also how a payment between two of our accounts arrives: a return names its reason.
-        back = replies[(replies["reply"] == "returned") & (replies["reason_code"] != "")]
-        return back[["end_to_end_id", "reason_code", "reason_text", "bank_reference"]].reset_index(drop=True)
-
     def _judge(self, key: str, message_id: str, amount_minor: int) -> Answer:
         replies = self._replies()
         is_whole = (replies["end_to_end_id"] == "") & (replies["payment_id"] == message_id)

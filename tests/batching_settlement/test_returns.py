@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from atlas_lib.batching_settlement.execution import settled_before
 from atlas_lib.batching_settlement.rails import SimulatedRail
 from atlas_lib.batching_settlement.returns import book_returns
+from atlas_lib.cli import app
 from atlas_lib.ledger.store import Ledger, open_ledger
 from tests.batching_settlement.execution_frames import banks, execute, outcome, small_plan
 
@@ -75,3 +77,22 @@ def test_a_reversed_payment_is_not_paid_again_by_itself(ledger: Ledger) -> None:
         ["T-2", "RETURNED"],
     ]
     assert len(rail.paid) == 6
+
+
+def test_the_command_reads_the_banks_file_and_reverses_once(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(small_plan(), banks(), ledger, SimulatedRail(1, 0.0))
+    (tmp_path / "camt.xml").write_text(
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.054.001.08"><BkToCstmrDbtCdtNtfctn><Ntfctn><Ntry>'
+        '<Amt Ccy="EUR">1.50</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><NtryDtls><TxDtls><Refs>'
+        "<EndToEndId>I-1</EndToEndId></Refs><RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf></TxDtls></NtryDtls></Ntry></Ntfctn>"
+        "</BkToCstmrDbtCdtNtfctn></Document>"
+    )
+    monkeypatch.setenv("ATLAS_ACTOR", "clerk")
+    said = [
+        CliRunner().invoke(app, ["returns", str(tmp_path / "camt.xml"), "--runs-dir", str(tmp_path)]).output
+        for _ in range(2)
+    ]
+    assert said == ["I-1: reversed, 2 transactions\n", "I-1: again, 0 transactions\n"]
+    assert ledger.events(["T-1"])["actor"].tolist() == ["settlement", "settlement", "clerk"]

@@ -11,8 +11,9 @@ import pytest
 
 from atlas_lib.batching_settlement.rail_choice import open_rail
 from atlas_lib.batching_settlement.rails import Instruction, SimulatedRail
+from atlas_lib.batching_settlement.returns import returned_payments
 from atlas_lib.batching_settlement.sepa_rail import ACCOUNT_COLUMNS, SepaFileRail, read_accounts
-from atlas_lib.core.bank_files import read_pain001
+from atlas_lib.core.bank_files import read_pain001, read_replies
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.ledger.store import open_ledger
@@ -121,7 +122,8 @@ def test_the_bank_books_rejects_and_sends_back(rail: SepaFileRail, tmp_path: Pat
     assert rail.cancel("I-2").outcome == "cancelled"
     assert rail.cancel("I-3").outcome == "pending"
     answer(tmp_path, "2.xml", booked("I-1", "123.45", "CRDT"), booked("I-1", "123.45", "CRDT", "AC04"))
-    assert rail.returns()[["end_to_end_id", "reason_code"]].to_numpy().tolist() == [["I-1", "AC04"]]
+    back = returned_payments(read_replies(tmp_path / "answers" / "2.xml"))
+    assert back[["end_to_end_id", "reason_code"]].to_numpy().tolist() == [["I-1", "AC04"]]
 
 
 def test_a_file_rejected_as_a_whole_is_rejected_for_each_of_its_payments(rail: SepaFileRail, tmp_path: Path) -> None:
