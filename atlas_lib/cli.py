@@ -173,6 +173,28 @@ def verify(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> 
     typer.echo(f"{len(opened.manifest['tables'])} tables and the ledger are as they were written.")
 
 
+@app.command()
+def returns(
+    files: Annotated[list[Path], typer.Argument(help="camt.053 or camt.054 files of the bank")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Reverse settlements whose payment the bank sent back: new entries in the ledger, each once; one line per payment."""
+    import pandas as pd
+
+    from atlas_lib.batching_settlement.returns import book_returns, returned_payments
+    from atlas_lib.core.bank_files import read_replies
+    from atlas_lib.core.run import ledger_url
+    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.ledger.store import open_ledger
+
+    came_back = returned_payments(pd.concat([read_replies(path) for path in files], ignore_index=True))
+    actor = os.environ.get("ATLAS_ACTOR", "returns")
+    with open_ledger(ledger_url(runs_dir or default_runs_dir(_root())), writer=actor) as ledger:
+        booked = book_returns(came_back, ledger, pd.Timestamp.now("UTC"))
+    for row in booked.to_dict("records"):
+        typer.echo(f"{row['end_to_end_id']}: {row['outcome']}, {row['reversed_count']} transactions")
+
+
 @app.command("example-data")
 def example_data(
     rows: Annotated[int, typer.Option(min=400, help="lines of the transactions file")] = 1200,

@@ -20,7 +20,7 @@ ALLOWED = {
 ON_TOP = {"dashboard", "evaluation", "operations"}  # like pipeline and cli: may use every room, and no room uses it
 RETIRED_NAMES = ("utils", "helpers", "services", "managers", "models", "common", "misc")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = {"plotly", "pulp", "highspy", "papermill", "nbconvert", "statsmodels", "pyxirr", "pyspark", "duckdb", "schwifty", "holidays", "ipywidgets", "xlsxwriter", "openpyxl", "pandera", "lxml", "fastexcel", "python_calamine", "sklearn", "rapidfuzz", "anyascii", "rich", "voila", "hypothesis"}  # fmt: skip
+HEAVY = {"plotly", "pulp", "highspy", "papermill", "nbconvert", "statsmodels", "pyxirr", "pyspark", "duckdb", "schwifty", "holidays", "ipywidgets", "xlsxwriter", "openpyxl", "pandera", "lxml", "fastexcel", "python_calamine", "sklearn", "rapidfuzz", "anyascii", "rich", "voila", "hypothesis", "httpx"}  # fmt: skip
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -1,25 +1,36 @@
-"""Outcomes: what became of every transaction once the rail has answered."""
+"""Outcomes: what became of every transaction once the rail has answered, and how it is booked."""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.batching_settlement.attempts import Delivery
+from atlas_lib.batching_settlement.claims import DAY_END
+from atlas_lib.batching_settlement.flights import is_booked_as_paid
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger.events import fingerprint_columns
+from atlas_lib.ledger.store import Ledger
 
 _RESULT = ["transaction_id", "batch_id", "window", "settlement_date", "status", "reason", "detail"]
 _VERDICT = ("status", "reason", "detail", "seconds")
+_REASONS = {
+    "unavailable": "COUNTERPARTY_DOWN",
+    "shortfall": "LIQUIDITY_SHORTFALL",
+    "pending": "AWAITING_BANK",
+}
 NEXT_WINDOW = {"RTGS": "T0", "T0": "T1", "T1": "T2", "T2": "T2"}
 
 
 def judge_groups(transactions: pd.DataFrame, deliveries: Sequence[Delivery]) -> pd.DataFrame:
     """The transactions in flight with status, reason, detail and time.
 
-    settled: every payment of the group is made; failed: none is, and that is certain; in_flight: anything between.
+    settled: every payment of the group is made; failed: every one is cancelled; in_flight: anything between.
     """
     by_group: dict[str, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
@@ -38,13 +49,82 @@ def _verdict(payments: Sequence[Delivery]) -> tuple[str, str, str, int]:
     if not missing:
         return ("settled", "", "", seconds)
     sent = [p for p in missing if p.attempts]
-    worst = min(sent or missing, key=lambda p: p.key)
-    reason = "COUNTERPARTY_DOWN" if worst.answer.outcome == "unavailable" else "RAIL_FAILURE"
-    detail = f"{worst.key}: {worst.answer.detail} after {worst.attempts} attempts"
-    paid = len(payments) - len(missing)
-    if paid or any(p.is_unknown for p in missing):
-        return ("in_flight", reason, f"{paid} of {len(payments)} payments made; {detail}", seconds)
-    return ("failed", reason, detail, seconds)
+    worst = min(sent or missing, key=lambda p: p.instruction.instruction_id)
+    reason = _REASONS.get(worst.answer.outcome, "RAIL_FAILURE")
+    detail = f"{worst.instruction.instruction_id}: {worst.answer.detail} after {worst.attempts} attempts"
+    if all(p.is_cancelled for p in payments):
+        return ("failed", reason, detail, seconds)
+    return ("in_flight", reason, f"{len(payments) - len(missing)} of {len(payments)} payments made; {detail}", seconds)
+
+
+def book_outcome(judged: pd.DataFrame, deliveries: Sequence[Delivery], ledger: Ledger) -> None:
+    """What the rail did, in one append: every payment made or not, then every transaction posted or voided.
+
+    What another process has closed or booked meanwhile is left out, so that two of them never book one thing twice.
+    """
+    with ledger.together():
+        is_open = judged["transfer_no"].isin(ledger.transfers(judged["transaction_id"], open_only=True)["transfer_no"])
+        paid = is_booked_as_paid(ledger, {d.batch_id for d in deliveries})
+        payments = _payment_events([d for d in deliveries if d.instruction.instruction_id not in paid])
+        done = judged[is_open & (judged["status"] != "in_flight")].reset_index(drop=True)
+        closing = done.assign(
+            event=np.arange(len(done)) + len(payments),
+            kind=np.where(done["status"] == "settled", "post", "void").astype(object),
+            pending_no=done["transfer_no"],
+        )
+        events = _transaction_events(done)
+        booked = pd.concat([part for part in (payments, events) if len(part)] or [events], ignore_index=True)
+        content = fingerprint_columns(
+            *(booked[c] for c in ("batch_id", "event_type", "details")), closing["pending_no"]
+        )
+        ledger.append(f"settlement:outcome:{content}", booked, closing)
+
+
+def _transaction_events(done: pd.DataFrame) -> pd.DataFrame:
+    details = [
+        json.dumps({"reason": r, "detail": d}) if r else "{}"
+        for r, d in zip(done["reason"].tolist(), done["detail"].tolist(), strict=True)
+    ]
+    is_settled = done["status"] == "settled"
+    return done[["transaction_id", "batch_id", "timestamp"]].assign(
+        event_type=np.where(is_settled, "SETTLEMENT_CONFIRMED", "SETTLEMENT_FAILED").astype(object),
+        amount_minor=done["entry_minor"],
+        currency=done["entry_currency"],
+        details=pd.Series(details, dtype=object),
+    )
+
+
+def _payment_events(deliveries: Sequence[Delivery]) -> pd.DataFrame:
+    """Every payment tried or cancelled, under its batch, with its attempts.
+
+    SETTLEMENT_CONFIRMED: paid; SETTLEMENT_FAILED: not paid; SETTLEMENT_INITIATED: sent, and not known yet.
+    """
+    tried = [d for d in deliveries if d.log or d.is_cancelled]
+    days = pd.to_datetime(pd.Series([d.instruction.settlement_date for d in tried], dtype="str"), utc=True)
+    seconds = pd.to_timedelta(pd.Series([min(d.at_seconds, 59) for d in tried], dtype="int64"), unit="s")
+    return pd.DataFrame(
+        {
+            "transaction_id": "",
+            "batch_id": pd.Series([d.batch_id for d in tried], dtype=object),
+            "event_type": [_payment_event_type(d) for d in tried],
+            "amount_minor": pd.Series([d.instruction.amount_minor for d in tried], dtype="int64"),
+            "currency": [d.instruction.currency for d in tried],
+            "timestamp": days + DAY_END + seconds,
+            "details": [json.dumps(_payment_fact(d)) for d in tried],
+        }
+    )
+
+
+def _payment_event_type(delivery: Delivery) -> str:
+    if delivery.is_paid:
+        return "SETTLEMENT_CONFIRMED"
+    is_open = delivery.is_unknown or delivery.is_pending
+    return "SETTLEMENT_INITIATED" if is_open else "SETTLEMENT_FAILED"
+
+
+def _payment_fact(delivery: Delivery) -> dict[str, Any]:
+    cancelled = {"cancelled": delivery.key} if delivery.is_cancelled else {}
+    return {"instruction_id": delivery.instruction.instruction_id, **cancelled, "attempts": delivery.log}
 
 
 def summarise_results(
@@ -57,6 +137,13 @@ def summarise_results(
     why = judged[judged["status"] != "settled"].set_index("transaction_id")[["reason", "detail"]]
     held = known.assign(
         **{c: known["transaction_id"].map(why[c]).astype(object).fillna("") for c in ("reason", "detail")}
+    )
+    is_back = held["status"] == "reversed"
+    held = held.assign(
+        reason=held["reason"].mask(is_back, "RETURNED"),
+        detail=held["detail"].mask(
+            is_back, "paid, and sent back by the bank; a person decides whether it is paid anew"
+        ),
     )
     stale = superseded.assign(
         status="superseded",

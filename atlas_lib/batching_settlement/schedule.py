@@ -16,7 +16,7 @@ from atlas_lib.ledger.store import Ledger
 
 _KEY = ["merchant_id", "batch_id", "currency"]
 _PLACE = ["window", "due_date", "status", "reason"]
-_SEVERITY = {"settled": 0, "failed": 1, "superseded": 1, "in_flight": 2}
+_SEVERITY = {"settled": 0, "failed": 1, "superseded": 1, "in_flight": 2, "reversed": 3}
 
 
 def settlement_schedule(

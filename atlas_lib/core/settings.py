@@ -183,10 +183,25 @@ class BatchingSettlementSettings(StageSettings):
         "local",
         description="who commits batches: local (the ledger store, no replication), or etcd://host:port,host:port,host:port",
     )
+    rail: Literal["simulated", "sepa"] = Field(
+        "simulated", description="what carries the payments: a simulation, or pain.001 files for the bank"
+    )
+    sepa_accounts_path: str = Field(
+        "", description="CSV file of the accounts paid from and to: account, name, iban, bic, town, country"
+    )
+    rail_down: str = Field("", description="counterparties that the simulated rail never reaches, as CP-01 CP-02")
     rail_seed: int = Field(1, description="seed of the simulated rail's failures")
     rail_failure_rate: float = Field(0.05, ge=0, le=1, description="share of simulated attempts that fail")
     retry_schedule: str = Field(
         "0, 5, 15, 31", description="seconds after the first attempt at which it is tried again"
+    )
+    breaker_failure_count: int = Field(
+        5,
+        ge=0,
+        description="sends in a row that a counterparty does not answer, after which it is left alone; 0: never",
+    )
+    breaker_pause_seconds: int = Field(
+        10, ge=1, description="seconds it is left alone, before one payment tries whether it answers again"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
@@ -108,18 +109,48 @@ def outcome(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def check_books(ledger: Ledger, rail: SimulatedRail, plan: SimpleNamespace) -> None:
-    """What must hold whatever happened: chain intact, zero-sum, settled means paid, paid exactly as planned."""
+    """What must hold whatever happened: chain intact, zero-sum, settled means paid, paid once and exactly as planned."""
     assert ledger.verify().empty
     assert ledger.trial_balance()["balance_minor"].sum() == 0
-    amounts = plan.instructions.set_index("instruction_id")["amount_minor"]
-    assert {k: i.amount_minor for k, i in rail.paid.items()} == amounts.reindex(list(rail.paid)).to_dict()
+    amounts = plan.instructions.set_index("instruction_id")["amount_minor"].to_dict()
+    paid = [(i.instruction_id, i.amount_minor) for i in rail.paid.values()]
+    assert len({name for name, _ in paid}) == len(paid)
+    assert set(paid) <= set(amounts.items())
+    assert not set(rail.paid) & rail.cancelled
     held = settled_before(ledger, plan.batch_lines["transaction_id"])
     lines = plan.batch_lines[
         plan.batch_lines["transaction_id"].isin(held.loc[held["status"] == "settled", "transaction_id"])
     ]
     needed = set(lines["payer_instruction_id"].dropna()) | set(lines["payee_instruction_id"].dropna())
-    assert needed <= set(rail.paid)
+    assert needed <= {name for name, _ in paid}
     postings = ledger.postings()
     assert postings.groupby("entry_id")[["debit_minor", "credit_minor"]].sum().eval("debit_minor == credit_minor").all()
     bank = postings.loc[postings["account"] == "assets:bank:EUR", "debit_minor"].sum()
     assert bank == lines["amount_minor"].sum()
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+class Unplugged:
+    """A ledger, rail or commit service whose n-th call of the named methods ends the process, before or after it."""
+
+    def __init__(self, inner: Any, methods: set[str], fuse: Iterator[int], after: bool) -> None:
+        self._inner, self._methods, self._fuse, self._after = inner, methods, fuse, after
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in self._methods:
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            is_last = next(self._fuse) == 0
+            if is_last and not self._after:
+                raise Crash
+            answer = found(*args, **kwargs)
+            if is_last:
+                raise Crash
+            return answer
+
+        return call

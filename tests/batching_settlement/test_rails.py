@@ -44,7 +44,7 @@ def test_a_counterparty_that_is_down_is_never_reached() -> None:
 def test_every_kind_of_failure_happens_and_a_timeout_leaves_both_possibilities() -> None:
     rail = SimulatedRail(seed=1, failure_rate=1.0)
     answers = {key: rail.send(PAYMENT, key).outcome for key in map(str, range(200))}
-    assert set(answers.values()) == {"refused", "unavailable", "timeout"}
+    assert set(answers.values()) == {"refused", "unavailable", "timeout", "shortfall"}
     paid_after_timeout = {answers[key] for key in rail.paid}
     assert paid_after_timeout == {"timeout"}
     assert len(rail.paid) < list(answers.values()).count("timeout")
@@ -59,5 +59,22 @@ def test_two_rails_of_one_seed_answer_alike_and_refused_means_not_paid(seed: int
         assert answer == second.send(PAYMENT, key)
         if answer.outcome == "confirmed":
             assert key in first.paid
-        if answer.outcome in ("refused", "unavailable"):
+        if answer.outcome in ("refused", "unavailable", "shortfall"):
             assert set(first.paid) == before
+
+
+def test_a_cancelled_key_is_never_paid_and_a_paid_one_cannot_be_cancelled() -> None:
+    rail = SimulatedRail(seed=1, failure_rate=0.0)
+    assert rail.cancel("I-1").outcome == "cancelled"
+    assert rail.send(PAYMENT, "I-1").outcome == "cancelled"
+    assert rail.query("I-1").outcome == "cancelled"
+    rail.send(PAYMENT, "I-1.1")
+    assert rail.cancel("I-1.1").outcome == "confirmed"
+    assert set(rail.paid) == {"I-1.1"}
+
+
+def test_a_cancellation_whose_answer_was_lost_may_or_may_not_have_happened() -> None:
+    rail = SimulatedRail(seed=1, failure_rate=1.0)
+    keys = [str(n) for n in range(50)]
+    assert {rail.cancel(key).outcome for key in keys} == {"timeout"}
+    assert 0 < len(rail.cancelled) < 50

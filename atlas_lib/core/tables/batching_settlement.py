@@ -234,7 +234,7 @@ currency string - source currency
         "Transactions not settled in this run, each with its reason.",
         """
 transaction_id string - transaction
-reason string - LIQUIDITY_SHORTFALL, COUNTERPARTY_LIMIT, COUNTERPARTY_DOWN, FX_RATE_MISSING, COMPLIANCE_HOLD, RAIL_FAILURE
+reason string - LIQUIDITY_SHORTFALL, COUNTERPARTY_LIMIT, COUNTERPARTY_DOWN, FX_RATE_MISSING, COMPLIANCE_HOLD, RAIL_FAILURE, AWAITING_BANK, RETURNED
 detail string - in words
 next_window string - where it goes next
 amount_minor int minor amount in the source currency
@@ -269,10 +269,10 @@ arriving_currency string - currency the payee receives
         """
 instruction_id string - payment instruction, also its idempotency key
 batch_id string - batch it settles
-attempt int count 1 for the first
-at_seconds int seconds after the first attempt
+attempt int count 1 for the first, going on from run to run
+at_seconds int seconds after the first attempt of its run
 counterparty_id string - route taken
-outcome string - confirmed, refused, unavailable, timeout (unknown) or not_found (asked: never arrived)
+outcome string - confirmed, refused, shortfall, unavailable, timeout (unknown), pending (answered later), not_found (asked: never arrived) or cancelled
 detail string - what the rail answered
 amount_minor int minor amount of the instruction
 currency string - ISO 4217 code
@@ -301,8 +301,8 @@ transaction_id string - transaction
 batch_id string - batch that settles it
 window string - RTGS, T0, T1 or T2
 settlement_date date - business day of the window
-status string - settled, in_flight (committed, some of it may have been paid), failed or superseded
-reason string - RAIL_FAILURE, COUNTERPARTY_DOWN or COMMITTED_ELSEWHERE; empty when settled
+status string - settled, in_flight (committed, some of it may have been paid), failed, superseded or reversed
+reason string - RAIL_FAILURE, COUNTERPARTY_DOWN, LIQUIDITY_SHORTFALL, AWAITING_BANK, RETURNED or COMMITTED_ELSEWHERE; empty when settled
 detail string - in words
 amount_minor int minor amount in the source currency
 currency string - source currency
