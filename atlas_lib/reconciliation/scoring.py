@@ -101,7 +101,7 @@ def score_pairs(
     for name, (left_text, right_text) in texts.items():
         own = read_words(left_text, right_text)
         observed.append(features.text_feature(name, pairs, own, left_text, right_text))
-    weights = _estimated(pairs, observed, len(ours))
+    weights = _estimated(pairs, observed)
     if labels is not None and len(labels):
         weights = _corrected(weights, pairs, labels)
     return ScoredPairs(ours, theirs, found, weights)
@@ -160,17 +160,17 @@ def _side_by_side(texts: list[pd.Series]) -> pd.Series:
     return joined
 
 
-def _estimated(pairs: Pairs, observed: list[Feature], left_count: int) -> Weights:
+def _estimated(pairs: Pairs, observed: list[Feature]) -> Weights:
     """Twice: first without, then with the differences in amount that probable matches turned out to share."""
-    sizes = features.book_sizes(pairs)
+    sizes, counts = features.book_sizes(pairs), (len(pairs.left), len(pairs.right))
     amount = features.amount_feature(pairs)
     start = _first_guess(pairs, [amount, *observed])
-    first = estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], left_count, sizes, start)
+    first = estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], counts, sizes, start)
     usual = features.usual_differences(pairs, first.probability)
     if usual == Usual((), ()):
         return first
     amount = features.amount_feature(pairs, usual)
-    return estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], left_count, sizes, first.probability)
+    return estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], counts, sizes, first.probability)
 
 
 def _first_guess(pairs: Pairs, observed: list[Feature]) -> np.ndarray:
