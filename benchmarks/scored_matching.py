@@ -93,27 +93,28 @@ def with_splink(data: Labelled) -> pd.DataFrame:
         for side in (data.left, data.right)
     ]  # fmt: skip
     named = zip(sides, ("a_left", "b_right"), strict=True)
-    linker = Linker([api.register(side, source_dataset_name=name) for side, name in named], settings)
-    linker.training.estimate_u_using_random_sampling(max_pairs=1_000_000)
+    linker = Linker([api.register(side, dataset_display_name=name) for side, name in named], settings)
+    linker.training.estimate_u_using_random_sampling(max_pairs=1_000_000, seed=1)
     for rule in ("l.text = r.text", "l.amount_minor = r.amount_minor"):
-        linker.training.estimate_parameters_using_expectation_maximisation({"blocking_rule": rule})
+        linker.training.estimate_parameters_using_expectation_maximisation(rule, record_sample_proportion=1.0)
     found = linker.inference.predict(threshold_match_probability=0.001).as_pandas_dataframe()
     pairs = found.rename(columns={"key_l": "left_key", "key_r": "right_key", "match_probability": "probability"})
     best = [pairs["match_weight"] >= pairs.groupby(key)["match_weight"].transform("max") for key in KEYS]
     return pairs[best[0] & best[1]].drop_duplicates("left_key").drop_duplicates("right_key")
 
 
-def comparison(name: str, condition: str, limits: tuple[float, ...]) -> dict[str, object]:
-    levels = [
-        {
-            "sql_condition": "amount_minor_l IS NULL OR amount_minor_r IS NULL",
-            "label_for_charts": "missing",
-            "is_null_level": True,
-        }
-    ]
-    levels += [{"sql_condition": condition.format(limit), "label_for_charts": f"within {limit}"} for limit in limits]
-    levels += [{"sql_condition": "ELSE", "label_for_charts": "else"}]
-    return {"output_column_name": name, "comparison_levels": levels}  # fmt: skip
+def comparison(name: str, condition: str, limits: tuple[float, ...]) -> object:
+    from splink.comparison_library import CustomComparison
+
+    column = {"amount": "amount_minor"}.get(name, name)
+    missing = {
+        "sql_condition": f"{column}_l IS NULL OR {column}_r IS NULL",
+        "label_for_charts": "missing",
+        "is_null_level": True,
+    }
+    within = [{"sql_condition": condition.format(limit), "label_for_charts": f"within {limit}"} for limit in limits]
+    levels = [missing, *within, {"sql_condition": "ELSE", "label_for_charts": "else"}]
+    return CustomComparison(output_column_name=name, comparison_levels=levels)
 
 
 def with_pandas(data: Labelled) -> pd.DataFrame:
