@@ -131,6 +131,63 @@ def schedules(
 
 
 @app.command()
+def reconciliation(
+    left: Annotated[Path, typer.Option(help="CSV, Parquet or JSON: id, date, amount, free text")],
+    right: Annotated[Path, typer.Option(help="the other side")],
+    truth: Annotated[Path, typer.Option(help="file of the id pairs that belong together")],
+    left_id: Annotated[str, typer.Option(help="columns not named are recognised")] = "",
+    left_date: Annotated[str, typer.Option()] = "",
+    left_amount: Annotated[str, typer.Option()] = "",
+    left_currency: Annotated[str, typer.Option()] = "",
+    left_text: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
+    right_id: Annotated[str, typer.Option()] = "",
+    right_date: Annotated[str, typer.Option()] = "",
+    right_amount: Annotated[str, typer.Option()] = "",
+    right_currency: Annotated[str, typer.Option()] = "",
+    right_text: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
+    truth_left: Annotated[str, typer.Option(help="column of the truth with ids of the left file")] = "",
+    truth_right: Annotated[str, typer.Option(help="column of the truth with ids of the right file")] = "",
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="order of dates such as 03/04/2026")
+    ] = None,
+    days_before: Annotated[int | None, typer.Option(help="date window; default: what the data show")] = None,
+    days_after: Annotated[int | None, typer.Option(help="date window; default: what the data show")] = None,
+    amount_rate: Annotated[float, typer.Option(help="share by which amounts may differ")] = 0.15,
+    auto_precision: Annotated[float, typer.Option(help="wanted precision of automatic matches")] = 0.995,
+    suggest_precision: Annotated[float, typer.Option(help="wanted precision with the suggested ones")] = 0.97,
+    labels: Annotated[
+        Path | None, typer.Option(help="decisions kept so far: left id, right id, true or false; corrects the weights")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="HTML file of the calibration chart to write")] = None,
+    show: Annotated[int, typer.Option(min=0, help="errors listed of each kind")] = 5,
+    engine: Annotated[str, typer.Option(help="duckdb or spark")] = "duckdb",
+    as_json: Annotated[bool, typer.Option("--json", help="end with one line of JSON")] = False,
+) -> None:
+    """Scored matching of two lists whose pairs are known: precision, recall, F1, calibration, errors worth reading."""
+    from atlas_lib.evaluation import matching_quality as quality
+    from atlas_lib.evaluation.labelled_pairs import Columns, read_labelled, read_labels
+
+    columns = (
+        Columns(left_id, left_date, left_amount, left_currency, left_text or ()),
+        Columns(right_id, right_date, right_amount, right_currency, right_text or ()),
+    )
+    data = read_labelled(left, right, truth, columns, (truth_left, truth_right), day_first)
+    settings = quality.chosen_settings(
+        data, (days_before, days_after),
+        {"amount_rate": amount_rate, "auto_precision": auto_precision, "suggest_precision": suggest_precision, "engine": engine},
+    )  # fmt: skip
+    measured = quality.Quality(data, settings, read_labels(labels) if labels else None)
+    for line in quality.told(measured, show):
+        typer.echo(line)
+    if chart:
+        quality.write_chart(quality.calibration_chart(measured.calibration(), f"{left.name} and {right.name}"), chart)
+        typer.echo(f"calibration chart: {chart}")
+    if as_json:
+        rates = measured.tiers()
+        typer.echo(json.dumps({tier: {k: rates[tier][k] for k in ("precision", "recall")} for tier in rates}))
+
+
+@app.command()
 def forecast(
     data: Annotated[Path, typer.Option(help="CSV file of daily series: a date column, then one column per series")],
     horizon: Annotated[int, typer.Option(min=1, help="days ahead")] = 14,

@@ -17,6 +17,7 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _LARGEST_LOG_ODDS = 60.0
+_NEGLIGIBLE_LOG_ODDS = -16.0  # a pair below is improbable by itself, and no rival to any other
 
 
 def pair_probabilities(left: Ints, right: Ints, log_odds: Floats, rounds: int = 40) -> Floats:
@@ -27,9 +28,15 @@ def pair_probabilities(left: Ints, right: Ints, log_odds: Floats, rounds: int = 
     natural logarithm of its odds. Source: Bayati, Shah, Sharma (2008), Max-product for maximum weight matching, and
     Zdeborová, Mézard (2006), The number of matchings in random graphs, eq. 6.
     """
-    if not len(left):
-        return np.zeros(0)
-    odds = np.exp(np.minimum(log_odds, _LARGEST_LOG_ODDS))
+    odds = np.exp(np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS))
+    probability = odds / (1 + odds)
+    weighty = np.flatnonzero(log_odds > _NEGLIGIBLE_LOG_ODDS)
+    if len(weighty):
+        probability[weighty] = _messages(left[weighty], right[weighty], odds[weighty], rounds)
+    return np.asarray(probability)
+
+
+def _messages(left: Ints, right: Ints, odds: Floats, rounds: int) -> Floats:
     left_side, right_side = _Side.of(left), _Side.of(right)
     from_right = np.ones(len(odds))
     for _ in range(rounds):

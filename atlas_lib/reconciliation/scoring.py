@@ -22,6 +22,7 @@ from atlas_lib.reconciliation.features import Pairs, Usual
 from atlas_lib.reconciliation.weights import Feature, Weights, correct_by_labels, estimate_weights
 from atlas_lib.reconciliation.words import fold_texts, read_words
 
+_LEAST_PROBABILITY = 0.1  # from which a pair is possible at all
 _TEXTS = ("reference_text", "name_text")
 
 
@@ -67,12 +68,7 @@ def score_candidates(
     margin_rate (probability - rival_probability), tier (auto, suggested, possible), evidence (log odds) of
     amount, days, found_by and each text, amount_difference_minor, lag_days.
     """
-    scored = score_pairs(left, right, settings, labels)
-    pairs = scored.pairs.assign(probability=scored.probability)
-    taken = best_assignment(
-        scored.left_row, scored.right_row, np.where(scored.probability >= 0.1, scored.probability, 0)
-    )
-    return _named(_tiered(best_rivals(pairs, taken), settings), scored)
+    return assign_pairs(score_pairs(left, right, settings, labels), settings)
 
 
 class ScoredPairs:
@@ -105,10 +101,18 @@ def score_pairs(
     for name, (left_text, right_text) in texts.items():
         own = read_words(left_text, right_text)
         observed.append(features.text_feature(name, pairs, own, left_text, right_text))
-    weights = _estimated(pairs, observed, len(ours))
+    weights = _estimated(pairs, observed)
     if labels is not None and len(labels):
         weights = _corrected(weights, pairs, labels)
     return ScoredPairs(ours, theirs, found, weights)
+
+
+def assign_pairs(scored: ScoredPairs, settings: ScoringSettings) -> pd.DataFrame:
+    """The best assignment of scored pairs, as `score_candidates` gives it."""
+    pairs = scored.pairs.assign(probability=scored.probability)
+    value = np.where(scored.probability >= _LEAST_PROBABILITY, scored.probability, 0.0)
+    taken = best_assignment(scored.left_row, scored.right_row, value)
+    return _named(_tiered(best_rivals(pairs, taken), settings), scored)
 
 
 def _prepared(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -156,17 +160,17 @@ def _side_by_side(texts: list[pd.Series]) -> pd.Series:
     return joined
 
 
-def _estimated(pairs: Pairs, observed: list[Feature], left_count: int) -> Weights:
+def _estimated(pairs: Pairs, observed: list[Feature]) -> Weights:
     """Twice: first without, then with the differences in amount that probable matches turned out to share."""
-    sizes = features.book_sizes(pairs)
+    sizes, counts = features.book_sizes(pairs), (len(pairs.left), len(pairs.right))
     amount = features.amount_feature(pairs)
     start = _first_guess(pairs, [amount, *observed])
-    first = estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], left_count, sizes, start)
+    first = estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], counts, sizes, start)
     usual = features.usual_differences(pairs, first.probability)
     if usual == Usual((), ()):
         return first
     amount = features.amount_feature(pairs, usual)
-    return estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], left_count, sizes, first.probability)
+    return estimate_weights(pairs.left_row, pairs.right_row, [amount, *observed], counts, sizes, first.probability)
 
 
 def _first_guess(pairs: Pairs, observed: list[Feature]) -> np.ndarray:

@@ -18,7 +18,7 @@ from atlas_lib.reconciliation.assignment import pair_probabilities
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _ROUNDS = 40
-_LARGEST_SHARE = 0.995  # of the left rows with a partner; at 1 the prior odds would be infinite
+_LARGEST_SHARE = 0.995  # of the rows with a partner; at 1 the prior odds would be infinite
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,21 @@ class Weights:
 
 
 def estimate_weights(
-    left: Ints, right: Ints, features: list[Feature], left_count: int, right_counts: Floats, start: Floats
+    left: Ints, right: Ints, features: list[Feature], counts: tuple[int, int], choices: Floats, start: Floats
 ) -> Weights:
-    """Weights without labels. `right_counts`: rows of the right side a pair's right row was one of; `start`: first
-    guess of the probabilities. Ends when no probability changes by more than 0.001, or after 40 rounds.
+    """Weights without labels. `counts`: rows of the left and right side; `choices`: right rows among which a pair's
+    right row was one; `start`: first guess of the probabilities. Ends when no probability changes by more than 0.001,
+    or after 40 rounds.
+
+    Prior odds of one pair, against both of its rows being alone: share / (choices x (1 - share) x (1 - right share)),
+    where the shares are those of the rows that have a partner: then random pairs between n rows on either side have
+    share x n partners in all.
     """
     probability = start
     for _ in range(_ROUNDS):
         evidence = {f.name: _evidence(f, probability) for f in features}
-        share = min(max(float(probability.sum()) / max(left_count, 1), 0.001), _LARGEST_SHARE)
-        log_odds = np.log(share / (1 - share)) - np.log(right_counts)
+        share, right_share = (min(max(float(probability.sum()) / max(n, 1), 0.001), _LARGEST_SHARE) for n in counts)
+        log_odds = np.log(share) - np.log(1 - share) - np.log(1 - right_share) - np.log(choices)
         for found in evidence.values():
             log_odds = log_odds + found
         before, probability = probability, pair_probabilities(left, right, log_odds, rounds=15)

@@ -48,13 +48,14 @@ def read_words(left: pd.Series, right: pd.Series) -> Words:
     """Words of folded texts; rarity is taken over the texts of both sides."""
     said = pd.concat([_exploded(left, 0), _exploded(right, len(left))], ignore_index=True)
     vocabulary, ids = np.unique(said["word"].to_numpy(dtype=np.str_), return_inverse=True)
-    counts = np.bincount(ids, minlength=len(vocabulary))
+    rows = said["row"].to_numpy()
+    counts = np.bincount(np.unique(np.column_stack([rows, ids]), axis=0)[:, 1], minlength=len(vocabulary))
     ends = np.searchsorted(vocabulary, np.char.add(vocabulary, "~")) if len(vocabulary) else counts
     texts = max(int((left != "").sum() + (right != "").sum()), 1)
     before = np.concatenate([[0], np.cumsum(counts)])
     starting = np.minimum(before[ends] - before[:-1], texts)
     bits = np.log2(texts / np.maximum(counts, 1))
-    padded = _padded(said["row"].to_numpy(), ids, bits, len(left) + len(right))
+    padded = _padded(rows, ids, bits, len(left) + len(right))
     return Words(
         vocabulary, ends, bits, np.log2(texts / np.maximum(starting, 1)), counts,
         padded[: len(left)], padded[len(left) :],
@@ -100,7 +101,7 @@ def _exploded(texts: pd.Series, offset: int) -> pd.DataFrame:
     lists = texts.reset_index(drop=True).str.split()
     rows = np.repeat(np.arange(len(lists)), [len(words) for words in lists]) + offset
     said = pd.DataFrame({"row": rows, "word": [word for words in lists for word in words]})
-    return said.astype({"word": "str"}).drop_duplicates(ignore_index=True)
+    return said.astype({"word": "str"})
 
 
 def _padded(rows: Ints, ids: Ints, bits: Floats, count: int) -> npt.NDArray[np.int32]:
