@@ -63,6 +63,7 @@ _SPARK_MACROS = (
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
 _ROWS_PER_GROUP = 122_880  # of the Parquet files written; fixed, so that the same table has the same bytes
+_SAMPLE_ROWS = 10_000  # by which it is told whether a column repeats itself
 
 
 class Engine(Protocol):
@@ -312,23 +313,38 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
 
     One group is written while the next is being made.
     """
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as pool:
-        held, count = [schema.empty_table()], 0
-        written: Future[None] | None = None
-        for batch in batches:
-            held.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
-            count += batch.num_rows
-            if count >= _ROWS_PER_GROUP:
-                table, full = pa.concat_tables(held), count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
+    with ThreadPoolExecutor(1) as pool:
+        groups = _groups(schema, batches)
+        first = next(groups, schema.empty_table())
+        with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=_repeating(first)) as writer:
+            written: Future[None] | None = pool.submit(_write_groups, writer, first) if first.num_rows else None
+            for table in groups:
                 if written:
                     written.result()
-                written = pool.submit(_write_groups, writer, table.slice(0, full))
-                held, count = [table.slice(full)], count - full
-        if written:
-            written.result()
-        if count:
-            _write_groups(writer, pa.concat_tables(held))
+                written = pool.submit(_write_groups, writer, table)
+            if written:
+                written.result()
     return path
+
+
+def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Whole groups as they fill, and what is left."""
+    held, count = [schema.empty_table()], 0
+    for batch in batches:
+        held.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
+        count += batch.num_rows
+        if count >= _ROWS_PER_GROUP:
+            table, full = pa.concat_tables(held), count // _ROWS_PER_GROUP * _ROWS_PER_GROUP
+            yield table.slice(0, full)
+            held, count = [table.slice(full)], count - full
+    if count:
+        yield pa.concat_tables(held)
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Columns whose first values are not mostly different ones: a dictionary of the others would cost and save nothing."""
+    sample = table.slice(0, _SAMPLE_ROWS)
+    return [name for name in table.column_names if 2 * len(sample[name].unique()) <= len(sample)]
 
 
 def _write_groups(writer: pq.ParquetWriter, table: pa.Table) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from atlas_lib.core.money import currency_codes
 from atlas_lib.ingest.parsing import CURRENCY_SIGNS
-from atlas_lib.ingest.vocabulary import fields, fold, tables, vocabulary
+from atlas_lib.ingest.vocabulary import fields, fold, known_words, tables, vocabulary
 
 EXPLAINING = ("What to correct", "Read from")  # columns of the workbook that came back corrected
 _NAME_WEIGHT = 3  # a fitting sheet or file name counts as much as three columns
@@ -139,7 +139,7 @@ def fit_row(row: Sequence[object], number: int, expected: str) -> Fit | None:
 
     A named table needs two known columns; else at least three, and 60 % of the required ones (then `is_certain`).
     """
-    if sum(isinstance(cell, str) and bool(cell.strip()) for cell in row) < 2:
+    if sum(isinstance(cell, str) and _names_a_column(cell) for cell in row) < 2:
         return None
     fits = []
     for table in tables():
@@ -149,6 +149,12 @@ def fit_row(row: Sequence[object], number: int, expected: str) -> Fit | None:
             weight = len(positions) + _NAME_WEIGHT * (table == expected)
             fits.append(Fit(table, number, positions, weight, is_certain))
     return max(fits, key=lambda fit: (fit.weight, fit.table == expected)) if fits else None
+
+
+def _names_a_column(cell: str) -> bool:
+    """Whether the text names a column of any table: what does not is looked at no further."""
+    known, found = known_words(), _UNIT.match(cell)
+    return fold(cell) in known or (found is not None and fold(found[1]) in known)
 
 
 def _is_certain(table: str, positions: dict[str, int]) -> bool:

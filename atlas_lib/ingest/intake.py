@@ -27,6 +27,14 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
 
+
+def _repeated(column: str) -> str:
+    return f"""
+        SELECT key_number({column}, '') AS number FROM submissions
+        GROUP BY key_number({column}, '') HAVING COUNT(*) > 1
+        """  # noqa: S608 - the name inserted is one of the two below
+
+
 # One pass: rows that come first under both their id and their key hold them; rows that share a living key or the id
 # of such a holder are settled; the rest (a key past its time, a first row that itself followed another) waits.
 _PASS = [
@@ -53,17 +61,28 @@ _PASS = [
         """,
     ),
 ]
-# Most rows share neither id nor key with another: only the others need the passes.
+# Most rows share neither id nor key with another: only the others need the passes. What repeats is told by numbers
+# that stand for the texts, a third of the work; two texts of one number are told apart among the few that are left.
 _CONTESTED = [
+    ("repeated_ids", _repeated("transaction_id")),
+    ("repeated_keys", _repeated("idempotency_key")),
+    (
+        "suspected",
+        """
+        SELECT * FROM submissions
+        WHERE key_number(transaction_id, '') IN (SELECT number FROM repeated_ids)
+           OR key_number(idempotency_key, '') IN (SELECT number FROM repeated_keys)
+        """,
+    ),
     (
         "contested",
         """
-        SELECT * FROM submissions
-        WHERE transaction_id IN (SELECT transaction_id FROM submissions GROUP BY transaction_id HAVING COUNT(*) > 1)
-           OR idempotency_key IN (SELECT idempotency_key FROM submissions GROUP BY idempotency_key HAVING COUNT(*) > 1)
+        SELECT * FROM suspected
+        WHERE transaction_id IN (SELECT transaction_id FROM suspected GROUP BY transaction_id HAVING COUNT(*) > 1)
+           OR idempotency_key IN (SELECT idempotency_key FROM suspected GROUP BY idempotency_key HAVING COUNT(*) > 1)
         ORDER BY created_at, source_file, source_sheet, source_row
         """,
-    )
+    ),
 ]
 _COLUMNS = ", ".join(f"s.{name}" for name in declared("transactions").column_names)
 _ACCEPTED = [
@@ -218,5 +237,9 @@ def _ledger_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _append_id(rows: pd.DataFrame) -> str:
     """The same rows from the same files are one append, however often they are handed in."""
-    parts = (rows[c].astype("str").str.cat(sep="\x1f") for c in _NAMED)
-    return "intake-" + hashlib.sha256("\x1e".join(parts).encode()).hexdigest()
+    named = hashlib.sha256()
+    for number, column in enumerate(_NAMED):
+        texts = pa.array(rows[column], pa.string())
+        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\x1f")
+        named.update((b"\x1e" if number else b"") + joined[0].as_buffer().to_pybytes())
+    return f"intake-{named.hexdigest()}"

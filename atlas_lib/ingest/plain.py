@@ -88,8 +88,9 @@ def _read_text(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSe
             pc.is_null(cells)
         )
     texts = cells.cast(pa.string())
-    bare = pc.utf8_trim_whitespace(texts)
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts), ~_mask(pc.not_equal(texts, bare))
+    bare, is_empty = pc.utf8_trim_whitespace(texts), pc.equal(texts, "")
+    given = pc.if_else(is_empty, pa.scalar(None, pa.string()), texts) if pc.any(is_empty).as_py() else texts
+    return given, ~_mask(pc.not_equal(texts, bare))
 
 
 def _read_amount(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings) -> tuple[pa.Array, Mask]:
@@ -116,10 +117,11 @@ def _read_instant(cells: pa.Array, made: Mapping[str, pa.Array], settings: Inges
         moments = moments.cast(pa.timestamp("us", tz=moments.type.tz), safe=False).cast(_INSTANT)
         is_known = pc.and_(pc.greater_equal(pc.year(moments), FIRST_YEAR), pc.less_equal(pc.year(moments), LAST_YEAR))
         return moments, _mask(pc.is_null(cells)) | _mask(is_known)
-    in_utc, zoned = pc.match_substring_regex(cells, _UTC), pc.match_substring_regex(cells, _ZONED)
+    in_utc = pc.match_substring_regex(cells, _UTC)
     nothing = pa.scalar(None, cells.type)
     moments = pc.utf8_rtrim(pc.if_else(in_utc, cells, nothing), "Z").cast(pa.timestamp("us")).cast(_INSTANT)
-    if pc.any(zoned).as_py():
+    if not pc.all(in_utc).as_py():
+        zoned = pc.match_substring_regex(cells, _ZONED)
         moments = pc.coalesce(moments, pc.if_else(zoned, cells, nothing).cast(_INSTANT))
     return moments, _mask(pc.is_null(cells)) | _mask(pc.is_valid(moments))
 

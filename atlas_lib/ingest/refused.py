@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask, Uncalculated
@@ -25,11 +26,36 @@ MOST_ROWS = 100_000  # of one sheet; a person corrects no more at once
 _REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY")  # the first row is kept: nothing to correct
 
 
-def list_refused_cells(named: Sequence[NamedSheet], rejects: pd.DataFrame) -> pd.DataFrame:
-    """`refused_cells`: every cell of every refused row, as it came, with its place and header."""
+@dataclass(frozen=True)
+class RawRows:
+    """Rows of a file as they came, all its columns, and their numbers."""
+
+    cells: pa.Table
+    numbers: NDArray[np.int64]
+
+
+_NO_FILES: Mapping[tuple[str, str], Sequence[RawRows]] = MappingProxyType({})
+
+
+def is_without_column(sheet: NamedSheet) -> bool:
+    """A required column is missing, and with it every row is refused."""
+    return any(note["rule"] == "MISSING_COLUMN" for note in sheet.notes)
+
+
+def list_refused_cells(
+    named: Sequence[NamedSheet],
+    rejects: pd.DataFrame,
+    kept: Mapping[tuple[str, str], Sequence[RawRows]] = _NO_FILES,
+) -> pd.DataFrame:
+    """`refused_cells`: every cell of every refused row, as it came, with its place and header.
+
+    `kept`: by file and sheet the refused rows of files that were read in pieces.
+    """
     bad = rejects[(rejects["severity"] == "error") & ~rejects["rule"].isin(_REPEATED)]
     rows = {key: part for key, part in bad.groupby(SHEET, sort=False)}
-    parts = [_cells_of(s, rows[key]) for s in named if (key := (s.file, s.sheet, s.table)) in rows and s.table]
+    parts = [
+        _cells_of(_loaded(s, kept), rows[key]) for s in named if (key := (s.file, s.sheet, s.table)) in rows and s.table
+    ]
     filled = [part for part in parts if len(part)]
     table = declared("refused_cells")
     return table.shaped(pd.concat(filled, ignore_index=True)) if filled else table.empty()
@@ -38,7 +64,6 @@ def list_refused_cells(named: Sequence[NamedSheet], rejects: pd.DataFrame) -> pd
 def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     """The refused rows of one sheet; a missing column refuses them all and is added, empty."""
     missing = list(dict.fromkeys(bad.loc[bad["rule"] == "MISSING_COLUMN", "column"]))
-    sheet = _loaded(sheet, bad["source_row"], everything=bool(missing))
     index = sheet.frame.index
     chosen = np.full(len(index), bool(missing)) | index.isin(bad["source_row"])
     chosen &= np.cumsum(chosen) <= MOST_ROWS
@@ -62,23 +87,17 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
 
 
-def _loaded(sheet: NamedSheet, wanted: pd.Series, *, everything: bool) -> NamedSheet:
-    """A Parquet file that was read in pieces: its refused rows, as far as they are shown, in memory."""
+def _loaded(sheet: NamedSheet, kept: Mapping[tuple[str, str], Sequence[RawRows]]) -> NamedSheet:
+    """A Parquet file that was read in pieces: its refused rows, as far as they are shown, as a sheet in memory."""
     if sheet.path is None:
         return sheet
-    parts, numbers, start = [], [np.array([], dtype=np.int64)], 1
-    with pq.ParquetFile(sheet.path) as file:
-        parts.append(pa.Table.from_batches([], file.schema_arrow))
-        for batch in file.iter_batches():
-            rows = np.arange(start, start + len(batch))
-            chosen = np.isin(rows, wanted) | everything
-            if chosen.any() and sum(map(len, numbers)) < MOST_ROWS:
-                parts.append(pa.Table.from_batches([batch]).filter(chosen))
-                numbers.append(rows[chosen])
-            start += len(batch)
-    table = plain_types(pa.concat_tables(parts))
+    parts = kept.get((sheet.file, sheet.sheet), ())
+    if not parts:
+        return replace(sheet, frame=sheet.frame.iloc[:0], raw=replace(sheet.raw, frame=sheet.raw.frame.iloc[:0]))
+    table = plain_types(pa.concat_tables([part.cells for part in parts]))
     frame = arrow_to_frame(table.rename_columns([str(i) for i in range(table.num_columns)]))
-    frame = frame.set_axis(pd.RangeIndex(frame.shape[1]), axis=1).set_axis(np.concatenate(numbers), axis=0)
+    numbers = np.concatenate([part.numbers for part in parts])
+    frame = frame.set_axis(pd.RangeIndex(frame.shape[1]), axis=1).set_axis(numbers, axis=0)
     known = _positions(sheet)
     named = frame[list(known)].set_axis(list(known.values()), axis=1)
     return replace(sheet, frame=named, raw=replace(sheet.raw, frame=frame, path=None), path=None, is_part=True)

@@ -52,26 +52,33 @@ def _filled(sheet: NamedSheet, name: str) -> int:
 def _values_of(given: Sequence[Field], table: Output) -> dict[str, dict[str, object]]:
     if isinstance(table, pd.DataFrame):
         return {field.name: _values(field, table) for field in given}
-    parts = [part for field in given for part in _aggregates(field)]
-    steps = [("found", f"SELECT {', '.join(parts)} FROM cells")]  # noqa: S608 - the names are those of the declaration
-    found = DuckDBEngine().run(steps, {"cells": table}, ["found"])["found"].iloc[0]
+    steps = [(name, f"SELECT {', '.join(parts)} FROM cells") for name, parts in _aggregates(given).items() if parts]  # noqa: S608 - the names are those of the declaration
+    made = DuckDBEngine().run(steps, {"cells": table}, [name for name, _ in steps])
+    found = pd.concat([frame.iloc[0] for frame in made.values()])
     first = next(pq.ParquetFile(table).iter_batches(10_000), None)
     start = arrow_to_frame(pa.Table.from_batches([first])) if first is not None else pd.DataFrame()
     return {field.name: _values_found(field, found, start) for field in given}
 
 
-def _aggregates(field: Field) -> list[str]:
-    name = field.column.name
-    parts = [
-        f"approx_count_distinct({name}) AS {name}_count",
-        f"MIN({name}) AS {name}_low",
-        f"MAX({name}) AS {name}_high",
+def _aggregates(given: Sequence[Field]) -> dict[str, list[str]]:
+    """By statement: alone, lowest and highest values are answered by the file's own statistics, without its rows."""
+    names = [field.column.name for field in given]
+    amounts = [field.column.name for field in given if field.kind == "amount"]
+    ends = [f"{end}({name}) AS {name}_{word}" for name in names for end, word in (("MIN", "low"), ("MAX", "high"))]
+    within = [
+        part
+        for name in amounts
+        for part in (
+            f"arg_min(currency, {name}) AS {name}_low_in",
+            f"arg_max(currency, {name}) AS {name}_high_in",
+            f"CASE WHEN MIN(currency) = MAX(currency) THEN CAST(round(AVG({name})) AS BIGINT) END AS {name}_mean",
+        )
     ]
-    if field.kind != "amount":
-        return parts
-    currencies = [f"arg_min(currency, {name}) AS {name}_low_in", f"arg_max(currency, {name}) AS {name}_high_in"]
-    alone = f"CASE WHEN MIN(currency) = MAX(currency) THEN CAST(round(AVG({name})) AS BIGINT) END AS {name}_mean"
-    return [*parts, *currencies, alone]
+    return {
+        "ends": ends,
+        "amounts": within,
+        "counts": [f"approx_count_distinct({name}) AS {name}_count" for name in names],
+    }
 
 
 def _values_found(field: Field, found: pd.Series, start: pd.DataFrame) -> dict[str, object]:

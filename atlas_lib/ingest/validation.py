@@ -94,7 +94,7 @@ def clean_inputs(
     return clean | {
         "submissions": payments.rows,
         "rejects": told,
-        "refused_cells": list_refused_cells(named, told),
+        "refused_cells": list_refused_cells(named, told, payments.refused),
         "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told),
         "input_sheets": describe_sheets(named),
         "sheet_areas": describe_areas(named),

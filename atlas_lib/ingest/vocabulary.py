@@ -167,6 +167,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "fx_rates": {},
 }  # fmt: skip
 _WITHOUT_DEFAULT_CURRENCY = {"transactions", "fx_rates", "liquidity"}
+_NOT_FOLDED = re.compile("[^a-z0-9]")
 _SOURCE = ("source_file", "source_sheet", "source_row")
 
 
@@ -187,8 +188,10 @@ class Field:
 
 def fold(text: object) -> str:
     """`fold("Max. Kaufpreis-Satz ä") == "maxkaufpreissatza"`; ß becomes ss."""
-    plain = unicodedata.normalize("NFKD", str(text).replace("ß", "ss"))
-    return re.sub(r"[^a-z0-9]", "", plain.encode("ascii", "ignore").decode().lower())
+    plain = str(text)
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKD", plain.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    return _NOT_FOLDED.sub("", plain.lower())
 
 
 @lru_cache(maxsize=1)
@@ -208,6 +211,12 @@ def vocabulary() -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
     for table, known in headers.items():
         known.update({fold(f.name): f.name for f in fields(table, "")})
     return sheets, headers
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Every folded word that names a column of some table."""
+    return frozenset(word for known in vocabulary()[1].values() for word in known)
 
 
 @lru_cache(maxsize=64)
