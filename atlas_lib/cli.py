@@ -60,7 +60,8 @@ def run(
     folder = runs_dir or default_runs_dir(_root())
     started = time.time_ns()
     try:
-        made = _run(input, as_of, settings, folder, engine, quiet)
+        given = {"as_of": as_of, "engine": engine, "commit_service": commit_service}
+        made = _run(input or _root() / "example_data", settings, given, folder, quiet)
     except AtlasError as error:
         if on_failure:
             _tell_failure(on_failure, error, folder, started)
@@ -70,13 +71,12 @@ def run(
     typer.echo(str(made.directory.resolve()))
 
 
-def _run(input: Path | None, as_of: str, settings: Path | None, folder: Path, engine: str, quiet: bool) -> Any:
+def _run(path: Path, settings: Path | None, given: dict[str, str], folder: Path, quiet: bool) -> Any:
+    """Run with the settings file's values and, over them, those given on the command line."""
     from atlas_lib.core.settings import run_settings
     from atlas_lib.pipeline import run_workbook
 
-    path = input or _root() / "example_data"
     values = _settings_values(path, settings)
-    given = {"as_of": as_of, "engine": engine, "commit_service": commit_service}
     values |= {name: value for name, value in given.items() if value}
     values.setdefault("as_of", datetime.now().astimezone().date().isoformat())
     with _progress(quiet) as progress:

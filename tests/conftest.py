@@ -11,9 +11,9 @@ import pytest
 from hypothesis import settings
 
 from atlas_lib.core.engine import Engine, open_engine
-from tests.ledger.etcd_cluster import Cluster
 from atlas_lib.core.run import Run
 from tests.finished_run import atlas, run_dir_of
+from tests.ledger.etcd_cluster import Cluster
 
 settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("atlas")

@@ -10,8 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def atlas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+def atlas(*arguments: str | Path, **given: str) -> subprocess.CompletedProcess[str]:
+    """`atlas` as a process of its own, without this machine's ATLAS_ variables; `given` are the ones it has."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")} | given
     command = [sys.executable, "-m", "atlas_lib.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

@@ -269,10 +269,8 @@ def test_tables_are_what_the_manifest_counts(run):
 
 def test_a_newcomer_prepares_approves_and_requests_a_payout_of_the_example(run, runs_dir):
     def desk(person: str, role: str, *arguments: str) -> str:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
-        environment |= {"ATLAS_RUNS_DIR": str(runs_dir), "ATLAS_ACTOR": person, "ATLAS_ROLE": role}
-        command = [sys.executable, "-m", "atlas_lib.cli", "payouts", *arguments, "--run-dir", str(run.directory)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        acting = {"ATLAS_RUNS_DIR": str(runs_dir), "ATLAS_ACTOR": person, "ATLAS_ROLE": role}
+        done = atlas("payouts", *arguments, "--run-dir", run.directory, **acting)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
