@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ import pandas as pd
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import exponent
-from atlas_lib.ingest.dialects import SAMPLE_SIZE, decode, find_dialect
+from atlas_lib.ingest.dialects import decode, find_dialect
 from atlas_lib.ingest.moments import parse_date
 from atlas_lib.ingest.parsing import parse_amount
 
 _TEXT_NAMES = "memo text description descr narrative reference remittance purpose details payee payer name counterparty verwendungszweck buchungstext empfaenger libelle concepto merchant".split()
 _AMOUNT_NAMES = "amount betrag gross value sum total montant importe umsatz".split()
 _DATE_NAMES = "date datum day posted booked occurred captured fecha at".split()
+_LOOKED_AT_LINES = 30  # of a text file, by which delimiter and quote are recognised
 _LOOKED_AT_ROWS = 2_000  # spread over the file, by which columns are recognised
 _READABLE_RATE = 0.8  # of a column's filled cells, from which it counts as dates or amounts
 _DEBIT = {"DBIT", "DEBIT", "D", "DR", "S", "SOLL"}
@@ -67,7 +69,8 @@ def read_labelled(
         chosen = _recognise(table, wanted, own_id, f"{name} file", day_first)
         notes.append(f"{name}: {len(table):,} rows; " + ", ".join(f"{k} {v}" for k, v in chosen.items() if v))
         sides[name] = _records(table, chosen, f"{name} file", day_first)
-    known = pd.DataFrame({"left_key": answers[pair[0]], "right_key": answers[pair[1]]}).dropna().drop_duplicates()
+    known = pd.DataFrame({"left_key": answers[pair[0]], "right_key": answers[pair[1]]}).dropna().astype("str")
+    known = known.drop_duplicates()
     is_there = known["left_key"].isin(sides["left"]["key"]) & known["right_key"].isin(sides["right"]["key"])
     notes.append(f"truth: {len(known):,} pairs ({pair[0]}, {pair[1]})")
     if not is_there.all():
@@ -84,12 +87,12 @@ def read_table(path: Path) -> pd.DataFrame:
         text = decode(path.read_bytes())[0]
         if path.suffix.lower() == ".json":
             return pd.DataFrame(json.loads(text)).astype("str")
-        rows = find_dialect(text[:SAMPLE_SIZE])[0].rows(text)
+        rows = find_dialect("\n".join(text.splitlines()[:_LOOKED_AT_LINES]))[0].rows(text)
     except (OSError, ValueError) as error:
         raise InputError(
             "The file cannot be read", where=str(path), found=str(error), expected="CSV, Parquet or JSON"
         ) from error
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    rows = [row for row in rows if any(row)]
     if len(rows) < 2:
         raise InputError("The file has no rows", where=str(path), expected="a header and rows")
     width = len(rows[0])
@@ -232,7 +235,7 @@ def _dates(cells: pd.Series, day_first: bool | None) -> pd.Series:
 
 def _amounts(cells: pd.Series) -> pd.Series:
     filled = cells.dropna()
-    if pd.api.types.is_numeric_dtype(filled):
+    if pd.api.types.is_numeric_dtype(filled) or filled.map(lambda cell: isinstance(cell, Decimal)).all():
         return filled.astype("float64")
     read: pd.Series = parse_amount(filled.astype(object)).result
     return read
