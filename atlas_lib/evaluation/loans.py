@@ -62,7 +62,7 @@ def level_payments(principal: Floats, term: Whole, rate: Floats) -> Floats:
     """Unrounded level instalment P rho / (1 - (1 + rho)^-n) with rho = rate / 12; P / n without interest."""
     monthly = rate / 12
     shrinking = -np.expm1(-term * np.log1p(monthly))
-    return principal * np.divide(monthly, shrinking, out=1 / term, where=monthly > 0)
+    return np.asarray(principal * np.divide(monthly, shrinking, out=1 / term, where=monthly > 0))
 
 
 def _rounded_up(cents: Floats) -> Floats:
