@@ -91,9 +91,13 @@ class Relaxation:
             cover[currency] = max(_price(row), 0.0)
         return Multipliers(self.core, self._currency_prices(), leg, wire, *self._limit_prices(), cover)
 
-    def search(self, solver: str, seconds: int) -> None:
-        """The same in whole pieces, for its plan only; a search that runs out of time keeps its best."""
-        self.programme.solve(solver, seconds, whole=True, gap_rate=_SEARCH_GAP)
+    def search(self, solver: str, seconds: int, nodes: int, worth: float) -> None:
+        """The same in whole pieces, for its plan only; a search that meets its limits keeps its best.
+
+        What `solve` has decided and would cost more than `worth` to change is not searched again.
+        """
+        self.programme.keep_decided(worth)
+        self.programme.solve(solver, seconds, whole=True, gap_rate=_SEARCH_GAP, nodes=nodes)
 
     def suggestions(self) -> list[tuple[Int64, Int64]]:
         """Slot and mode of every piece: where most of it lies; and again with everything waiting that waits in part."""
