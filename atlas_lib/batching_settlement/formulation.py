@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from atlas_lib.batching_settlement.backbone import Backbone
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
 from atlas_lib.batching_settlement.costs import MICRO, Prices
+from atlas_lib.batching_settlement.dealing import dealt
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
 from atlas_lib.batching_settlement.programme import MOST_NODES, Programme
-from atlas_lib.batching_settlement.relaxation import dealt
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size

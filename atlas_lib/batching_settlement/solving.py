@@ -28,6 +28,7 @@ from atlas_lib.batching_settlement.book import (
 )
 from atlas_lib.batching_settlement.bound import Floats, Multipliers, cover_shortfalls, least_fares, prove_bound
 from atlas_lib.batching_settlement.costs import MICRO, PlanCost, Prices, price_plan
+from atlas_lib.batching_settlement.dealing import suggestions
 from atlas_lib.batching_settlement.formulation import Formulation
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, is_within, place, restore
@@ -41,6 +42,7 @@ SOLVERS = ("HiGHS", "CBC")
 MOST_SEARCHED = 1500  # undecided pieces; above, a whole-number search runs into its time limit for next to nothing
 _ROUNDS = 4  # linear programmes, each with the payments added whose choice the one before left out
 _MOST_ADDED = 150
+_LARGE = 10_000  # payments: of more, the gap wanted is smaller in proportion, down to a tenth
 _SMALL = 200  # pieces that the search over the whole book decides at once
 _LITTLE_MISSED = 1e-4  # of the bound: not worth another round
 _LITTLE_GAINED = 5e-4  # of the bound, by the last round: no more of them
@@ -101,10 +103,11 @@ def _solved(
     gap_rate: float,
 ) -> Solution:
     best, bound = _cheapest(book, prices, candidates), 0
-    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds, nodes):
+    wanted = gap_rate * float(np.clip(_LARGE / max(len(book), 1), 0.1, 1))
+    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds, nodes, wanted):
         bound = max(bound, proven)
         best = _cheapest(book, prices, [best[:2], *((name, plan) for plan in plans)])
-        if best[2].total_micro - bound <= gap_rate * best[2].total_micro:
+        if best[2].total_micro - bound <= wanted * best[2].total_micro:
             break
     else:
         exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
@@ -119,7 +122,7 @@ def _solved(
 
 
 def _guides(
-    book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int, nodes: int
+    book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int, nodes: int, gap_rate: float
 ) -> Iterator[tuple[int, str, list[Plan]]]:
     """Bound, name and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
     at_risk = payments_at_risk(pieces, limits)
@@ -141,7 +144,7 @@ def _guides(
         yield (
             bound,
             "linear programme",
-            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in suggestions(model)],
         )
         is_slow = bound - before <= _LITTLE_GAINED * bound
         if missed.sum() * MICRO <= _LITTLE_MISSED * bound or is_slow or number == _ROUNDS - 1:
@@ -153,11 +156,11 @@ def _guides(
     if len(pieces) <= _SMALL:
         return
     with suppress(*solver_errors()):
-        model.search(solver, seconds, nodes, _DECIDED * bound / MICRO)
+        model.search(solver, seconds, nodes, _DECIDED * bound / MICRO, gap_rate / 2)
         yield (
             bound,
             "whole-number core",
-            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in suggestions(model)],
         )
 
 
