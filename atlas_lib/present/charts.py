@@ -189,7 +189,7 @@ def plot_changed_flows(
         for text, colour in zip(ys.values(), theme.SERIES, strict=False)
     ]
     heads = [
-        {"text": name, "showarrow": False, "xref": "paper", "yref": "paper", "x": trace["domain"]["x"][0], "y": 1.04,
+        {"text": name, "showarrow": False, "xref": "paper", "yref": "paper", "x": trace["domain"]["x"][0], "y": -0.02, "yanchor": "top",
          "xanchor": "left", "font": {"color": theme.MUTED}}
         for name, trace in zip(shown, drawn, strict=True) if name
     ]  # fmt: skip
