@@ -58,8 +58,8 @@ def plan_settlement(
     if len(book) == 0:
         names = ("batches", "batch_lines", "instructions", "fx_conversions", "cost_comparison", "plan_checks")
         return {name: declared(name).empty() for name in names} | {"deferrals": declared("deferrals").shaped(deferrals)}
-    seconds, gap_rate = settings.solver_seconds, settings.solver_gap_rate
-    solution = solve_book(book, limits, prices, seconds=seconds, gap_rate=gap_rate, solvers=SOLVERS)
+    effort = {"seconds": settings.solver_seconds, "nodes": settings.solver_nodes}
+    solution = solve_book(book, limits, prices, **effort, gap_rate=settings.solver_gap_rate, solvers=SOLVERS)
     lines = pack_lines(book, solution.plan, dates, settings.max_batch_count)
     instructions, lines = make_instructions(lines, book.accounts)
     rate_date = rates.loc[[c for c in book.currencies if c in rates.index], "date"].min()

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from atlas_lib.batching_settlement.backbone import Backbone
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
 from atlas_lib.batching_settlement.costs import MICRO, Prices
+from atlas_lib.batching_settlement.dealing import dealt
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
-from atlas_lib.batching_settlement.programme import Programme
-from atlas_lib.batching_settlement.relaxation import dealt
+from atlas_lib.batching_settlement.programme import MOST_NODES, Programme
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
@@ -67,9 +67,9 @@ class Formulation:
             self.pieces.count[k] == 1 or not (self.pieces.is_tight[k] or len(self.slots[k]) > 1) for k in self.options
         )
 
-    def solve(self, solver: str, seconds: int, *, whole: bool) -> int:
+    def solve(self, solver: str, seconds: int, *, whole: bool, nodes: int = MOST_NODES) -> int:
         """Solve; returns a cost proven to be a lower bound, in millionths of a minor unit (0: none proven)."""
-        reached = self.programme.solve(solver, seconds, whole=whole)
+        reached = self.programme.solve(solver, seconds, whole=whole, nodes=nodes)
         if reached is None:
             return 0
         # The solver's tolerances and the preference for earlier windows come off, so that the bound stays proven.

@@ -50,31 +50,42 @@ def select_items(
     ).merge(settled_before[["transaction_id", "batch_id"]], on="transaction_id", how="left", validate="1:1")
     rates = rates_on(fx_rates, settings.as_of)
     route = items["counterparty_id"].map(routes(counterparties, items["counterparty_id"]))
-    limited = set(counterparties.loc[counterparties["limit_minor"].notna(), "counterparty_id"])
     items = items.assign(
         route=route.where(route.notna(), "").astype("str"),
         batch_id=items["batch_id"].fillna("").astype("str"),
         **_converted(items, rates, settings.rounding),
         **_windows(items, settings.as_of, settings.cut_off_time),
     )
-    needs_rate = (items["currency"] != items["destination_currency"]) | items["route"].isin(limited)
-    lacks_rate = needs_rate & ~(items["currency"].isin(rates.index) & items["destination_currency"].isin(rates.index))
-    standing, reason = _standing(items, lacks_rate, settings)
-    is_sale = (items["type"] == "SALE").to_numpy()
-    gets_back = items["type"].isin(["REFUND", "CHARGEBACK"]).to_numpy()
-    value = items["value_minor"].to_numpy()
+    standing, reason = _standing(items, _lacks_rate(items, counterparties, rates), settings)
     frame = items.assign(
         standing=standing,
         reason=reason,
-        cash_currency=np.where(is_sale, items["destination_currency"], items["currency"]),
-        cash_out_minor=np.where(is_sale, -items["destination_minor"], items["amount_minor"]),
-        net_debit_minor=np.where(is_sale, value, np.where(gets_back, -value, 0)),
+        **_used(items),
         payer_account=items["source_account"],
         payee_account=items["destination_account"],
         asked_counterparty_id=items["counterparty_id"],
         counterparty_id=items["route"],
     )
     return {"settlement_items": declared("settlement_items").shaped(frame)}
+
+
+def _lacks_rate(items: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame) -> pd.Series:
+    """Converting, or counted under a counterparty's limit, without the rate for it."""
+    limited = counterparties.loc[counterparties["limit_minor"].notna(), "counterparty_id"]
+    needs_rate = (items["currency"] != items["destination_currency"]) | items["route"].isin(limited)
+    return needs_rate & ~(items["currency"].isin(rates.index) & items["destination_currency"].isin(rates.index))
+
+
+def _used(items: pd.DataFrame) -> dict[str, Any]:
+    """What each takes of the cash and of its counterparty's limit."""
+    is_sale = (items["type"] == "SALE").to_numpy()
+    gets_back = items["type"].isin(["REFUND", "CHARGEBACK"]).to_numpy()
+    value = items["value_minor"].to_numpy()
+    return {
+        "cash_currency": np.where(is_sale, items["destination_currency"], items["currency"]),
+        "cash_out_minor": np.where(is_sale, -items["destination_minor"], items["amount_minor"]),
+        "net_debit_minor": np.where(is_sale, value, np.where(gets_back, -value, 0)),
+    }
 
 
 def rates_on(fx_rates: pd.DataFrame, as_of: date) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.batching_settlement.clearing import OBLIGATION, clear_obligations, on_cycles
+from atlas_lib.batching_settlement.gridlock import find_gridlock
 from atlas_lib.core.tables import declared
 
 POOL = "NETTING-POOL"
@@ -20,10 +21,13 @@ def net_due_items(settlement_items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     to pool in the source currency and pool to payee in the destination currency; so per currency the net
     positions, the pool's included, sum to 0. Set off: what goes round in cycles and needs no cash at all, even where
     everybody waits for somebody else (gridlock). Funding, as in a multilateral settlement system: the sum of what
-    accounts pay in, = multilateral; its rate is funding / gross.
-    Input: settlement_items. Output: net_positions, netting_effect, obligation_set_off.
+    accounts pay in, = multilateral; its rate is funding / gross. Gridlock: payments that with this funding cannot go
+    one by one, in the order they were made, but go together.
+    Input: settlement_items. Output: net_positions, netting_effect, obligation_set_off, payment_queue.
     """
-    owed = obligations(settlement_items[settlement_items["standing"] == "due"])
+    due = settlement_items[settlement_items["standing"] == "due"]
+    owed = obligations(due.sort_values(["created_at", "transaction_id"], kind="stable"))
+    queue = find_gridlock(owed).assign(queue_no=range(1, len(owed) + 1))
     gross = _positions(owed, "in_minor", "out_minor")
     pairs = _positions(offset_pairs(owed), "bilateral_in_minor", "bilateral_out_minor")
     positions = gross.merge(pairs, on=_KEY, how="left", validate="1:1").fillna(
@@ -37,10 +41,26 @@ def net_due_items(settlement_items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "net_positions": declared("net_positions").shaped(positions),
         "netting_effect": declared("netting_effect").shaped(
-            _effect(positions, owed).merge(_cycles(pairs_left), on="currency")
+            _effect(positions, owed).merge(_cycles(pairs_left), on="currency").merge(_stuck(queue), on="currency")
         ),
         "obligation_set_off": declared("obligation_set_off").shaped(pairs_left),
+        "payment_queue": declared("payment_queue").shaped(queue),
     }
+
+
+def pool_flows(net_positions: pd.DataFrame) -> pd.DataFrame:
+    """What moves after multilateral netting, as obligations: each account pays its net into the pool or gets it there."""
+    ends = net_positions[["currency", "account"]]
+    pays, gets = net_positions["multilateral_out_minor"], net_positions["multilateral_in_minor"]
+    flows = pd.concat(
+        [
+            ends.rename(columns={"account": "payer"}).assign(payee=POOL, remaining_minor=pays),
+            ends.rename(columns={"account": "payee"}).assign(payer=POOL, remaining_minor=gets),
+        ],
+        ignore_index=True,
+    )
+    moving = (flows["remaining_minor"] > 0) & (flows["payer"] != flows["payee"])
+    return flows[moving].assign(set_off_minor=0).reset_index(drop=True)
 
 
 def obligations(items: pd.DataFrame) -> pd.DataFrame:
@@ -117,6 +137,16 @@ def _set_off(owed: pd.DataFrame) -> pd.DataFrame:
         .agg(owed_minor=("amount_minor", "sum"), set_off_minor=("set_off_minor", "sum"))
     )
     return pairs.assign(remaining_minor=pairs["owed_minor"] - pairs["set_off_minor"])
+
+
+def _stuck(queue: pd.DataFrame) -> pd.DataFrame:
+    """Per currency how many payments go only together, and their amount."""
+    waits = ~queue["goes_alone"]
+    return (
+        queue.assign(gridlock_count=waits.astype("int64"), gridlock_minor=queue["amount_minor"].where(waits, 0))
+        .groupby("currency", as_index=False)[["gridlock_count", "gridlock_minor"]]
+        .sum()
+    )
 
 
 def _cycles(pairs: pd.DataFrame) -> pd.DataFrame:

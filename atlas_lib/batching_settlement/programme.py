@@ -1,7 +1,8 @@
 """A linear programme in PuLP: HiGHS in the process, or the CBC that comes with PuLP.
 
 PuLP's pitfalls, met here: expressions are built from lists, never summed term by term; a variable listed twice
-counts once; after a time limit the status says Optimal too, only `sol_status` tells.
+counts once; after a time limit the status says Optimal too, only `sol_status` tells; HiGHS's status after a node limit
+is not in its list, though it has set the variables by then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 GAP_WANTED = 1e-6
+MOST_NODES = 10_000
+_WHOLE, _FEASIBLE = 1e-6, 2  # of a share; HiGHS's code of a solution that keeps every row
 
 
 class Programme:
@@ -23,6 +26,7 @@ class Programme:
         self._expression, self._constraint = pulp.LpAffineExpression, pulp.LpConstraint
         self._senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
         self.cost: dict[Any, float] = defaultdict(float)
+        self._whole: list[Any] = []
 
     @property
     def size(self) -> int:
@@ -32,6 +36,8 @@ class Programme:
         """A variable from 0 to `top`; `is_whole` matters to a whole-number solve only."""
         variable = self._problem.add_variable(name, 0, top, "Integer" if is_whole else "Continuous")
         self.cost[variable] += float(cost)
+        if is_whole:
+            self._whole.append(variable)
         return variable
 
     def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> Any:
@@ -40,17 +46,33 @@ class Programme:
         self._problem += row
         return row
 
-    def solve(self, solver: str, seconds: int, *, whole: bool, gap_rate: float = GAP_WANTED) -> float | None:
+    def keep_decided(self, worth: float) -> None:
+        """Whole variables at 0 or 1 in the linear solution stay there, if moving one would cost more than `worth`."""
+        for variable in self._whole:
+            share = variable.varValue or 0.0
+            if abs(variable.dj or 0.0) > worth and abs(share - round(share)) < _WHOLE:
+                variable.lowBound = variable.upBound = round(share)
+
+    def solve(
+        self, solver: str, seconds: int, *, whole: bool, gap_rate: float = GAP_WANTED, nodes: int = MOST_NODES
+    ) -> float | None:
         """Minimise; returns a proven lower bound of the objective, None when the solver tells none.
 
-        Raises PulpSolverError when there is no solution, or no proven optimum of the linear programme.
+        A whole-number search that meets its limit of seconds or nodes keeps the best it has. Raises PulpSolverError
+        when there is no solution, or no proven optimum of the linear programme.
         """
         import pulp
 
         if not self.cost:
             return 0.0
         self._problem.setObjective(pulp.LpAffineExpression(list(self.cost.items())))
-        self._problem.solve(_engine(solver, seconds, whole, gap_rate))
+        try:
+            self._problem.solve(_engine(solver, seconds, whole, gap_rate, nodes))
+        except KeyError:
+            info = self._problem.solverModel.getInfo()
+            if not whole or info.primal_solution_status != _FEASIBLE:
+                raise
+            return float(info.mip_dual_bound)
         is_proven = self._problem.sol_status == pulp.LpSolutionOptimal
         if self._problem.status != pulp.LpStatusOptimal or not (is_proven or whole):
             raise pulp.PulpSolverError(f"{solver}: {pulp.LpStatus[self._problem.status]}")
@@ -59,17 +81,17 @@ class Programme:
         return float(self._problem.solverModel.getInfo().mip_dual_bound) if solver == "HiGHS" else None
 
 
-def _engine(solver: str, seconds: int, whole: bool, gap_rate: float) -> Any:
+def _engine(solver: str, seconds: int, whole: bool, gap_rate: float, nodes: int) -> Any:
     import pulp
 
     if solver == "HiGHS":
-        presolve = {} if whole else {"presolve": "off"}
-        return pulp.HiGHS(
-            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **presolve
-        )
+        search = {"mip_max_nodes": nodes} if whole else {"presolve": "off"}
+        return pulp.HiGHS(mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **search)
     if solver == "CBC":
         bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
-        return pulp.COIN_CMD(path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate)
+        return pulp.COIN_CMD(
+            path=bundled, mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, maxNodes=nodes
+        )
     raise pulp.PulpSolverError(f"unknown solver {solver}")
 
 

@@ -24,6 +24,8 @@ def refine(book: Book, plan: Plan, limits: Limits, prices: Prices) -> Plan:
     moves = _Moves.of(book, plan, limits, prices)
     moves.balance()
     moves.accompany()
+    if moves.pool_lone_wires():
+        moves.accompany()
     for _ in range(_MOST_OPENED):
         if not moves.open_best_leg():
             break
@@ -113,6 +115,28 @@ class _Moves:
                 # Each move changes what the next is worth: one after the other by nature.
                 if self._leg_change(np.array([item]), goal)[0] < 0 and self._has_room(item, goal):
                     self._join(item, goal)
+
+    def pool_lone_wires(self) -> bool:
+        """Lone direct wires go through the pool where one leg is open and a companion makes the other worth opening.
+
+        The wire saved pays for the leg in any case; the companion, which leaves its own window at no cost, saves the
+        surcharge of a single transaction.
+        """
+        has_changed = False
+        for goal in range(len(SLOTS)):
+            is_open = self.legs[:, goal] > 0
+            payer, payee, home = self.book.payer, self.book.payee, np.maximum(self.slot, 0)
+            one_closed = is_open[payer] != is_open[payee]
+            closed = np.where(is_open[payer], payee, payer)
+            spare = (self.legs[payer, home] > 2) & (self.legs[payee, home] > 2)
+            has_mate = np.zeros(len(self.book.accounts), dtype=bool)
+            has_mate[closed[one_closed & spare & self._idle(goal)]] = True
+            could = self._lone_wires() & (self.first <= goal) & (goal <= self.last) & one_closed & has_mate[closed]
+            for item in np.flatnonzero(could & (self.book.source == self.book.target)).tolist():
+                if self._has_room(item, goal):
+                    self._join(item, goal)
+                    has_changed = True
+        return has_changed
 
     def open_best_leg(self) -> bool:
         """Open the leg that saves most: lone direct wires that then go through the pool, single legs accompanied."""

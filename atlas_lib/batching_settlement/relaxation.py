@@ -33,8 +33,6 @@ from atlas_lib.batching_settlement.programme import Programme
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
-_IN_PART = 1e-3
-_SEARCH_GAP = 5e-3  # of its programme: good enough for a suggestion
 _EXCESS = 3.0  # price of exceeding a limit, in deferrals of the smallest payment that could make room
 
 
@@ -91,30 +89,13 @@ class Relaxation:
             cover[currency] = max(_price(row), 0.0)
         return Multipliers(self.core, self._currency_prices(), leg, wire, *self._limit_prices(), cover)
 
-    def search(self, solver: str, seconds: int) -> None:
-        """The same in whole pieces, for its plan only; a search that runs out of time keeps its best."""
-        self.programme.solve(solver, seconds, whole=True, gap_rate=_SEARCH_GAP)
+    def search(self, solver: str, seconds: int, nodes: int, worth: float, gap_rate: float) -> None:
+        """The same in whole pieces, for its plan only; a search that meets its limits keeps its best.
 
-    def suggestions(self) -> list[tuple[Int64, Int64]]:
-        """Slot and mode of every piece: where most of it lies; and again with everything waiting that waits in part."""
-        pieces = self.pieces
-        slot, mode = self.fixed_slot.copy(), np.where(pieces.is_gross, GROSS, NETTED)
-        in_part = []
-        for k, options in self.options.items():
-            held = [(x.varValue or 0.0) if x is not None else 0.0 for _, _, x in options]
-            if options[-1][2] is None:
-                held[-1] = 1.0 - sum(held)
-            best = int(np.argmax(np.round(held, 6)))
-            slot[k], mode[k] = options[best][0], options[best][1]
-            if options[-1][0] == DEFERRED != slot[k] and held[-1] > _IN_PART:
-                in_part.append(k)
-        for members, shares in self.classes:
-            slot[members] = dealt(pieces.value_minor[members].astype(float), shares)
-        if not in_part:
-            return [(slot, mode)]
-        more = slot.copy()
-        more[in_part] = DEFERRED
-        return [(slot, mode), (more, mode)]
+        What `solve` has decided and would cost more than `worth` to change is not searched again.
+        """
+        self.programme.keep_decided(worth)
+        self.programme.solve(solver, seconds, whole=True, gap_rate=gap_rate, nodes=nodes)
 
     def _add_core(self) -> None:
         pieces, prices, core = self.pieces, self.prices, self.core
@@ -309,25 +290,3 @@ class Relaxation:
 def _price(row: Any) -> float:
     """A row's price; a solver that tells none leaves the bound lower, never wrong."""
     return float(row.pi or 0.0)
-
-
-def dealt(value: Floats, shares: list[tuple[int, Any]]) -> Int64:
-    """Slots for the pieces of a class so that each slot gets its share of the value, as near as pieces allow."""
-    slot = np.full(len(value), max(shares, key=lambda s: (s[1].varValue or 0.0, -s[0]))[0], dtype=np.int64)
-    left = np.argsort(-value, kind="stable")
-    for window, share in sorted(shares, key=lambda s: s[1].varValue or 0.0)[:-1]:
-        taken = _filled_up(value[left], (share.varValue or 0.0) * float(value.sum()))
-        slot[left[taken]] = window
-        left = left[~taken]
-    return slot
-
-
-def _filled_up(value: Floats, goal: float) -> NDArray[np.bool_]:
-    """Values, given in falling order, taken as long as they fit; the small ones at the end fill the rest."""
-    taken, start = np.zeros(len(value), dtype=bool), 0
-    while (start := start + int(np.searchsorted(-value[start:], -goal))) < len(value):
-        count = int(np.searchsorted(np.cumsum(value[start:]), goal, side="right"))
-        taken[start : start + count] = True
-        goal -= float(value[start : start + count].sum())
-        start += max(count, 1)
-    return taken

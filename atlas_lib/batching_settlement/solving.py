@@ -28,11 +28,12 @@ from atlas_lib.batching_settlement.book import (
 )
 from atlas_lib.batching_settlement.bound import Floats, Multipliers, cover_shortfalls, least_fares, prove_bound
 from atlas_lib.batching_settlement.costs import MICRO, PlanCost, Prices, price_plan
+from atlas_lib.batching_settlement.dealing import suggestions
 from atlas_lib.batching_settlement.formulation import Formulation
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, is_within, place, restore
 from atlas_lib.batching_settlement.pieces import Pieces, cut_pieces
-from atlas_lib.batching_settlement.programme import GAP_WANTED, solver_errors
+from atlas_lib.batching_settlement.programme import GAP_WANTED, MOST_NODES, solver_errors
 from atlas_lib.batching_settlement.refinement import refine, seat
 from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.core.money import Int64
@@ -41,10 +42,13 @@ SOLVERS = ("HiGHS", "CBC")
 MOST_SEARCHED = 1500  # undecided pieces; above, a whole-number search runs into its time limit for next to nothing
 _ROUNDS = 4  # linear programmes, each with the payments added whose choice the one before left out
 _MOST_ADDED = 150
+_LARGE = 10_000  # payments: of more, the gap wanted is smaller in proportion, down to a tenth
 _SMALL = 200  # pieces that the search over the whole book decides at once
 _LITTLE_MISSED = 1e-4  # of the bound: not worth another round
+_LITTLE_GAINED = 5e-4  # of the bound, by the last round: no more of them
 _MOST_CONVERTING = 20  # large conversions decided from the start
 _MOST_LARGE = 25  # payments decided from the start under each scarce limit
+_DECIDED = 5e-4  # of the bound: what would cost more to change is left out of the search for a better suggestion
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def solve_book(
     prices: Prices,
     *,
     seconds: int = 20,
+    nodes: int = MOST_NODES,
     gap_rate: float = 0.0,
     solvers: Sequence[str] = SOLVERS,
 ) -> Solution:
@@ -79,7 +84,7 @@ def solve_book(
     pieces = cut_pieces(book, limits)
     for solver in solvers:
         try:
-            return _solved(book, pieces, limits, prices, candidates, solver, seconds, gap_rate)
+            return _solved(book, pieces, limits, prices, candidates, solver, seconds, nodes, gap_rate)
         except solver_errors():
             continue
     label, plan, cost = _cheapest(book, prices, candidates)
@@ -94,19 +99,21 @@ def _solved(
     candidates: list[tuple[str, Plan]],
     solver: str,
     seconds: int,
+    nodes: int,
     gap_rate: float,
 ) -> Solution:
     best, bound = _cheapest(book, prices, candidates), 0
-    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds):
+    wanted = gap_rate * float(np.clip(_LARGE / max(len(book), 1), 0.1, 1))
+    for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds, nodes, wanted):
         bound = max(bound, proven)
         best = _cheapest(book, prices, [best[:2], *((name, plan) for plan in plans)])
-        if best[2].total_micro - bound <= gap_rate * best[2].total_micro:
+        if best[2].total_micro - bound <= wanted * best[2].total_micro:
             break
     else:
         exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
         if (~exact.is_settled & ~pieces.is_gross).sum() <= MOST_SEARCHED:
             model = Formulation(book, pieces, exact, limits, prices)
-            proven, more = _searched(model, solver, seconds)
+            proven, more = _searched(model, solver, seconds, nodes)
             bound = max(bound, proven) if model.is_exact else bound
             best = _cheapest(book, prices, [best[:2], *more])
     label, plan, cost = best
@@ -115,7 +122,7 @@ def _solved(
 
 
 def _guides(
-    book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int
+    book: Book, pieces: Pieces, limits: Limits, prices: Prices, solver: str, seconds: int, nodes: int, gap_rate: float
 ) -> Iterator[tuple[int, str, list[Plan]]]:
     """Bound, name and plans of the linear programme; of the same with what its bound missed; of the last in whole pieces."""
     at_risk = payments_at_risk(pieces, limits)
@@ -123,6 +130,7 @@ def _guides(
     fares, cover = least_fares(pieces, len(book.accounts), prices), cover_shortfalls(pieces, limits)
     core = at_risk | (~backbone.is_free.any(axis=1) & ~pieces.is_gross)
     core[_large_conversions(pieces, backbone, core)] = True
+    before = 0
     for number in range(_ROUNDS):
         grown = Relaxation(pieces, backbone, fares, cover, limits, prices, core)
         try:
@@ -136,21 +144,23 @@ def _guides(
         yield (
             bound,
             "linear programme",
-            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in suggestions(model)],
         )
-        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or number == _ROUNDS - 1:
+        is_slow = bound - before <= _LITTLE_GAINED * bound
+        if missed.sum() * MICRO <= _LITTLE_MISSED * bound or is_slow or number == _ROUNDS - 1:
             break
+        before = bound
         most = np.argsort(-missed, kind="stable")[:_MOST_ADDED]
         core = core.copy()
         core[most[missed[most] > 0]] = True
     if len(pieces) <= _SMALL:
         return
     with suppress(*solver_errors()):
-        model.search(solver, seconds)
+        model.search(solver, seconds, nodes, _DECIDED * bound / MICRO, gap_rate / 2)
         yield (
             bound,
             "whole-number core",
-            [_rounded(book, pieces, limits, prices, found, bound, s) for s in model.suggestions()],
+            [_rounded(book, pieces, limits, prices, found, bound, s) for s in suggestions(model)],
         )
 
 
@@ -215,10 +225,10 @@ def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:
     return at_risk
 
 
-def _searched(model: Formulation, solver: str, seconds: int) -> tuple[int, list[tuple[str, Plan]]]:
+def _searched(model: Formulation, solver: str, seconds: int, nodes: int) -> tuple[int, list[tuple[str, Plan]]]:
     """Bound and plan of a whole-number search; one that finds nothing leaves what the linear programme found."""
     try:
-        return model.solve(solver, seconds, whole=True), [("whole-number programme", model.plan())]
+        return model.solve(solver, seconds, whole=True, nodes=nodes), [("whole-number programme", model.plan())]
     except solver_errors():
         return 0, []
 

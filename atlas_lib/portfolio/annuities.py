@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from atlas_lib.portfolio.loans import Cells, Loans, Whole, round_ratio
+from atlas_lib.portfolio.loans import Cells, Loans, Whole, blocks_of, piece_of, round_ratio
+from atlas_lib.portfolio.repayment import repay
 
 
 def level_instalment(principal: float, term_count: int, period_rate: ArrayLike, balloon: float = 0.0) -> float:
@@ -29,58 +29,35 @@ def repay_annuity(loans: Loans, plan: Cells) -> None:
     Where the last instalment is off by more than floor(n / 2) minor units, the level moves by difference / n
     and the better of the two plans is kept.
     """
-    level = _level(loans)
-    _repay(loans, level, plan)
+    level = np.empty(len(loans.term), np.int64)
+    for part, rows, cells in blocks_of(loans):
+        level[rows] = _level(part)
+        repay(part, level[rows], piece_of(plan, cells))
     off = _last_difference(loans, level, plan)
     retried = np.flatnonzero(np.abs(off) > loans.term // 2)
-    if not len(retried):
-        return
-    part = loans.only(retried)
-    moved = level[retried] + round_ratio(off[retried], 1, part.term)
-    second = _new_cells(part)
-    _repay(part, moved, second)
-    better = np.abs(_last_difference(part, moved, second)) < np.abs(off[retried])
-    replaced = np.zeros(len(level), dtype=bool)
-    replaced[retried[better]] = True
-    target, source = np.repeat(replaced, loans.term), np.repeat(better, part.term)
+    level, off, first_cell = level[retried], off[retried], loans.first_cell[retried]
+    for part, rows, _ in blocks_of(loans.only(retried)):
+        _retry(part, level[rows], off[rows], first_cell[rows], plan)
+
+
+def _retry(loans: Loans, level: Whole, off: Whole, first_cell: Whole, plan: Cells) -> None:
+    """Plan these loans again at the level moved by their difference; write what came out better from `first_cell` on."""
+    moved = level + round_ratio(off, 1, loans.term)
+    count = int(loans.term.sum())
+    second = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    repay(loans, moved, second)
+    better = np.abs(_last_difference(loans, moved, second)) < np.abs(off)
+    source = np.flatnonzero(np.repeat(better, loans.term))
+    target = source + np.repeat(first_cell - loans.first_cell, loans.term)[source]
     for old, new in zip(plan, second, strict=True):
         old[target] = new[source]
 
 
-def _new_cells(loans: Loans) -> Cells:
-    count = int(loans.term.sum())
-    return np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
-
-
 def repay_linear(loans: Loans, plan: Cells) -> None:
     """Fill principal, interest and outstanding of every cell, at a level principal."""
-    _repay(loans, round_ratio(loans.principal, 1, loans.term, loans.rounding), plan, holds_interest=False)
-
-
-def _repay(loans: Loans, level: Whole, plan: Cells, *, holds_interest: bool = True) -> None:
-    """Period by period, because each rounded interest depends on the balance before it.
-
-    Loans are taken longest first, so that those still running are always the first of them. Where all run
-    equally long, cells are a plain stride, which is faster than an index. `level` holds interest, or is principal.
-    """
-    longest = int(loans.term.max())
-    is_even = bool((loans.term == longest).all())
-    order = slice(None) if is_even else np.argsort(-loans.term, kind="stable")
-    start, term = loans.first_cell[order], loans.term[order]
-    balance = loans.balances[order].copy()
-    level = level[order].astype(balance.dtype)
-    paid, interest, outstanding = plan
-    running = np.searchsorted(-term, -np.arange(longest + 1), side="left").tolist()
-    for period, (count, staying) in enumerate(pairwise(running)):
-        cell = slice(period, None, longest) if is_even else start[:count] + period
-        opening = balance[:count]
-        due = loans.interest(opening, order if isinstance(order, slice) else order[:count], cell)
-        payment = level[:count] - due if holds_interest else level[:count].copy()
-        np.maximum(payment, 0, out=payment)
-        np.minimum(payment, opening, out=payment)
-        payment[staying:] = opening[staying:]
-        opening -= payment
-        paid[cell], interest[cell], outstanding[cell] = payment, due, opening
+    for part, _, cells in blocks_of(loans):
+        level = round_ratio(part.principal, 1, part.term, part.rounding)
+        repay(part, level, piece_of(plan, cells), holds_interest=False)
 
 
 def _last_difference(loans: Loans, level: Whole, plan: Cells) -> Whole:

@@ -73,22 +73,56 @@ def targets_of(daily: Numbers) -> dict[str, Numbers]:
     return {"daily": daily, "cumulative": position, "minimum": position.min(axis=1, keepdims=True)}
 
 
-def rolling_widths(scores: Numbers, horizon: int, level: float) -> Numbers:
+def rolling_widths(scores: Numbers, horizon: int, level: float, counted: Flags | None = None) -> Numbers:
     """Half width of every origin's interval, and last of the one for a forecast made now, when all have closed.
 
     It is calibrated on the newest (at most 120) closed origins, from `scores_needed` on. After each origin that
     closes, the level aimed at moves by 0.005 x (nominal level - share of its days that were held), so that a
-    source that grows wilder does not stay under-covered.
+    source that grows wilder does not stay under-covered. Where cells are `counted`, only their scores are, and a
+    column without enough of them has no width.
 
     Source: Gibbs and Candes (2021), adaptive conformal inference.
     """
     out, aim = np.full((len(scores) + horizon, *scores.shape[1:]), np.nan), level
     for origin in range(horizon + scores_needed(level) - 1, len(out)):
         closed = origin - horizon + 1
-        if np.isfinite(out[closed - 1]).all():
-            aim += _ADAPTATION * (level - float((scores[closed - 1] <= out[closed - 1]).mean()))
-        out[origin] = conformal_width(scores[max(0, closed - _MOST_SCORES) : closed], aim)
+        told = np.isfinite(out[closed - 1]) & (True if counted is None else counted[closed - 1])
+        if told.any() and (counted is not None or told.all()):
+            aim += _ADAPTATION * (level - float((scores[closed - 1] <= out[closed - 1])[told].mean()))
+        newest = slice(max(0, closed - _MOST_SCORES), closed)
+        if counted is None:
+            out[origin] = conformal_width(scores[newest], aim)
+        else:
+            out[origin] = _width_of_counted(scores[newest], counted[newest], aim, scores_needed(level))
     return np.concatenate([out[: len(scores)], out[-1:]])
+
+
+def _width_of_counted(scores: Numbers, counted: Flags, level: float, needed: int) -> Numbers:
+    """`conformal_width` of each column's counted scores; NaN in a column with fewer than `needed` of them."""
+    ordered, number = np.sort(np.where(counted, scores, np.inf), axis=0), counted.sum(axis=0)
+    rank = np.clip(np.ceil((number + 1) * level - 1e-9).astype(np.int64), 1, np.maximum(number, 1))
+    width = np.take_along_axis(ordered, rank[None] - 1, axis=0)[0]
+    return np.where(number >= needed, width, np.nan)
+
+
+def kind_widths(scores: Numbers, kind: Flags, horizon: int, level: float) -> Numbers:
+    """Half width, by origin, from the errors on one kind of day alone, all closed origins and steps ahead together.
+
+    NaN until `scores_needed` days of the kind have closed. A day has an error for each step it was forecast from, so
+    days are errors over steps. The last row is for a forecast made now, as in `rolling_widths`.
+
+    Source: Vovk, Gammerman and Shafer (2005), 4.5, conformal prediction within a category (Mondrian).
+    """
+    out = np.full(len(scores) + 1, np.nan)
+    for row in range(len(out)):
+        closed = len(scores) if row == len(scores) else max(row - horizon + 1, 0)
+        known = scores[:closed][kind[:closed]]
+        days = len(known) // scores.shape[1]
+        if days >= scores_needed(level):
+            share = min(ceil((days + 1) * level - 1e-9) / days, 1.0)
+            rank = ceil(share * len(known) - 1e-9)
+            out[row] = np.partition(known, rank - 1)[rank - 1]
+    return out
 
 
 def cover(hits: Flags, counted: Flags, horizon: int) -> Coverage:

@@ -39,7 +39,10 @@ def check_portfolio(
     contracts: pd.DataFrame, schedule: pd.DataFrame, payment_results: pd.DataFrame, portfolio_controls: pd.DataFrame,
     settings: PortfolioSettings,
 ) -> pd.DataFrame:  # fmt: skip
-    """The checks of the contracts, then one row per control over all currencies; only exact ones block."""
+    """The checks of the contracts, then one row per control over all currencies; only exact ones block.
+
+    `passed` is empty for a warning that this input gives nothing to evaluate.
+    """
     if portfolio_controls.empty:
         return check_contracts(contracts)
     rows = [
@@ -162,7 +165,9 @@ def _warnings(schedule: pd.DataFrame, payments: pd.DataFrame, settings: Portfoli
     return pd.DataFrame(
         [
             _check(level, ids, eaten_up, is_blocking=False),
-            _check(fit, payments["contract_id"], payments["open_minor"] > 0, is_blocking=False),
+            _check(fit, payments["contract_id"], payments["open_minor"] > 0, is_blocking=False)
+            if len(payments)
+            else {"check": fit, "passed": None, "is_blocking": False, "detail": "no dated payments in this input"},
             _check("What was due is received", ids, late, is_blocking=False),
         ]
     )

@@ -37,11 +37,42 @@ class Backtest:
     def widths(self, known: Numbers | None = None) -> dict[tuple[str, float], Numbers]:
         """Half widths for a forecast made now, by target and level."""
         scores = self.scores(known)
-        return {
-            (t, level): backtest.rolling_widths(scores[t], self.series.horizon, level)[-1]
-            for t in scores
-            for level in backtest.LEVELS
+        return {(t, level): w[-1] for t in scores for level, w in self.calibrated(t, scores[t]).items()}
+
+    def calibrated(self, target: str, scores: Numbers) -> dict[float, Numbers]:
+        """By level, half width of every origin's interval, and last of the one for a forecast made now.
+
+        Days at a month's ends and around holidays are harder to forecast than others: where enough of them have
+        closed, their width comes from their own errors, and that of the other days from those of other days. Errors
+        of a position are put on one scale by the square root of the days ahead. An interval is never narrower than
+        one of a lower level.
+        """
+        steps, found, narrower = scores.shape[1], {}, np.zeros(1)
+        scale = np.sqrt(np.arange(1, steps + 1)) if target == "cumulative" else np.ones(steps)
+        kinds = {} if target == "minimum" else self.day_kinds(steps)
+        for level in backtest.LEVELS:
+            widths = backtest.rolling_widths(scores, self.series.horizon, level)
+            if kinds:
+                other = ~np.any(list(kinds.values()), axis=0)
+                own = backtest.rolling_widths(scores, self.series.horizon, level, other[:-1])
+                widths = np.where(other & np.isfinite(own) & np.isfinite(widths), own, widths)
+            for kind in kinds.values():
+                own = backtest.kind_widths(scores / scale, kind, self.series.horizon, level)[:, None]
+                widths = np.where(kind & np.isfinite(own) & np.isfinite(widths), own * scale, widths)
+            found[level] = np.where(np.isfinite(widths), np.fmax(widths, narrower), np.nan)
+            narrower = found[level]
+        return found
+
+    def day_kinds(self, steps: int) -> dict[str, Flags]:
+        """Whether each origin's last `steps` days are of a kind, and last those of a forecast made now."""
+        series = self.series
+        is_kind = {
+            "month ends": month_edges(series.dates, series.calendar),
+            "around holidays": np.any(holiday_terms(series.dates, series.calendar), axis=0),
         }
+        origins = np.append(self.origins, len(series.flow))
+        day = origins[:, None] + np.arange(series.horizon - steps, series.horizon)
+        return {name: flags[day] for name, flags in is_kind.items()}
 
     def scores(self, known: Numbers | None = None) -> dict[str, Numbers]:
         """Absolute errors by target; `known` flows of each origin's path move its lowest point."""
@@ -84,8 +115,9 @@ def score_intervals(found: Backtest, known: Numbers | None = None) -> pd.DataFra
     actual, used = backtest.targets_of(found.actual + more), backtest.targets_of(found.used + more)
     rows = []
     for target in backtest.TARGETS:
+        widths = found.calibrated(target, np.abs(actual[target] - used[target]))
         for level in backtest.LEVELS:
-            width = backtest.rolling_widths(np.abs(actual[target] - used[target]), found.series.horizon, level)[:-1]
+            width = widths[level][:-1]
             for segment, counted in _segments_of(found, target):
                 rows.append(
                     {"target": target, "segment": segment, "level_rate": level}
@@ -123,10 +155,9 @@ def _segments_of(found: Backtest, target: str) -> Iterator[tuple[str, Flags]]:
 
 def _segments(found: Backtest) -> Iterator[tuple[str, Flags]]:
     """All days; each day of the horizon; days around holidays; first and last two open days of a month."""
-    series, shape = found.series, found.actual.shape
-    day = found.origins[:, None] + np.arange(series.horizon)
+    shape = found.actual.shape
     yield "all", np.ones(shape, dtype=bool)
-    for h in range(series.horizon):
-        yield f"day {h + 1}", np.broadcast_to(np.arange(series.horizon) == h, shape)
-    yield "around holidays", np.any(holiday_terms(series.dates, series.calendar), axis=0)[day]
-    yield "month ends", month_edges(series.dates, series.calendar)[day]
+    for h in range(found.series.horizon):
+        yield f"day {h + 1}", np.broadcast_to(np.arange(found.series.horizon) == h, shape)
+    for name, kind in found.day_kinds(shape[1]).items():
+        yield name, kind[:-1]

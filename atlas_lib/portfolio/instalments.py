@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike
 
 from atlas_lib.core.money import Rounding
 from atlas_lib.portfolio.annuities import repay_annuity, repay_linear
-from atlas_lib.portfolio.loans import MONTHLY, Cells, Loans, Whole, YearFractions, blocks_of, loans_of, round_ratio
+from atlas_lib.portfolio.loans import (
+    MONTHLY,
+    Cells,
+    Loans,
+    Whole,
+    YearFractions,
+    blocks_of,
+    loans_of,
+    piece_of,
+    round_ratio,
+)
 
 ScheduleType = Literal["linear", "annuity", "interest_only", "bullet", "balloon"]
 
@@ -53,11 +63,8 @@ def plan_instalments(
     """
     share = balloon_rate if schedule_type == "balloon" else 0.0
     loans = loans_of(principal_minor, term_count, annual_rate, share, fractions, rounding)
-    ends = np.cumsum(loans.term)
-    total = int(ends[-1]) if len(ends) else 0
-    principal, interest, outstanding = (np.empty(total, dtype=np.int64) for _ in range(3))
-    for part, cells in blocks_of(loans, ends):
-        _PLANS[schedule_type](part, (principal[cells], interest[cells], outstanding[cells]))
+    principal, interest, outstanding = (np.empty(loans.term.sum(), dtype=np.int64) for _ in range(3))
+    _PLANS[schedule_type](loans, (principal, interest, outstanding))
     return Instalments(principal, interest, outstanding)
 
 
@@ -92,19 +99,24 @@ def _cells(term: Whole) -> tuple[Whole, Whole, Whole]:
 
 
 def _interest_only(loans: Loans, plan: Cells) -> None:
-    loan, _, last = _cells(loans.term)
-    opening = loans.principal[loan]
-    paid = np.where(last, opening, 0)
-    plan[0][:], plan[1][:], plan[2][:] = paid, loans.interest(opening, loan, slice(None)), opening - paid
+    for part, _, cells in blocks_of(loans):
+        loan, _, last = _cells(part.term)
+        opening = part.principal[loan]
+        interest = round_ratio(opening, part.rates(loan, slice(None)), part.scale, part.rounding)
+        _pay_at_end(opening, last, interest, piece_of(plan, cells))
 
 
 def _bullet(loans: Loans, plan: Cells) -> None:
-    loan, _, last = _cells(loans.term)
-    opening = loans.principal[loan]
+    for part, _, cells in blocks_of(loans):
+        loan, _, last = _cells(part.term)
+        whole_term = np.add.reduceat(part.rates(loan, slice(None)), part.first_cell)
+        interest = round_ratio(part.principal, whole_term, part.scale, part.rounding)
+        _pay_at_end(part.principal[loan], last, np.where(last, interest[loan], 0), piece_of(plan, cells))
+
+
+def _pay_at_end(opening: Whole, last: Whole, interest: Whole, plan: Cells) -> None:
     paid = np.where(last, opening, 0)
-    whole_term = np.add.reduceat(loans.rates(loan, slice(None)), loans.first_cell)
-    interest = round_ratio(loans.principal, whole_term, loans.scale, loans.rounding)
-    plan[0][:], plan[1][:], plan[2][:] = paid, np.where(last, interest[loan], 0), opening - paid
+    plan[0][:], plan[1][:], plan[2][:] = paid, interest, opening - paid
 
 
 _PLANS = {

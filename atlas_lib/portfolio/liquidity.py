@@ -132,7 +132,7 @@ def _lack(account: _Account, settings: PortfolioSettings, level: float) -> str:
     if account.gap > _STALE_DAYS:
         return f"statements end {account.gap} open days ago"
     if have < needed:
-        return f"{have} of {needed} open days needed"
+        return f"{have} of {needed} open days needed for the {level:.0%} interval".replace("%", " %")
     return "" if account.booked.any() else "no flow on any day"
 
 

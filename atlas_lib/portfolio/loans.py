@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
 from math import lcm
 from typing import Any
 
@@ -27,10 +26,8 @@ Whole = NDArray[Any]
 # Principal, interest and outstanding of every loan and period, flat.
 Cells = tuple[Whole, Whole, Whole]
 
-_BLOCK_CELLS = 1 << 18
+_BLOCK_CELLS = 1 << 17
 _LARGEST = 1 << 61
-# Floats are exact below 2^52; a product below 10^8 is off by less than 10^-7, so beyond 0.5 - 10^-6 it is decided exactly.
-_LARGEST_FLOAT, _LARGEST_INTEREST, _CLEAR = 1 << 52, 1e8, 0.5 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -60,37 +57,6 @@ class Loans:
 
     def rates(self, loan: Whole | slice, cell: Whole | slice) -> Whole:
         return self.rate[cell] if self.is_rated_by_cell else self.rate[loan]
-
-    def interest(self, opening: Whole, loan: Whole | slice, cell: Whole | slice) -> Whole:
-        """round(opening balance x period rate), for the given loans and cells, exact.
-
-        Balances kept as floats (see `balances`) are multiplied as floats, which is faster; what comes out near half
-        a minor unit is decided in whole numbers.
-        """
-        if opening.dtype != np.float64:
-            return round_ratio(opening, self.rates(loan, cell), self.scale, self.rounding)
-        product = opening * self._float_rate[cell if self.is_rated_by_cell else loan]
-        due = np.rint(product)
-        product -= due
-        np.abs(product, out=product)
-        if product.size and product.max() > _CLEAR:
-            near = np.flatnonzero(product > _CLEAR)
-            rates = np.asarray(self.rates(loan, cell))[near]
-            due[near] = round_ratio(opening[near].astype(np.int64), rates, self.scale, self.rounding)
-        return np.asarray(due)
-
-    @cached_property
-    def _float_rate(self) -> NDArray[np.float64]:
-        return np.asarray((self.rate / self.scale).astype(np.float64))
-
-    @property
-    def balances(self) -> Whole:
-        """The principal to work with: as floats where they hold every amount and leave no doubt but near ties."""
-        if self.principal.dtype == object or not len(self.principal):
-            return self.principal
-        interest = float(self.principal.max()) * float(self._float_rate.max())
-        is_small = self.principal.max() < _LARGEST_FLOAT and interest < _LARGEST_INTEREST
-        return self.principal.astype(np.float64) if is_small else self.principal
 
     def only(self, rows: Whole) -> Loans:
         """The loans of the given rows, in their order."""
@@ -176,8 +142,9 @@ def _fractional_rates(rates: NDArray[np.float64]) -> tuple[Whole, int]:
     return np.array(numerators, dtype=kind)[position.reshape(-1)], scale
 
 
-def blocks_of(loans: Loans, ends: Whole) -> Iterator[tuple[Loans, slice]]:
-    """Loans in pieces small enough for the processor's cache, each with the cells it fills."""
+def blocks_of(loans: Loans) -> Iterator[tuple[Loans, slice, slice]]:
+    """Loans in pieces small enough for the processor's cache, each with its rows and the cells it fills."""
+    ends = np.cumsum(loans.term)
     cuts = np.searchsorted(ends, np.arange(_BLOCK_CELLS, (ends[-1] if len(ends) else 0) + _BLOCK_CELLS, _BLOCK_CELLS))
     edges = np.unique(np.minimum(np.concatenate([[0], cuts + 1]), len(ends)))
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -190,7 +157,11 @@ def blocks_of(loans: Loans, ends: Whole) -> Iterator[tuple[Loans, slice]]:
             rate=loans.rate[cells if loans.is_rated_by_cell else rows],
             balloon=loans.balloon[rows],
         )
-        yield _wide_enough(part), cells
+        yield _wide_enough(part), rows, cells
+
+
+def piece_of(plan: Cells, cells: slice) -> Cells:
+    return plan[0][cells], plan[1][cells], plan[2][cells]
 
 
 def _wide_enough(loans: Loans) -> Loans:

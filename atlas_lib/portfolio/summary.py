@@ -28,9 +28,10 @@ def summarise_stage(
     expected_losses: pd.DataFrame,
     liquidity_outlook: pd.DataFrame,
     portfolio_controls: pd.DataFrame,
+    checks: pd.DataFrame,
     settings: PortfolioSettings,
 ) -> StageSummary:
-    """Verdict, status and key figures of the stage, each amount per currency."""
+    """Verdict, status and key figures of the stage, each amount per currency; `checks` are those of check_portfolio."""
     if contracts.empty:
         nothing = "No contracts in this input, so there is no schedule and no yield to show."
         return StageSummary(nothing, "skipped", pd.DataFrame({"label": [], "value": []}))
@@ -57,10 +58,18 @@ def summarise_stage(
         else f"{missed} of {len(portfolio_controls)} controls do not tie out"
     )
     doubt = f"; {counted(flagged, 'yield')} to look at" if flagged else ""
+    warning = _warning(checks[~checks["check"].isin(portfolio_controls["control"])])
     last = contract_balances["final_due_date"].max()
-    verdict = f"{outstanding} outstanding, repaid by {last:%Y-%m-%d}, yields {effective} effective a year; {proof}{doubt}{alert}."
-    status: Literal["attention", "passed"] = "attention" if missed or flagged or alert else "passed"
+    verdict = f"{outstanding} outstanding, repaid by {last:%Y-%m-%d}, yields {effective} effective a year; {proof}{doubt}{warning}{alert}."
+    status: Literal["attention", "passed"] = "attention" if missed or flagged or warning or alert else "passed"
     return StageSummary(verdict, status, pd.DataFrame(figures.items(), columns=["label", "value"]))
+
+
+def _warning(checks: pd.DataFrame) -> str:
+    """The checks that failed without stopping the run, each with the contracts it found."""
+    failed = checks[checks["passed"].eq(False)]
+    found = (f"{row['check']} ({row['detail']})" for row in failed.to_dict("records"))
+    return "".join(f"; not so: {text}" for text in found)
 
 
 def _alert(outlook: pd.DataFrame) -> str:

@@ -1,5 +1,7 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pulp
 import pytest
 
@@ -73,6 +75,62 @@ def test_a_linear_programme_out_of_time_is_an_error_though_its_status_says_optim
         programme.row([(shares[i], 1.0), (shares[(i * 7 + 3) % 400], 2.0), (shares[(i * 3 + 1) % 400], 1.5)], "<=", 1.7)
     with pytest.raises(pulp.PulpSolverError, match="Optimal"):
         programme.solve("HiGHS", 0, whole=False)
+
+
+def hard_cover() -> tuple[Programme, list[Any], list[tuple[list[tuple[Any, float]], float]]]:
+    """Sixty pieces under eight covers at once: no solver decides it without branching."""
+    draw, programme = np.random.default_rng(3), Programme()
+    pieces = [programme.variable(f"x_{i}", cost=float(draw.integers(20, 99)), is_whole=True) for i in range(60)]
+    rows = []
+    for _ in range(8):
+        terms = [(x, float(draw.integers(20, 99))) for x in pieces]
+        rows.append((terms, sum(weight for _, weight in terms) // 2 + 1))
+        programme.row(rows[-1][0], ">=", rows[-1][1])
+    return programme, pieces, rows
+
+
+@pytest.mark.parametrize("solver", ["HiGHS", "CBC"])
+def test_a_search_out_of_nodes_keeps_the_best_it_has(solver: str) -> None:
+    programme, pieces, rows = hard_cover()
+    bound = programme.solve(solver, 20, whole=True, nodes=1)
+    chosen = {x: round(x.varValue) for x in pieces}
+    assert all(abs(x.varValue - chosen[x]) < 1e-6 for x in pieces)
+    assert all(sum(weight * chosen[x] for x, weight in terms) >= least - 1e-6 for terms, least in rows)
+    cost = sum(programme.cost[x] * chosen[x] for x in pieces)
+    # One node does not prove it: HiGHS says how far its bound has come, CBC says nothing.
+    assert bound is None if solver == "CBC" else 0 < bound < cost - 1
+
+
+def test_a_linear_programme_knows_no_node_limit() -> None:
+    programme, pieces, _ = hard_cover()
+    assert programme.solve("HiGHS", 20, whole=False, nodes=1) is not None
+    assert any(1e-6 < x.varValue < 1 - 1e-6 for x in pieces)
+
+
+def test_only_what_is_dear_to_change_stays_decided() -> None:
+    # The cover takes 1 of the cheap piece and half of the next; the dear one stays out, at 6 more than it is worth.
+    programme = Programme()
+    cheap, even, dear = (programme.variable(n, cost=c, is_whole=True) for n, c in (("a", 1.0), ("b", 4.0), ("c", 10.0)))
+    programme.row([(cheap, 1.0), (even, 1.0), (dear, 1.0)], ">=", 1.5)
+    programme.solve("HiGHS", 20, whole=False)
+    assert [cheap.varValue, even.varValue, dear.varValue] == [1.0, 0.5, 0.0]
+    programme.keep_decided(4.0)
+    assert [(x.lowBound, x.upBound) for x in (cheap, even, dear)] == [(0, 1), (0, 1), (0, 0)]
+
+
+def test_the_node_limit_of_the_settings_reaches_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def told(self: Programme, *limits: Any, **more: Any) -> float | None:
+        asked.append(more)
+        return first(self, *limits, **more)
+
+    first = Programme.solve
+    monkeypatch.setattr(Programme, "solve", told)
+    plan = settings(solver_nodes=7, solver_gap_rate=0)
+    made = plan_settlement(items_of(transactions(*ROWS)), counterparties(), liquidity(EUR=1_000), fx_rates(), plan)
+    assert len(made["cost_comparison"])
+    assert {more["nodes"] for more in asked if more["whole"]} == {7}
 
 
 def test_a_killed_solver_is_followed_by_the_next_and_at_last_by_the_best_plan_without_one(

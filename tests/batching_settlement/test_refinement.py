@@ -41,6 +41,18 @@ def test_a_leg_is_opened_where_it_saves_more_direct_wires_than_it_costs() -> Non
     assert price_plan(book, refine(book, plan, limits, prices), prices).wire_minor == 4 * 425
 
 
+def test_a_lone_wire_joins_the_pool_when_a_companion_can_leave_a_busy_window() -> None:
+    # X pays A late, alone on a wire, while A settles late in the pool; one of X's three early payments can wait.
+    early = payments("XA", "XA", "XA", settlement_window="T2")
+    late = payments("AB", "BA", "XA", created_at="2026-10-30T17:30:00Z")
+    book, limits, prices = planned(items_of(transactions(*early, *late)), settings())
+    plan = Plan(np.array([1, 1, 1, 2, 2, 2]), np.array([NETTED] * 5 + [1]))
+    better = refine(book, plan, limits, prices)
+    assert sorted(better.slot.tolist()) == [1, 1, 2, 2, 2, 2]
+    assert set(better.mode.tolist()) == {NETTED}
+    assert price_plan(book, plan, prices).wire_minor - price_plan(book, better, prices).wire_minor == 75
+
+
 def test_conversions_move_to_the_window_that_needs_the_currency() -> None:
     sells = payments("AB", "AC", amount_minor=100_000_000, destination_currency="USD", settlement_window="T2")
     buys = payments("AB", "AC", amount_minor=125_000_000, currency="USD", destination_currency="EUR",

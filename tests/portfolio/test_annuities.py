@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import numpy_financial as npf
 import pytest
@@ -18,6 +21,18 @@ def test_level_payment_is_that_of_numpy_financial():
     # numpy-financial, tests/test_financial.py, TestPmt: pmt(0.08 / 12, 60, 15000), and 250 at rate 0.
     assert level_instalment(15_000, 60, 0.08 / 12) == pytest.approx(304.145914, abs=5e-7)
     assert level_instalment(15_000, 60, 0.0) == 250
+
+
+def test_level_payment_has_the_decimal_digits_of_numpy_financial():
+    # numpy-financial, tests/test_financial.py, TestPmt.test_decimal, which works with 28 digits throughout: its sum
+    # of sixty roundings leaves the last five open. Ours is a fraction, without any.
+    published = Decimal("304.1459143262052370338701494")
+    assert -npf.pmt(Decimal("0.08") / Decimal(12), Decimal(60), Decimal(15_000)) == published
+    exact = (unrounded_interest(15_000, 60, 0.08, "annuity") + 15_000) / 60
+    assert abs(exact - Fraction(published)) < Fraction(2, 10**23)
+    # The same in cents, as booked.
+    plan = plan_instalments([1_500_000], [60], 0.08, "annuity")
+    assert (plan.principal_minor + plan.interest_minor)[0] == 30_415
 
 
 @pytest.mark.parametrize(("rate", "level"), [(0.0, 0.277777778), (0.06, 0.599550525), (0.12, 1.028612597)])

@@ -7,19 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlas_lib.core.calendars import business_calendar
 from atlas_lib.portfolio.backtest import (
     LEVELS,
     choose_model,
     conformal_width,
     cover,
     interval_score,
+    kind_widths,
     pinball_loss,
     rolling_widths,
     scores_needed,
     targets_of,
     wilson_interval,
 )
-from atlas_lib.portfolio.forecasting import Paths
+from atlas_lib.portfolio.forecast_scores import Backtest, score_intervals
+from atlas_lib.portfolio.forecasting import Paths, Series, month_edges
 
 
 def test_nineteen_scores_are_needed_for_95_percent():
@@ -54,6 +57,42 @@ def test_an_interval_knows_only_origins_whose_horizon_has_closed():
     early = scores.copy()
     early[:26] = 7.0
     assert rolling_widths(early, 5, 0.8)[30] == 7.0
+
+
+def test_a_kind_of_day_is_calibrated_on_its_own_closed_days():
+    # One day ahead, every fifth day hard: day 94 is the nineteenth, of which 80 % are ceil(20 x .8) = 16.
+    kind = (np.arange(121) % 5 == 4)[:, None]
+    scores = np.where(kind[:120], np.arange(120)[:, None], 0.0)
+    widths = kind_widths(scores, kind, 1, 0.8)
+    assert np.isnan(widths[:20]).all()  # days 4, 9, 14 are too few, day 19 is the fourth
+    assert np.isfinite(widths[20:]).all()
+    assert widths[95:99].tolist() == [79.0] * 4
+    assert kind_widths(scores, kind, 1, 0.95)[95] == 94.0
+    assert widths[-1] == 99.0  # now: 24 days, ceil(25 x .8) = 20
+    later = np.where(np.arange(120)[:, None] > 97, 1e9, scores)
+    assert kind_widths(later, kind, 1, 0.8)[98] == 79.0
+
+
+def test_month_ends_three_times_as_hard_are_held_as_often_as_promised():
+    calendar, horizon = business_calendar("EUR"), 5
+    dates = np.arange(np.datetime64("2017-01-01"), np.datetime64("2025-12-31"))
+    dates = dates[np.is_busday(dates, busdaycal=calendar)]
+    hard = month_edges(dates, calendar)
+    flow = (np.where(hard, 3.0, 1.0) * np.random.default_rng(4).standard_normal(len(dates)))[:-horizon]
+    origins = np.arange(50, len(flow) - horizon + 1)
+    actual = flow[origins[:, None] + np.arange(horizon)]
+    none = [Paths("none", np.zeros_like(actual), True)]
+    found = Backtest(Series(dates, flow, calendar, 5, horizon), origins, none, actual, np.zeros(len(flow), np.int64))
+    scores = score_intervals(found).set_index(["target", "segment", "level_rate"])
+    for level in LEVELS:
+        row = scores.loc[("daily", "month ends", level)]
+        assert row["coverage_low_rate"] <= level <= row["coverage_high_rate"]
+        wide, usual = row["mean_width_minor"], scores.loc[("daily", "all", level), "mean_width_minor"]
+        assert wide > 1.2 * usual
+    now = found.widths()[("daily", 0.8)]
+    kind = hard[len(flow) :]
+    assert kind.any() and not kind.all()
+    assert now[kind].min() > 1.3 * now[~kind].max()
 
 
 def test_the_first_interval_comes_when_enough_horizons_have_closed():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 import pytest
 
@@ -62,8 +64,13 @@ def summary_of(contracts, settings=SETTINGS, outlook=None):
     tables = stage_of(contracts, settings)
     return summarise_stage(
         contracts, tables["book_monthly"], tables["contract_balances"], solve_yields(contracts, settings)["yields"],
-        tables["expected_losses"], outlook_of() if outlook is None else outlook, controls_of(tables, settings), settings,
+        tables["expected_losses"], outlook_of() if outlook is None else outlook, controls_of(tables, settings), checks_of(tables, settings), settings,
     )  # fmt: skip
+
+
+def checks_of(tables, settings=SETTINGS):
+    parts = (tables["contracts"], tables["schedule"], tables["payment_results"], controls_of(tables, settings))
+    return check_portfolio(*parts, settings)
 
 
 def test_a_sound_book_ties_out_to_the_cent():
@@ -97,7 +104,7 @@ def test_a_lost_cent_fails_its_control_and_blocks():
     contracts = tables["contracts"]
     controls = controls_of(tables | {"schedule": schedule})
     checks = check_portfolio(contracts, schedule, tables["payment_results"], controls, SETTINGS)
-    failed = checks[~checks["passed"]]
+    failed = checks[checks["passed"].eq(False)]
     assert "Face value bought = principal scheduled" in failed["check"].tolist()
     assert failed["is_blocking"].all()
     assert failed["detail"].iloc[0] == "difference -0.01 EUR"
@@ -158,6 +165,22 @@ def test_interest_above_the_level_instalment_and_stray_payments_are_shown_and_do
         contracts_of(CONTRACT_001), sound["schedule"], sound["payment_results"], controls_of(sound, settings), settings
     )
     assert checks.set_index("check").loc["No interest above the level instalment (negative amortisation)", "passed"]
+
+
+def test_a_warning_that_failed_stands_in_the_verdict():
+    # Due on 15 December; seen a month later, unpaid.
+    summary = summary_of(
+        contracts_of(small_contract(10_000, 3)), SETTINGS.model_copy(update={"as_of": date(2023, 12, 16)})
+    )
+    assert summary.status == "attention"
+    assert summary.verdict.endswith("; not so: What was due is received (1 contract: C001).")
+
+
+def test_a_check_without_anything_to_evaluate_neither_passes_nor_fails():
+    found = checks_of(stage_of(contracts_of(CONTRACT_001))).set_index("check")
+    fit = found.loc["Every dated payment fits a contract"]
+    assert (fit["passed"], fit["is_blocking"], fit["detail"]) == (None, False, "no dated payments in this input")
+    assert summary_of(contracts_of(CONTRACT_001)).status == "passed"
 
 
 def test_a_yield_that_does_not_exist_asks_for_a_look():

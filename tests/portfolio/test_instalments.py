@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from atlas_lib.core.errors import AtlasError
 from atlas_lib.portfolio import loans as loans_module
+from atlas_lib.portfolio import repayment
 from atlas_lib.portfolio.instalments import plan_instalments, unrounded_interest
 from atlas_lib.portfolio.loans import MONTHLY, YearFractions
 
@@ -156,6 +157,28 @@ def test_a_block_boundary_changes_nothing(book, kind):
         blocks = plan_instalments(principal, term, rates, kind, balloon_rate=0.1)
     np.testing.assert_array_equal(whole.interest_minor, blocks.interest_minor)
     np.testing.assert_array_equal(whole.principal_minor, blocks.principal_minor)
+
+
+@given(loans, st.sampled_from(["linear", "annuity", "balloon"]), st.sampled_from(sorted(ROUNDINGS)))
+def test_floats_and_whole_numbers_give_the_same_cents(book, kind, rounding):
+    principal, term, millionths = (list(column) for column in zip(*book, strict=True))
+    rates = np.array(millionths) / 1e6
+    floats = plan_instalments(principal, term, rates, kind, balloon_rate=0.1, rounding=rounding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repayment, "_LARGEST_PRODUCT", 0)
+        whole = plan_instalments(principal, term, rates, kind, balloon_rate=0.1, rounding=rounding)
+    np.testing.assert_array_equal(floats.interest_minor, whole.interest_minor)
+    np.testing.assert_array_equal(floats.principal_minor, whole.principal_minor)
+
+
+@pytest.mark.parametrize("rounding", sorted(ROUNDINGS))
+def test_interest_keeps_its_half_cents_up_to_the_largest_product_of_floats(rounding):
+    # 1 / 1,200 a month at 1 %: principals of 600 (2 k + 1) end in exactly half a unit, just below and above the limit.
+    limit = repayment._LARGEST_PRODUCT
+    halves = [600 * (2 * k + 1) for k in (limit // 1_200 - 3, limit // 1_200 - 2, limit // 1_200 + 5)]
+    for principal in [p + step for p in halves for step in (-1, 0, 1)]:
+        expected = (Decimal(principal) / 1_200).quantize(CENT, ROUNDINGS[rounding])
+        assert plan_instalments([principal], [1], 0.01, rounding=rounding).interest_minor.tolist() == [int(expected)]
 
 
 @given(st.integers(0, 10**12), st.integers(1, 120), st.integers(0, 300_000), st.sampled_from(["linear", "bullet"]))

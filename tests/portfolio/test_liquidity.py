@@ -91,7 +91,7 @@ def test_without_enough_history_there_is_no_interval_and_it_says_why():
     tables = forecast_of(lines_of(50), known=known_of([small_contract(30_000, 3, start_date="2026-10-03")]))
     outlook, forecast = tables["liquidity_outlook"], tables["liquidity_forecast"]
     assert outlook["status"].tolist() == ["ok", "insufficient history", "insufficient history"]
-    assert outlook["remark"].iloc[2] == "50 of 63 open days needed"
+    assert outlook["remark"].iloc[2] == "50 of 63 open days needed for the 95 % interval"
     assert forecast["position_low80_minor"].notna().all()
     assert forecast["position_low95_minor"].isna().all()
     nothing = forecast_of(lines_of(0), known=known_of([small_contract(30_000, 3, start_date="2026-10-03")]))

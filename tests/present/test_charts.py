@@ -3,7 +3,15 @@ import json
 import pandas as pd
 import pytest
 
-from atlas_lib.present.charts import plot_bars, plot_flows, plot_lines, plot_stacked, plot_timeline, plot_waterfall
+from atlas_lib.present.charts import (
+    plot_bars,
+    plot_changed_flows,
+    plot_flows,
+    plot_lines,
+    plot_stacked,
+    plot_timeline,
+    plot_waterfall,
+)
 
 MONTHS = pd.DataFrame(
     {
@@ -90,3 +98,21 @@ def test_flows_go_from_the_payers_on_the_left_to_the_payees_on_the_right():
     ]
     assert [k["name"] for k in key] == ["Set off", "Remains"]
     assert "1 smaller ones left out" in drawn.text
+
+
+def test_flows_before_and_after_stand_side_by_side_under_their_names():
+    before = pd.DataFrame({"payer": ["A", "B"], "payee": ["B", "A"], "rest_minor": [500, 300]})
+    after = pd.DataFrame({"payer": ["A"], "payee": ["B"], "rest_minor": [200]})
+    drawn = plot_changed_flows(
+        {"Before": before, "After": after}, "payer", "payee", {"rest_minor": "Moves"}, title="F", currency="EUR"
+    )
+    data, layout = bundle(drawn)["data"], bundle(drawn)["layout"]
+    assert [t["link"]["value"] for t in data[:2]] == [[5.0, 3.0], [2.0]]
+    assert data[0]["domain"]["x"][1] <= data[1]["domain"]["x"][0]
+    assert [note["text"] for note in layout["annotations"]] == ["Before", "After"]
+    assert drawn.text == "F: Before 2 pairs of accounts; After 1 pairs of accounts; Moves."
+
+
+def test_flows_of_nothing_say_so():
+    empty = pd.DataFrame({"payer": [], "payee": [], "rest_minor": []})
+    assert "Nothing to draw" in str(bundle(plot_flows(empty, "payer", "payee", {"rest_minor": "Moves"}, title="F")))

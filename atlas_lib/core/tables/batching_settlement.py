@@ -69,6 +69,8 @@ funding_rate float rate multilateral / gross: what accounts pay in per unit sett
 largest_pay_in_minor int minor most that one account pays in
 set_off_minor int minor what goes round in cycles and needs no cash at all
 cycle_account_count int count accounts that are part of a cycle
+gridlock_count int count payments that cannot go one by one with what accounts pay in, but go together
+gridlock_minor int minor their amount
 net_sum_minor int minor sum of all net positions, must be 0
 """,
     ),
@@ -84,6 +86,21 @@ payee string - account it owes to; NETTING-POOL where the payment converts
 owed_minor int minor sum of the due transactions
 set_off_minor int minor part that goes round in cycles and can be set off
 remaining_minor int minor owed - set off
+""",
+    ),
+    table(
+        "payment_queue",
+        _STAGE,
+        "transaction_id currency payer",
+        "The due payments in their order: which go one by one with just the net pay-ins as cash, which only together.",
+        """
+transaction_id string - transaction
+currency string - ISO 4217 code
+payer string - account that owes
+payee string - account it owes to; NETTING-POOL where the payment converts
+queue_no int count place in the queue: by the time the payment was made
+amount_minor int minor amount of the payment in this currency
+goes_alone bool - can be paid by itself, first in first out by payer; otherwise only together with others
 """,
     ),
     table(
