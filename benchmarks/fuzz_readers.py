@@ -1,7 +1,7 @@
 """Throw damaged files at every reader of the ingest room: only an error of ours may come back, and soon.
 
     python -m benchmarks.fuzz_readers --seconds 60 [--data FOLDER] [--seed 7] [--clean]
-    python -m benchmarks.fuzz_readers --atheris [libFuzzer options]     # needs the package atheris
+    python -m benchmarks.fuzz_readers --atheris FILE [libFuzzer options]     # one of the names below; needs atheris
 
 Seeds are statements made here in every format, and the files of FOLDER where one is given. `--clean` puts what was
 read through the checks of a run too. Prints files tried, refused and read, and every crash with the bytes that made it.
@@ -18,12 +18,10 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from atlas_lib.core.errors import AtlasError
-from atlas_lib.core.settings import IngestSettings
-from atlas_lib.ingest import clean_inputs, read_inputs
 from tests.ingest.statement_files import FORMATS, Entry
 
 _SLOW_SECONDS = 5.0
+_OTHER = ("s.txt", "s.zip")
 _ENTRIES = [Entry(1050, True, 2, "invoice 17"), Entry(99, False, 3, "fee"), Entry(10**9, True, 4, "sale")]
 _TOKENS = [b"\x00", b"\xff", b"\n", b",", b";", b'"', b"<", b">", b"&", b"]]>", b"<!--", b"<![CDATA[", b":61:", b":62F:",
            b"88,", b"16,", b"/", b"-", b"9" * 40, b"1e999", b"nan", b"\xe2\x80\xa8", b"<STMTTRN>", b"</Ntry>"]  # fmt: skip
@@ -60,6 +58,10 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
 
 def attempt(name: str, content: bytes, clean: bool) -> str:
     """`refused` or `read`; anything else than an error of ours comes out as it is."""
+    from atlas_lib.core.errors import AtlasError
+    from atlas_lib.core.settings import IngestSettings
+    from atlas_lib.ingest import clean_inputs, read_inputs
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
@@ -93,18 +95,20 @@ def fuzz(seconds: float, data: Path | None, seed: int, clean: bool) -> int:
     return 1 if crashes or slowest[0] > _SLOW_SECONDS else 0
 
 
-def fuzz_with_atheris(arguments: list[str]) -> None:
-    """Coverage-guided: the first byte chooses the reader by its file name."""
+def fuzz_with_atheris(reader: str, arguments: list[str]) -> None:
+    """Coverage-guided, the paths of our readers and of the packages beneath them, from the statements made here."""
     import atheris
 
-    names = [*FORMATS, "s.txt", "s.zip"]
+    with atheris.instrument_imports(include=["atlas_lib.ingest", "mt940", "ofxparse"]):
+        import atlas_lib.ingest  # noqa: F401
+        from atlas_lib.ingest.statements import bai2, camt, mt940, ofx  # noqa: F401
+    folder = Path(tempfile.mkdtemp(prefix="atlas-fuzz-"))
+    (folder / "seed").write_bytes(dict(seeds(None)).get(reader, b"\n"))
 
     def once(content: bytes) -> None:
-        if content:
-            attempt(names[content[0] % len(names)], content[1:], clean=False)
+        attempt(reader, content, clean=False)
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *arguments], once)
+    atheris.Setup([sys.argv[0], *arguments, str(folder)], once)
     atheris.Fuzz()
 
 
@@ -114,10 +118,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--clean", action="store_true")
-    parser.add_argument("--atheris", action="store_true")
+    parser.add_argument("--atheris", metavar="FILE", choices=[*FORMATS, *_OTHER])
     chosen, rest = parser.parse_known_args()
     if chosen.atheris:
-        fuzz_with_atheris(rest)
+        fuzz_with_atheris(chosen.atheris, rest)
     sys.exit(fuzz(chosen.seconds, chosen.data, chosen.seed, chosen.clean))
 
 

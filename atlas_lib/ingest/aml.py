@@ -11,8 +11,10 @@
 
 Transfers are sales and refunds without a paying customer; payouts and fees are our own payments, and no pattern of
 others. A large payment is a tenth of the threshold. An account that gains partners all the time (a shop, a processor) is not a fan: the `fan_count`
-partners before these must not have come within twice `fan_days` before them. A k-th payment within a window is
-found by joining payment n with payment n - k + 1, so that no pattern costs more than its payments.
+partners before these must not have come within twice `fan_days` before them. Whether a partner is new can be told only
+where the past is known: some transfer, of whatever accounts, was made 31 to 75 days before; with three times the
+longest `fan_days` that is 117 days, so that a batch with its look-back tells it as the whole does. A k-th payment
+within a window is found by joining payment n with payment n - k + 1, so that no pattern costs more than its payments.
 """
 
 from __future__ import annotations
@@ -136,16 +138,24 @@ _TRANSFERS = [
         """,
     ),
     (
+        "known_days",
+        """
+        SELECT DISTINCT d.day_number
+        FROM (SELECT DISTINCT day_number FROM transfers) d JOIN (SELECT DISTINCT day_number FROM transfers) b
+          ON b.day_number >= d.day_number - 75 AND b.day_number <= d.day_number - 31
+        """,
+    ),
+    (
         "new_partners",
         """
-        SELECT transaction_id, direction, hub, created_us,
-               ROW_NUMBER() OVER (PARTITION BY direction, hub ORDER BY created_us, transaction_id) AS number
+        SELECT e.transaction_id, e.direction, e.hub, e.created_us,
+               ROW_NUMBER() OVER (PARTITION BY e.direction, e.hub ORDER BY e.created_us, e.transaction_id) AS number
         FROM (
-            SELECT transaction_id, 'in' AS direction, receiver AS hub, created_us, gap_us FROM transfers
+            SELECT transaction_id, 'in' AS direction, receiver AS hub, created_us, day_number, gap_us FROM transfers
             UNION ALL
-            SELECT transaction_id, 'out' AS direction, sender AS hub, created_us, gap_us FROM transfers) e
-        WHERE COALESCE(gap_us, 2592000000001) > 2592000000000
-          AND created_us > (SELECT MIN(created_us) FROM transfers) + 2592000000000
+            SELECT transaction_id, 'out' AS direction, sender AS hub, created_us, day_number, gap_us FROM transfers) e
+        JOIN known_days k ON k.day_number = e.day_number
+        WHERE COALESCE(e.gap_us, 2592000000001) > 2592000000000
         """,
     ),
     (

@@ -3,7 +3,7 @@
 Fraud score in steps of 1/10,000: the newest outside signal where there is one, else the fitted model where labels are
 given and it does better, else the sum of the points of our own `observations`. Policy flags and findings stand beside it.
 Everything looks back from the payment, LOOK_BACK_DAYS at most: screened in batches as they arrive or all at once, a
-payment gets the same points (where the two can differ: docs/screening.md).
+payment gets the same points and flags.
 """
 
 from __future__ import annotations
@@ -192,9 +192,10 @@ def _made(
 def _inputs(
     given: Mapping[str, Input], policies: pd.DataFrame, matches: pd.DataFrame, engine: Engine
 ) -> dict[str, Input]:
-    currencies = engine.run(
-        [("codes", "SELECT DISTINCT currency FROM transactions ORDER BY currency")], {"transactions": given["transactions"]}, ["codes"]
-    )["codes"]["currency"].tolist()  # fmt: skip
+    known = {name: given[name] for name in ("transactions", "history") if name in given}
+    every = " UNION ".join(f"SELECT currency FROM {name}" for name in known)  # noqa: S608 - the names are the two above
+    steps = [("used", every), ("codes", "SELECT DISTINCT currency FROM used ORDER BY currency")]
+    currencies = engine.run(steps, known, ["codes"])["codes"]["currency"].tolist()
     blocking = matches[~matches["is_weak"].astype(bool)]
     return {
         "transactions": given["transactions"],

@@ -319,6 +319,52 @@ def test_batches_in_order_of_time_get_the_rows_they_get_all_at_once(data):
     pd.testing.assert_frame_equal(joined, whole)
 
 
+def sparse_transfers(random: np.random.Generator) -> list[dict[str, object]]:
+    """Months with few transfers or none, then partners that are new to one of two hubs, in two currencies."""
+    quiet = [(float(random.integers(0, 60)), f"S{random.integers(0, 12)}") for _ in range(random.integers(1, 12))]
+    start = float(random.integers(60, 140))
+    busy = [(start + float(random.uniform(0, 40)), f"S{random.integers(0, 12)}") for _ in range(40)]
+    return [
+        {"user_id": "", "minutes": 1440 * day, "source_account": partner, "destination_account": f"HUB{random.integers(0, 2)}",
+         "currency": str(random.choice(["EUR", "EUR", "USD"])), "amount_minor": int(random.integers(1, 100) * 100)}
+        for day, partner in quiet + busy
+    ]  # fmt: skip
+
+
+def what_is_said(*results: SimpleNamespace) -> set[tuple[str, str]]:
+    """Without the number of payments, which every delivery counts for itself."""
+    found = pd.concat([result.screening_findings for result in results])
+    return {(rule, detail.partition(" (")[0]) for rule, detail in zip(found["rule"], found["detail"], strict=True)}
+
+
+@given(st.data())
+@settings(max_examples=4)
+def test_transfers_split_into_any_deliveries_give_the_patterns_of_the_whole(data):
+    random = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    rows = payments(*sparse_transfers(random)).sort_values(["created_at", "transaction_id"], ignore_index=True)
+    rules = policies(("AML", "threshold=5000; fan_count=2; fan_days=7"))
+    whole = screen(rows, rules=rules)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), min_size=1, max_size=2)))
+    parts = [
+        screen(rows.iloc[a:b].reset_index(drop=True), history=rows.iloc[:a], rules=rules)
+        for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)
+    ]
+    joined = declared("streaming_index").shaped(pd.concat([part.streaming_index for part in parts]))
+    pd.testing.assert_frame_equal(joined, whole.streaming_index)
+    assert what_is_said(*parts) == what_is_said(whole)
+
+
+@pytest.mark.parametrize(("last_before", "is_seen"), [(100, True), (125, False)])
+def test_a_fan_after_months_with_few_transfers_is_the_same_in_a_delivery(last_before, is_seen):
+    old = [{"minutes": 1440.0 * day} for day in (0, last_before)]
+    fan = [{"minutes": 1440 * (150.0 + i), "source_account": f"S{i}", "destination_account": "HUB"} for i in range(4)]
+    rows = payments(*({"user_id": ""} | row for row in old + fan))
+    rules = policies(("AML", "threshold=1e4; fan_count=4"))
+    whole = what_is_said(screen(rows, rules=rules))
+    assert ("AML_FAN_IN" in {rule for rule, _ in whole}) == is_seen
+    assert whole == what_is_said(screen(rows.iloc[4:].reset_index(drop=True), history=rows.iloc[:4], rules=rules))
+
+
 def test_a_file_of_transactions_gives_the_index_as_a_file_with_the_same_rows(tmp_path):
     rows = payments(*random_rows(np.random.default_rng(5), 120))
     path = tmp_path / "transactions.parquet"
