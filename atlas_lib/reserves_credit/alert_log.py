@@ -30,7 +30,7 @@ def track_alerts(alerts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditS
     """
 
     def read() -> pd.DataFrame:
-        return ledger.events(event_types=list(_EVENT.values()))
+        return ledger.events(event_types=list(_EVENT.values()), id_prefix="alert:")
 
     def plan() -> Booking:
         changes = plan_changes(alerts, _standing(read()), settings)
