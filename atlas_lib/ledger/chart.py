@@ -35,6 +35,7 @@ CHART = (
     AccountKind("liabilities:partner_rr", "Partner_RR", "credit", "merchant"),
     AccountKind("liabilities:partner_payable", "Partner payable", "credit", "merchant"),
     AccountKind("expenses:fees", "Fees paid", "debit", ""),
+    AccountKind("expenses:write_off", "Written off", "debit", ""),
     AccountKind("income:fees", "Fees earned", "credit", ""),
     AccountKind("equity:fx", "Currency conversion", "either", ""),
     AccountKind("suspense", "Suspense", "either", ""),
