@@ -16,6 +16,7 @@ import typer
 
 from atlas_lib import evaluation, operations
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.ledger_commands import audit, ledger_app
 from atlas_lib.payout_commands import payouts_app
 
 app = typer.Typer(
@@ -25,6 +26,8 @@ app = typer.Typer(
     help="Atlas Settlement: from the Excel file to reports, in one command.",
 )
 app.add_typer(payouts_app, name="payouts")
+app.add_typer(ledger_app, name="ledger")
+app.command()(audit)
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(operations.app, name="operations")
 
@@ -160,17 +163,15 @@ def prune(
 
 
 @app.command()
-def verify(run_dir: Annotated[Path, typer.Argument(help="a run directory")]) -> None:
-    """Recompute every hash of a run's tables and of its ledger; name the first difference."""
-    from atlas_lib.core.run import Run
-    from atlas_lib.ledger.store import open_ledger
+def verify(
+    run_dir: Annotated[Path, typer.Argument(help="a run directory")],
+    public_key: Annotated[str, typer.Option(help="who must have signed; default: ATLAS_PUBLIC_KEY")] = "",
+) -> None:
+    """Recompute every hash of a run's tables and of its ledger, against the heads kept in the manifests."""
+    from atlas_lib.verification import verify_run
 
-    opened = Run(run_dir)
-    opened.verify()
-    findings = open_ledger(opened.ledger_url, writer="verify").verify()
-    if len(findings):
-        raise AtlasError("The ledger is not as it was written", found=findings.head(1).to_string(index=False))
-    typer.echo(f"{len(opened.manifest['tables'])} tables and the ledger are as they were written.")
+    for line in verify_run(run_dir, public_key):
+        typer.echo(line)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,6 +65,7 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
             started = time.perf_counter()
             _execute(run, stage, input_path, kernels, progress)
             run = Run(run.directory)
+            anchor_ledger(run)
             report.write_stage_page(run, stage, run.directory / "notebooks" / f"{stage}.ipynb")
             durations[stage] = round(time.perf_counter() - started, 3)
             (run.directory / "durations.json").write_text(json.dumps(durations, indent=1) + "\n", encoding="utf-8")
@@ -78,6 +80,14 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
     write_summary(run)
     report.write_index(run)
     return run
+
+
+def anchor_ledger(run: Run) -> None:
+    """The head of the ledger into the manifest: kept there, it makes a cut or rewritten ledger visible."""
+    from atlas_lib.ledger.store import open_ledger
+
+    with open_ledger(run.ledger_url, writer="anchor") as ledger:
+        run.anchor(asdict(ledger.head()))
 
 
 def _is_done(run: Run, stage: str) -> bool:

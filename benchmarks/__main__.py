@@ -6,7 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
-NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+_SHARED = {"postgres"}
+NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem not in _SHARED)
 
 for name in sys.argv[1:] or NAMES:
     sys.stdout.write(f"\n== {name}\n")

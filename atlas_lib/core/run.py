@@ -25,7 +25,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 
-from atlas_lib.core import provenance
+from atlas_lib.core import provenance, signature
 from atlas_lib.core.bulk import StepTables, check_file
 from atlas_lib.core.engine import Output, write_parquet
 from atlas_lib.core.errors import CheckFailed, TableError
@@ -181,9 +181,17 @@ class Run:
                     f"Table {name} is not as it was written", where=self.run_id, expected=item["sha256"], found=found
                 )
 
+    def anchor(self, head: Mapping[str, Any]) -> None:
+        """Keep the end of the ledger's chain (ledger_id, block_no, block_hash, entries) outside the ledger."""
+        if not is_view_only():
+            self.manifest["ledger"] = dict(head)
+            self.save()
+
     def save(self) -> None:
+        """Write the manifest, signed when there is a key (signature.py)."""
         if is_view_only():
             return
+        self.manifest = signature.signed(self.manifest)
         _write_json(self.directory / "manifest.json", self.manifest)
 
     def _refuse_when_view_only(self, step: str) -> None:
@@ -237,7 +245,7 @@ def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: 
             "stages": {},
         }
         directory.mkdir(parents=True, exist_ok=True)
-        _write_json(directory / "manifest.json", manifest)
+        _write_json(directory / "manifest.json", signature.signed(manifest))
     (folder / "latest").write_text(run_id, encoding="utf-8")
     return Run(directory)
 
@@ -299,7 +307,7 @@ def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
             shutil.copy2(run.directory / "tables" / f"{name}.parquet", directory / "tables")
         stages = {s: r for s, r in run.manifest["stages"].items() if s in earlier}
         changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, "forked_from": run.run_id}
-        _write_json(directory / "manifest.json", run.manifest | changed)
+        _write_json(directory / "manifest.json", signature.signed(run.manifest | changed))
     (directory.parent / "latest").write_text(run_id, encoding="utf-8")
     return Run(directory, stage)
 

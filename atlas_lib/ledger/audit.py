@@ -107,30 +107,42 @@ def _findings(database: Database, ledger_id: str, trusted: Sequence[Head]) -> It
 
 
 def _chain_faults(database: Database, ledger_id: str) -> Iterator[Finding]:
-    previous, position, transfer_no = GENESIS, 1, 1
-    count = int(database.value("SELECT coalesce(max(block_no), 0) FROM block"))
-    for start in range(1, count + 1, _BLOCKS_AT_ONCE):
-        sql = "SELECT * FROM block WHERE block_no BETWEEN ? AND ? ORDER BY 1"
-        rows = database.rows(sql, (start, min(start + _BLOCKS_AT_ONCE - 1, count)))
-        kept = _Kept(database, [Block(*row[:14]) for row in rows])
-        for number, row in zip(range(start, min(start + _BLOCKS_AT_ONCE, count + 1)), rows, strict=False):
-            if row[0] != number:
-                break
-            block = Block(*row[:14])
-            fault = (
-                _header_fault(block, ledger_id, previous, position, transfer_no)
-                or _event_fault(kept, block, row[14])
-                or _transfer_fault(kept, block, row[15])
-            )
+    position = 1
+    try:
+        for block, fault in _checked_blocks(database, ledger_id):
+            position = block.first_position + block.n
             if fault:
                 yield fault
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        yield (position, "a value is of another type than it was written", f"in the block from here on: {error}")
+
+
+def _checked_blocks(database: Database, ledger_id: str) -> Iterator[tuple[Block, Finding | None]]:
+    """Every block with the first thing that is wrong in it; ends where a block is missing."""
+    previous, position, transfer_no = GENESIS, 1, 1
+    last = int(database.value("SELECT coalesce(max(block_no), 0) FROM block"))
+    for start in range(1, last + 1, _BLOCKS_AT_ONCE):
+        numbers = range(start, min(start + _BLOCKS_AT_ONCE, last + 1))
+        rows = database.rows("SELECT * FROM block WHERE block_no BETWEEN ? AND ? ORDER BY 1", (start, numbers[-1]))
+        kept = _Kept(database, [Block(*row[:14]) for row in rows])
+        found = {row[0]: row for row in rows}
+        for number in numbers:
+            if number not in found:
+                yield Block(number, "", 0, "", position, 0, transfer_no, 0, b"", b"", b"", "", 0), (
+                    position, "block missing", f"block {number}",
+                )  # fmt: skip
+                return
+            block, event_part, transfer_part = Block(*found[number][:14]), *found[number][14:]
+            yield (
+                block,
+                (
+                    _header_fault(block, ledger_id, previous, position, transfer_no)
+                    or _event_fault(kept, block, event_part)
+                    or _transfer_fault(kept, block, transfer_part)
+                ),
+            )
             previous, position = block.block_hash, block.first_position + block.n
             transfer_no = block.first_transfer + block.n_transfer
-        found = {row[0] for row in rows}
-        missing = [n for n in range(start, min(start + _BLOCKS_AT_ONCE, count + 1)) if n not in found]
-        if missing:
-            yield (position, "block missing", f"block {missing[0]}")
-            return
 
 
 class _Kept:

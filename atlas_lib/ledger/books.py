@@ -15,16 +15,14 @@ AsOf = date | datetime | pd.Timestamp
 _NOW = """
   SELECT a.code AS account, a.currency, b.debits_posted AS debit_minor, b.credits_posted AS credit_minor
   FROM balance b JOIN account a ON a.account_no = b.account_no"""
-_THEN = """
+_THEN = f"""
   SELECT a.code AS account, a.currency, sum(side.debit) AS debit_minor, sum(side.credit) AS credit_minor
   FROM (
     SELECT f.debit_account AS account_no, f.amount_minor AS debit, 0 AS credit
-    FROM transfer f JOIN event e ON e.position = f.position WHERE f.kind IN {posted} AND e.ts_us < ?
+    FROM transfer f JOIN event e ON e.position = f.position WHERE f.kind IN {POSTED_KINDS} AND e.ts_us < ?
     UNION ALL SELECT f.credit_account, 0, f.amount_minor
-    FROM transfer f JOIN event e ON e.position = f.position WHERE f.kind IN {posted} AND e.ts_us < ?) AS side
-  JOIN account a ON a.account_no = side.account_no GROUP BY a.account_no, a.code, a.currency""".format(
-    posted=str(POSTED_KINDS)
-)
+    FROM transfer f JOIN event e ON e.position = f.position WHERE f.kind IN {POSTED_KINDS} AND e.ts_us < ?) AS side
+  JOIN account a ON a.account_no = side.account_no GROUP BY a.account_no, a.code, a.currency"""  # noqa: S608
 
 
 def read_balances(database: Database, as_of: AsOf | None) -> pd.DataFrame:

@@ -73,11 +73,11 @@ class Database(ABC):
             return list(self.execute(sql, parameters).fetchall())
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """What a query finds, in columns of Python values (None where there is none)."""
+        """What a query finds."""
         with self._told():
             cursor = self.execute(sql, parameters)
             names = pd.Index([d[0] for d in cursor.description])
-            return pd.DataFrame(cursor.fetchall(), columns=names, dtype=object)
+            return pd.DataFrame(cursor.fetchall(), columns=names)
 
     def numbers(self, sql: str, values: Iterable[Any]) -> dict[Any, int]:
         """Key to number, by a query over `texts(?)` of all keys at once."""

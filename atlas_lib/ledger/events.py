@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.privacy import mask_details
 
 EVENT_TYPES = (
     "TRANSACTION_SUBMITTED",
@@ -39,6 +40,7 @@ EVENT_TYPES = (
     "RESERVE_POLICY_SET",
     "ALERT_RAISED",
     "ALERT_CLEARED",
+    "TRANSFER_EXPIRED",
 )
 # At most one of each per transaction, whoever writes it.
 ONCE_PER_TRANSACTION = (
@@ -76,12 +78,13 @@ def shape_events(events: pd.DataFrame, writer: str) -> pd.DataFrame:
         raise LedgerError(
             "Events lack columns", expected=", ".join(EVENT_COLUMNS), found="without " + ", ".join(missing)
         )
-    unknown = sorted(set(events["event_type"]) - set(EVENT_TYPES))
+    unknown = sorted(set(events["event_type"].unique()) - set(EVENT_TYPES))
     if unknown:
         raise LedgerError("Unknown event type", expected=", ".join(EVENT_TYPES), found=", ".join(map(str, unknown)))
     defaults = {"batch_id": "", "actor": writer, "details": "{}"}
     full = events.assign(**{c: v for c, v in defaults.items() if c not in events.columns})
-    shaped = pd.DataFrame({c: nullable_text(full[c]) for c in _TEXTS}, dtype=object)
+    texts = {c: nullable_text(full[c]) for c in _TEXTS}
+    shaped = pd.DataFrame(texts | {"details": mask_details(texts["details"])}, dtype=object)
     return shaped.assign(amount_minor=full["amount_minor"].to_numpy("int64"), ts_us=microseconds(full["timestamp"]))
 
 

@@ -1,18 +1,6 @@
 """Double entry: a transfer debits one account and credits another, so every event sums to zero.
 
-Chart of accounts (code, normal side):
-```
-assets:bank:<currency>                       debit    our account at the bank
-assets:factoring_receivable:<merchant>       debit    receivables bought
-assets:clearing:<counterparty>               debit    under way between the bank and us
-liabilities:settlement_payable:<merchant>    credit   settled sales owed to the merchant
-liabilities:payout_payable:<merchant>        credit   purchased contracts owed to the merchant
-liabilities:client_rr:<merchant>             credit   reserve held back from purchased contracts
-liabilities:rolling_reserve:<merchant>       credit   reserve held back from settled sales
-liabilities:partner_rr:<merchant>            credit   reserve of the funding partner
-liabilities:partner_payable:<merchant>       credit   margin owed to the funding partner
-expenses:fees, suspense, equity:fx
-```
+The accounts are those of the chart (chart.py).
 """
 
 from __future__ import annotations
@@ -24,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.chart import outside_chart
 from atlas_lib.ledger.events import as_list, frame_integers, frame_texts, hash_leaves
 
 TRANSFER_KINDS = ("single", "pending", "post", "void", "reversal")
@@ -54,11 +43,15 @@ def shape_transfers(transfers: pd.DataFrame | None, event_count: int) -> pd.Data
 
 
 def _check_transfers(transfers: pd.DataFrame, event_count: int) -> None:
+    strangers = outside_chart(pd.unique(transfers[["debit_account", "credit_account"]].to_numpy().ravel()))
     faults = {
         "an amount that is not positive": transfers["amount_minor"] <= 0,
         "an event number outside this append": ~transfers["event"].between(0, event_count - 1),
         "the same account on both sides": transfers["debit_account"] == transfers["credit_account"],
         "an unknown kind": ~transfers["kind"].isin(TRANSFER_KINDS),
+        "an account outside the chart of accounts": transfers[["debit_account", "credit_account"]]
+        .isin(strangers)
+        .any(axis=1),
     }
     for fault, rows in faults.items():
         if rows.any():

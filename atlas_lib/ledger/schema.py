@@ -51,8 +51,9 @@ _INDEXES = """
 CREATE INDEX IF NOT EXISTS txn_key ON txn (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS event_txn ON event (txn_no) WHERE txn_no IS NOT NULL;
 CREATE INDEX IF NOT EXISTS event_batch ON event (batch_no) WHERE batch_no IS NOT NULL;
+CREATE INDEX IF NOT EXISTS event_batch_fact ON event (batch_no) WHERE batch_no IS NOT NULL AND txn_no IS NULL;
 CREATE INDEX IF NOT EXISTS event_actor ON event (actor) WHERE actor IS NOT NULL;
-CREATE UNIQUE INDEX IF NOT EXISTS event_once ON event (txn_no, event_type) WHERE event_type IN ({once});
+CREATE UNIQUE INDEX IF NOT EXISTS event_once ON event (txn_no, event_type) WHERE {once};
 CREATE INDEX IF NOT EXISTS transfer_txn ON transfer (txn_no) WHERE txn_no IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transfer_position ON transfer (position);
 CREATE INDEX IF NOT EXISTS transfer_debit ON transfer (debit_account);
@@ -107,7 +108,8 @@ def _sqlite_trigger(name: str, when: str, condition: str, message: str) -> str:
 
 def indexes() -> Iterator[str]:
     """The indexes of both stores."""
-    once = ", ".join(f"'{t}'" for t in ONCE_PER_TRANSACTION)
+    # Not IN: SQLite evaluates a list for every row it writes, at twice the cost of the whole row.
+    once = " OR ".join(f"event_type = '{t}'" for t in ONCE_PER_TRANSACTION)
     yield from _statements(_INDEXES.replace("{once}", once))
 
 

@@ -17,29 +17,22 @@ from typing import TypeVar
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
-from atlas_lib.ledger import audit, books
+from atlas_lib.ledger import audit, books, reading
 from atlas_lib.ledger.books import AsOf
 from atlas_lib.ledger.chain import Head, Receipt
 from atlas_lib.ledger.database import Database, as_json
-from atlas_lib.ledger.events import ENTRY_COLUMNS, fingerprint_columns, shape_events
+from atlas_lib.ledger.events import fingerprint_columns, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
 from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
+from atlas_lib.ledger.trail import About, read_trail
 
 Outcome = TypeVar("Outcome")
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 60
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
-_TRANSFERS = """
-  SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
-         coalesce(b.batch_id, '') AS batch_id, f.kind, f.pending_no, d.code AS debit_account, c.code AS credit_account,
-         f.amount_minor, f.currency, e.ts_us AS timestamp, e.details,
-         e.amount_minor AS entry_minor, e.currency AS entry_currency
-  FROM transfer f JOIN event e ON e.position = f.position
-  JOIN account d ON d.account_no = f.debit_account JOIN account c ON c.account_no = f.credit_account
-  LEFT JOIN txn t ON t.txn_no = f.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no """
 
 
 def open_ledger(url: str, writer: str, clock_ns: Callable[[], int] = time.time_ns) -> Ledger:
@@ -146,21 +139,13 @@ class Ledger:
         transaction_ids: Iterable[str] | None = None,
         batch_ids: Iterable[str] | None = None,
         event_types: Iterable[str] | None = None,
+        id_prefix: str = "",
     ) -> pd.DataFrame:
-        """Entries in order: all, or those of some transactions or batches, or of some types; columns ENTRY_COLUMNS."""
-        about, parameters = [], []
-        for table, key, ids in (("txn", "transaction_id", transaction_ids), ("batch", "batch_id", batch_ids)):
-            if ids is not None:
-                numbers = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
-                about.append(f"entry_id IN (SELECT position FROM event WHERE {table}_no IN ({numbers}))")  # noqa: S608
-                parameters.append(as_json(ids))
-        conditions = [f"({' OR '.join(about)})"] if about else []
-        if event_types is not None:
-            conditions.append("event_type IN (SELECT value FROM texts(?))")
-            parameters.append(as_json(event_types))
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        found = self._db.frame(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters)  # noqa: S608
-        return _with_instants(found, {"entry_id": "int64", "amount_minor": "int64"})[list(ENTRY_COLUMNS)]
+        """Entries in order: all, or those of some transactions or batches, or of some types; columns ENTRY_COLUMNS.
+
+        `id_prefix`: those of transactions whose id begins with it, by index (`alert:`, `payout:`); types alone read all.
+        """
+        return reading.read_events(self._db, transaction_ids, batch_ids, event_types, id_prefix)
 
     def event_counts(self) -> pd.Series:
         """How many entries there are of each event type."""
@@ -169,36 +154,42 @@ class Ledger:
 
     def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
         """Transfers of every kind with their accounts; `open_only`: pending ones neither posted nor voided."""
-        conditions, parameters = ["1 = 1"], []
-        if transaction_ids is not None:
-            conditions.append(
-                "f.txn_no IN (SELECT txn_no FROM txn WHERE transaction_id IN (SELECT value FROM texts(?)))"
-            )
-            parameters.append(as_json(transaction_ids))
-        if open_only:
-            closed = "SELECT 1 FROM transfer x WHERE x.pending_no = f.transfer_no"
-            conditions.append(f"f.kind = 'pending' AND NOT EXISTS ({closed})")
-        sql = f"{_TRANSFERS} WHERE {' AND '.join(conditions)} ORDER BY f.transfer_no"
-        found = self._db.frame(sql, parameters)
-        found["pending_no"] = found["pending_no"].fillna(0)
-        whole = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor", "entry_minor"), "int64")
-        return _with_instants(found, whole)
+        return reading.read_transfers(self._db, transaction_ids, open_only)
+
+    def overdue(self, as_of: AsOf, timeout_hours: float) -> pd.DataFrame:
+        """Pending transfers that nobody closed in time: columns of `transfers`."""
+        latest = pd.Timestamp(as_of) - pd.Timedelta(hours=timeout_hours)
+        waiting = self.transfers(open_only=True)
+        return waiting[waiting["timestamp"] < latest].reset_index(drop=True)
+
+    def expire(self, append_id: str, overdue: pd.DataFrame, timestamp: pd.Timestamp) -> Receipt:
+        """Void overdue transfers: one TRANSFER_EXPIRED each; what it was about may then start again.
+
+        Ask the rail first: what was paid after all must be posted, not expired.
+        """
+        facts = [f'{{"pending_no": {n}}}' for n in overdue["transfer_no"]]
+        events = overdue.assign(event_type="TRANSFER_EXPIRED", timestamp=timestamp, details=facts)
+        voided = overdue.assign(event=range(len(overdue)), kind="void", pending_no=overdue["transfer_no"])
+        return self.append(append_id, events, voided)
+
+    def trail(self, about: About, name: str, limit: int = 10_000) -> pd.DataFrame:
+        """Everything about a transaction, batch, merchant or actor, in order; columns ENTRY_COLUMNS. See trail.py."""
+        return reading.as_entries(read_trail(self._db, about, name, limit))
+
+    def posted_pages(self, size: int) -> Iterator[pd.DataFrame]:
+        """Posted transfers with their accounts and event type, oldest first, `size` at a time; an export reads these."""
+        return reading.posted_pages(self._db, size)
+
+    def posted_days(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """The first and the last day (UTC) with a posting; the epoch for a ledger without."""
+        return reading.posted_days(self._db)
 
     def claims(self, transaction_ids: Iterable[str]) -> pd.DataFrame:
         """Every pending transfer of these transactions and how it ended: in_flight, settled, voided or reversed.
 
         Columns transaction_id, batch_id, status, oldest first; a transaction has at most one in flight or settled.
         """
-        sql = """
-          SELECT t.transaction_id, coalesce(b.batch_id, '') AS batch_id,
-                 CASE WHEN c.kind IS NULL THEN 'in_flight' WHEN c.kind = 'void' THEN 'voided'
-                      WHEN r.transfer_no IS NULL THEN 'settled' ELSE 'reversed' END AS status
-          FROM txn t JOIN transfer f ON f.txn_no = t.txn_no AND f.kind = 'pending'
-          JOIN event e ON e.position = f.position
-          LEFT JOIN batch b ON b.batch_no = e.batch_no LEFT JOIN transfer c ON c.pending_no = f.transfer_no
-          LEFT JOIN transfer r ON r.pending_no = c.transfer_no
-          WHERE t.transaction_id IN (SELECT value FROM texts(?)) ORDER BY f.transfer_no"""
-        return self._db.frame(sql, (as_json(transaction_ids),)).astype("str")
+        return reading.read_claims(self._db, transaction_ids)
 
     def postings(self, transaction_ids: Iterable[str] | None = None) -> pd.DataFrame:
         """Debits and credits of the posted transfers: two rows each, zero-sum per entry and currency."""
@@ -289,9 +280,3 @@ class Ledger:
         seen = pd.MultiIndex.from_frame(known[["transaction_id", "details"]])
         is_known = pd.MultiIndex.from_frame(events[["transaction_id", "details"]]).isin(seen)
         return events[~(repeats & is_known)].reset_index(drop=True)
-
-
-def _with_instants(frame: pd.DataFrame, whole: dict[str, str]) -> pd.DataFrame:
-    """Microseconds as UTC instants, and whole numbers as int64 also where there are no rows."""
-    instants = pd.to_datetime(frame["timestamp"].astype("int64"), unit="us", utc=True).astype("datetime64[us, UTC]")
-    return frame.assign(timestamp=instants).astype(whole)

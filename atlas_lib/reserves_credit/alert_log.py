@@ -1,6 +1,6 @@
 """Alerts over time: raised once when a fault begins, cleared when it ends, and the files that say so.
 
-The ledger remembers (`alert:<alert_id>` in the batch `alerts`, ALERT_RAISED and ALERT_CLEARED), so that neither a rerun nor another runs
+The ledger remembers (`alert:<alert_id>`, ALERT_RAISED and ALERT_CLEARED), so that neither a rerun nor another runs
 folder raises an alert twice, and a rerun of an earlier day changes nothing.
 """
 
@@ -19,7 +19,7 @@ from atlas_lib.reserves_credit.alerts import rank_alerts
 from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.purchases import day_end
 
-_ACTOR, _BATCH = "02_reserves_credit", "alerts"
+_ACTOR = "02_reserves_credit"
 _EVENT = {"raised": "ALERT_RAISED", "cleared": "ALERT_CLEARED"}
 
 
@@ -30,7 +30,7 @@ def track_alerts(alerts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditS
     """
 
     def read() -> pd.DataFrame:
-        return ledger.events(batch_ids=[_BATCH])  # by its index: a scan for event types reads the whole ledger
+        return ledger.events(event_types=list(_EVENT.values()), id_prefix="alert:")
 
     def plan() -> Booking:
         changes = plan_changes(alerts, _standing(read()), settings)
@@ -108,7 +108,7 @@ def _change_events(changes: pd.DataFrame, settings: ReservesCreditSettings) -> p
     return pd.DataFrame(
         {
             "transaction_id": "alert:" + changes["alert_id"],
-            "batch_id": _BATCH,
+            "batch_id": "",
             "event_type": changes["change"].map(_EVENT),
             "amount_minor": 0,
             "currency": "",

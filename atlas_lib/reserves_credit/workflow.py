@@ -68,7 +68,7 @@ def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
 
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
-    prepared = ledger.events(event_types=["PAYOUT_PREPARED"])
+    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix="payout:")
     is_near = prepared["details"].str.contains(f'"{execution_date}"', regex=False)  # so that few details are read
     states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix("payout:").unique(), ledger)
     return states[states["execution_date"] == execution_date]

@@ -54,8 +54,8 @@ def test_a_reader_reads_and_verifies_and_writes_nothing(clerk: Ledger, address: 
 @pytest.mark.parametrize(
     "statement",
     [
-        *(f"UPDATE {t} SET {c} = {c}" for t, c in (("event", "actor"), ("balance", "debits_posted"), ("txn", "origin"))),
-        *(f"DELETE FROM {t}" for t in ("event", "transfer", "block", "balance", "account", "commitment")),
+        "UPDATE event SET actor = actor", "UPDATE balance SET debits_posted = 0", "UPDATE txn SET origin = 'x'",
+        "DELETE FROM event", "DELETE FROM transfer", "DELETE FROM block", "DELETE FROM balance", "DELETE FROM account",
         "TRUNCATE event",
         "ALTER TABLE event DISABLE TRIGGER USER",
         "DROP TRIGGER transfer_books ON transfer",
@@ -65,10 +65,11 @@ def test_a_reader_reads_and_verifies_and_writes_nothing(clerk: Ledger, address: 
         "CREATE TABLE mine (n int)",
     ],
 )  # fmt: skip
-def test_nobody_may_change_what_is_written(clerk: Ledger, address: str, login: str, statement: str) -> None:
+@pytest.mark.usefixtures("clerk")
+def test_nobody_may_change_what_is_written(address: str, login: str, statement: str) -> None:
     with (
         open_ledger(address.replace("user=owner", f"user={login}"), login) as opened,
-        pytest.raises(LedgerError, match="permission denied|must be owner"),
+        pytest.raises(LedgerError, match=r"permission denied|must be owner"),
     ):
         opened._db.execute(statement)
 
@@ -80,7 +81,8 @@ def test_a_table_of_the_session_does_not_stand_in_for_the_balances(clerk: Ledger
     assert clerk.balances()["balance_minor"].tolist() == [200, -200]
 
 
-def test_the_owner_may_not_change_it_either_while_the_triggers_stand(clerk: Ledger, address: str) -> None:
+@pytest.mark.usefixtures("clerk")
+def test_the_owner_may_not_change_it_either_while_the_triggers_stand(address: str) -> None:
     with open_ledger(address, "owner") as owner:
         for statement in ("UPDATE event SET actor = 'me'", "DELETE FROM transfer", "TRUNCATE block"):
             with pytest.raises(LedgerError, match="append-only"):

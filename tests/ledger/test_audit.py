@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.chain import BLOCK_ROWS
 from atlas_lib.ledger.store import Ledger, open_ledger
 
@@ -104,3 +106,32 @@ def test_an_append_of_several_blocks_verifies_and_a_late_entry_in_it_is_named(
     assert ledger.verify().empty
     tamper("UPDATE event SET amount_minor = 1 WHERE position = 8190")
     assert ledger.verify()["entry_id"].tolist() == [8190]
+
+
+def test_a_changed_byte_of_the_file_is_found_or_changes_nothing_that_is_read(
+    tmp_path: Path, submission: Make, event: Make, transfer: Make
+) -> None:
+    whole, copy = tmp_path / "whole.sqlite", tmp_path / "copy.sqlite"
+    with open_ledger(f"sqlite:///{whole}", "tester") as ledger:
+        ids = [f"T-{i}" for i in range(120)]
+        ledger.intake("in", submission(*ids))
+        ledger.append("a", event(*ids), transfer(120))
+        written = (ledger.events(), ledger.transfers(), ledger.balances())
+        head = ledger.head()
+        ledger._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw, dice, found = whole.read_bytes(), random.Random(7), 0  # noqa: S311
+    for _ in range(40):
+        at = dice.randrange(len(raw))
+        copy.write_bytes(raw[:at] + bytes([raw[at] ^ (1 << dice.randrange(8))]) + raw[at + 1 :])
+        try:
+            with open_ledger(f"sqlite:///{copy}", "tester") as ledger:
+                if not ledger.verify([head]).empty:
+                    found += 1
+                    continue
+                for before, after in zip(
+                    written, (ledger.events(), ledger.transfers(), ledger.balances()), strict=True
+                ):
+                    pd.testing.assert_frame_equal(before, after)
+        except LedgerError:
+            found += 1
+    assert found > 10

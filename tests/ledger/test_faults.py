@@ -80,44 +80,45 @@ def test_appends_through_crashes_of_the_server_are_each_written_once(
         assert ledger.verify().empty
 
 
-@contextmanager
-def forgetful_wire(port: int, losses: int) -> Iterator[int]:
+class ForgetfulWire:
     """A loopback port before the server; the answers to the first `losses` commits are lost, the commits are not."""
-    left = [losses]
-    listening = socket.create_server(("127.0.0.1", 0))
 
-    def pump(source: socket.socket, target: socket.socket, committing: threading.Event, is_client: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if is_client and b"COMMIT" in data and left[0]:
-                    left[0] -= 1
-                    committing.set()
-                elif not is_client and committing.is_set():
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def __init__(self, server_port: int, losses: int) -> None:
+        self._server_port, self._left = server_port, losses
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def serve() -> None:
-        while True:
-            try:
-                client = listening.accept()[0]
-            except OSError:
-                return
-            server, committing = socket.create_connection(("127.0.0.1", port)), threading.Event()
-            for ends in ((client, server, committing, True), (server, client, committing, False)):
-                threading.Thread(target=pump, args=ends, daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
+    def _serve(self) -> None:
         with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
+            while True:
+                client, server = self._listening.accept()[0], socket.create_connection(("127.0.0.1", self._server_port))
+                is_lost = threading.Event()
+                for pump, *ends in ((self._forward, client, server), (self._answer, server, client)):
+                    threading.Thread(target=pump, args=(*ends, is_lost), daemon=True).start()
+
+    def _forward(self, client: socket.socket, server: socket.socket, is_lost: threading.Event) -> None:
+        with _closing(client, server):
+            while data := client.recv(65536):
+                if b"COMMIT" in data and self._left:
+                    self._left -= 1
+                    is_lost.set()
+                server.sendall(data)
+
+    @staticmethod
+    def _answer(server: socket.socket, client: socket.socket, is_lost: threading.Event) -> None:
+        with _closing(client, server):
+            while (data := server.recv(65536)) and not is_lost.is_set():
+                client.sendall(data)
+
+
+@contextmanager
+def _closing(*ends: socket.socket) -> Iterator[None]:
+    with suppress(OSError):
+        yield
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_client_that_lost_its_answer_asks_before_it_writes_again(
@@ -127,14 +128,14 @@ def test_a_client_that_lost_its_answer_asks_before_it_writes_again(
     url = postgres.new_schema()
     open_ledger(url, "owner").close()
     schema = url.rpartition("%3D")[2]
-    with forgetful_wire(postgres.port, losses=2) as port:
-        far = f"postgresql://owner@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}&sslmode=disable"
-        with open_ledger(far, "client") as ledger:
-            assert ledger.append("a", event("T-1"), transfer(1)).is_replay
-            assert ledger.intake("b", submission("T-2"))["outcome"].tolist() == ["new"]
-            assert ledger.balances()["balance_minor"].tolist() == [100, -100]
-            assert ledger.head().entries == 2
-            assert ledger.verify().empty
+    port = ForgetfulWire(postgres.port, losses=2).port
+    far = f"postgresql://owner@127.0.0.1:{port}/postgres?options=-csearch_path%3D{schema}&sslmode=disable"
+    with open_ledger(far, "client") as ledger:
+        assert ledger.append("a", event("T-1"), transfer(1)).is_replay
+        assert ledger.intake("b", submission("T-2"))["outcome"].tolist() == ["new"]
+        assert ledger.balances()["balance_minor"].tolist() == [100, -100]
+        assert ledger.head().entries == 2
+        assert ledger.verify().empty
 
 
 def test_a_server_that_stays_away_is_named_without_secrets(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,49 @@
+"""The trail: everything the ledger knows about a transaction, a batch, a merchant or an actor, by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from atlas_lib.ledger.chart import accounts_of
+from atlas_lib.ledger.database import Database, as_json
+
+About = Literal["transaction", "batch", "merchant", "actor"]
+_ENTRIES = """
+  SELECT * FROM ledger_entry WHERE entry_id IN ({positions}) ORDER BY entry_id LIMIT ?"""
+_OWN = "SELECT txn_no FROM txn WHERE transaction_id = ?"
+_ACCOUNTS = "SELECT account_no FROM account WHERE code IN (SELECT value FROM texts(?))"
+# With the facts of its batches, which carry no transaction.
+_TRANSACTION = f"""
+  SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
+  SELECT position FROM event WHERE txn_no IS NULL AND batch_no IN (
+    SELECT batch_no FROM event WHERE txn_no IN ({_OWN}) AND batch_no IS NOT NULL)"""  # noqa: S608
+_MERCHANT = f"""
+  SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
+  SELECT position FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
+  SELECT position FROM transfer WHERE credit_account IN ({_ACCOUNTS}) UNION
+  SELECT position FROM event WHERE txn_no IN (
+    SELECT txn_no FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
+    SELECT txn_no FROM transfer WHERE credit_account IN ({_ACCOUNTS}))"""  # noqa: S608
+_POSITIONS = {
+    "transaction": _TRANSACTION,
+    "batch": "SELECT position FROM event WHERE batch_no IN (SELECT batch_no FROM batch WHERE batch_id = ?)",
+    "merchant": _MERCHANT,
+    "actor": "SELECT position FROM event WHERE actor = ?",
+}
+
+
+def read_trail(database: Database, about: About, name: str, limit: int) -> pd.DataFrame:
+    """The first `limit` entries about it, in order: entry_id and the columns of an event, the time in microseconds.
+
+    transaction: its own entries and the facts of its batches. batch: the batch's and its transactions' entries in it.
+    merchant: what moved on its accounts, with all entries of those transactions, and its blocks. actor: what it wrote.
+    """
+    parameters: Sequence[Any] = (name,)
+    if about == "transaction":
+        parameters = (name, name)
+    if about == "merchant":
+        parameters = (f"merchant:{name}", *[as_json(accounts_of(name))] * 4)
+    return database.frame(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))

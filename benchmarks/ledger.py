@@ -1,0 +1,180 @@
+"""The ledger store on SQLite and on PostgreSQL: appends, full lives, audit trails and verification.
+
+Per store, one process and one connection:
+- append: EVENTS events (default 1,000,000) in appends of 100,000, with every index, trigger, hash and block;
+- full life: intake, initiation with a pending transfer, confirmation with its post, and a reserve movement,
+  7 events and 3 transfers per transaction, in appends of 10,000 transactions;
+- audit: the whole trail of one transaction, read 300 times at random (p50 and p99, wall time);
+- verify: every row of the store recomputed.
+
+The peer is PyPI's `eventsourcing` (its own recorder for the same store), which writes one JSON event per row and neither
+hashes, chains, balances nor looks for duplicates; it is left out where it is not installed. Rates are per second of the
+clock and, behind it, per CPU second of this process (on PostgreSQL the server works besides).
+
+`python -m benchmarks ledger` makes its own PostgreSQL where the programs are found (`ATLAS_BENCH_URL` uses another one).
+EVENTS=10000000 in the environment measures the audit in a store of that size; STORES=sqlite leaves one out.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.ledger.store import Ledger, open_ledger
+from benchmarks.postgres import private_server
+
+CHUNK, LIVES, LIFE_CHUNK = 100_000, 50_000, 10_000
+DAY = pd.Timestamp("2026-10-30", tz="UTC")
+_LIFE = ("BATCH_OPTIMIZED", "CONSENSUS_SUBMITTED", "CONSENSUS_ACHIEVED")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def rates(count: int, work: Callable[[], object]) -> tuple[float, float]:
+    """How many per second of the clock, and per CPU second of this process."""
+    cpu, started = time.process_time(), time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started), count / (time.process_time() - cpu)
+
+
+def shown(rate: tuple[float, float], unit: str) -> str:
+    return f"{rate[0]:>10,.0f} {unit}/s (CPU {rate[1]:,.0f})"
+
+
+def events(start: int, count: int, event_type: str) -> pd.DataFrame:
+    """Facts of transactions that are in the ledger or not, 500 to a batch, ten to a transaction."""
+    numbers = np.arange(start, start + count)
+    return pd.DataFrame(
+        {
+            "transaction_id": pd.Series(numbers // 10, dtype="str").radd("T-"), "event_type": event_type,
+            "batch_id": pd.Series(numbers // 5000, dtype="str").radd("B-"), "amount_minor": numbers % 100_000 + 1,
+            "currency": "EUR", "timestamp": DAY, "actor": "rail", "details": '{"attempt": 1, "reason": "timeout"}',
+        }
+    )  # fmt: skip
+
+
+def append_all(ledger: Ledger, start: int, stop: int) -> None:
+    for first in range(start, stop, CHUNK):
+        ledger.append(f"bulk {first}", events(first, CHUNK, "SETTLEMENT_FAILED"))
+
+
+def live(ledger: Ledger, first: int) -> None:
+    """LIFE_CHUNK transactions from submission to reserve."""
+    ids = pd.Series(np.arange(first, first + LIFE_CHUNK), dtype="str").radd("L-")
+    base = pd.DataFrame({"transaction_id": ids, "amount_minor": 1_000, "currency": "EUR", "timestamp": DAY})
+    ledger.intake(f"in {first}", base.assign(idempotency_key="K" + ids, fingerprint="F" + ids, origin="day.csv"))
+    batched = base.assign(batch_id="LB-" + (pd.Series(range(LIFE_CHUNK)) // 1000 + first // 1000).astype("str"))
+    facts = pd.concat([batched.assign(event_type=t) for t in _LIFE], ignore_index=True)
+    ledger.append(f"plan {first}", facts)
+    merchant = "M-" + pd.Series(np.arange(LIFE_CHUNK) % 200, dtype="str")
+    payable, reserve = "liabilities:settlement_payable:" + merchant, "liabilities:rolling_reserve:" + merchant
+    moves = pd.DataFrame({"event": range(LIFE_CHUNK), "amount_minor": 1_000, "currency": "EUR"})
+    booked = moves.assign(debit_account="assets:bank:EUR", credit_account=payable)
+    receipt = ledger.append(
+        f"go {first}", batched.assign(event_type="SETTLEMENT_INITIATED"), booked.assign(kind="pending")
+    )
+    last = int(ledger._db.value("SELECT max(transfer_no) FROM transfer"))
+    closing = booked.assign(kind="post", pending_no=np.arange(last - receipt.transfers + 1, last + 1))
+    ledger.append(f"done {first}", batched.assign(event_type="SETTLEMENT_CONFIRMED"), closing)
+    held = moves.assign(debit_account=payable, credit_account=reserve, amount_minor=100)
+    ledger.append(f"hold {first}", batched.assign(event_type="RESERVE_HELD"), held)
+
+
+def audit_latency(ledger: Ledger, transactions: int) -> tuple[float, float]:
+    """p50 and p99 in milliseconds."""
+    dice = random.Random(7)  # noqa: S311
+    taken = sorted(
+        seconds(lambda: ledger.trail("transaction", f"T-{dice.randrange(transactions)}")) * 1000 for _ in range(300)
+    )
+    return taken[150], taken[297]
+
+
+def measure(url: str, count: int) -> tuple[float, float]:
+    lives = min(LIVES, count // 20)
+    with open_ledger(url, "bench") as ledger:
+        appended = rates(count, lambda: append_all(ledger, 0, count))
+        say(f"  append      {shown(appended, 'events')}, {count:,} events")
+        say(f"  verify      {shown(rates(count, lambda: ledger.verify([ledger.head()])), 'rows')}")
+        lived = rates(lives, lambda: [live(ledger, n) for n in range(0, lives, LIFE_CHUNK)])
+        say(f"  full life   {shown(lived, 'transactions')}, 7 events and 3 transfers each")
+        p50, p99 = audit_latency(ledger, count // 10)
+        say(f"  audit       p50 {p50:.2f} ms, p99 {p99:.2f} ms, {ledger.head().entries:,} events in the store")
+    return appended
+
+
+def peer_rate(environment: dict[str, str]) -> tuple[float, float] | None:
+    """Events/s of `eventsourcing`'s recorder on the same kind of store, in inserts of 10,000 rows."""
+    try:
+        from eventsourcing.persistence import InfrastructureFactory, InfrastructureFactoryError, StoredEvent
+        from eventsourcing.utils import Environment
+    except ImportError:
+        return None
+    from uuid import UUID
+
+    try:
+        factory = InfrastructureFactory.construct(Environment("bench", environment))  # type: ignore[var-annotated]
+    except InfrastructureFactoryError:  # its extra for this store (eventsourcing[postgres]) is missing
+        return None
+    recorder = factory.application_recorder()
+    state = b'{"attempt": 1, "reason": "timeout", "amount_minor": 1000, "currency": "EUR", "actor": "rail"}'
+    size, count = 10_000, 200_000
+
+    def insert() -> None:
+        for first in range(0, count, size):
+            numbers = range(first, first + size)
+            recorder.insert_events([StoredEvent(UUID(int=n // 10), n % 10, "rail:Failed", state) for n in numbers])
+
+    return rates(count, insert)
+
+
+@contextmanager
+def stores(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+    """Address and the peer's environment, per store."""
+    wanted = os.environ.get("STORES", "sqlite,postgresql").split(",")
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    if "sqlite" in wanted:
+        peer = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "peer.sqlite")}
+        found["sqlite"] = (f"sqlite:///{folder / 'ledger.sqlite'}", peer)
+    with private_server() as server:
+        if server and "postgresql" in wanted:
+            peer = {
+                "PERSISTENCE_MODULE": "eventsourcing.postgres", "POSTGRES_DBNAME": "postgres", "POSTGRES_USER": "owner",
+                "POSTGRES_HOST": str(server.folder), "POSTGRES_PORT": str(server.port), "POSTGRES_PASSWORD": "none",
+            }  # fmt: skip
+            found["postgresql"] = (server.url, peer)
+        yield found
+
+
+def main() -> None:
+    target = int(os.environ.get("EVENTS", "1000000"))
+    with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder, stores(Path(folder)) as found:
+        for name, (url, environment) in found.items():
+            say(name)
+            ours, theirs = measure(url, target), peer_rate(environment)
+            if theirs is None:
+                say("  eventsourcing is not installed for this store: no ratio")
+            else:
+                ratio = f"append / eventsourcing {ours[0] / theirs[0]:.2f} (CPU {ours[1] / theirs[1]:.2f})"
+                say(f"  peer        {shown(theirs, 'events')}; {ratio}")
+
+
+if __name__ == "__main__":
+    main()
