@@ -93,7 +93,8 @@ def load(browser: Any, url: str, ready: str, *, again: bool) -> list[tuple[float
         page.goto(url, timeout=120_000, wait_until="commit")
         page.wait_for_selector(ready, timeout=120_000)
         whole = time.perf_counter() - started
-        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime") or 0
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         out.append((paint / 1000, whole))
         page.close()
     context.close()

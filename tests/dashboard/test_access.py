@@ -32,6 +32,7 @@ SECRET = {"partner_margin_minor", "partner_payout_minor", "partner_rr_minor", "u
 @pytest.fixture(scope="module")
 def run(finished_run, tmp_path_factory) -> Run:
     copy = shutil.copytree(finished_run.directory.parent, tmp_path_factory.mktemp("access") / "runs")
+    (copy / "latest").write_text(finished_run.run_id)
     return Run(copy / finished_run.run_id)
 
 

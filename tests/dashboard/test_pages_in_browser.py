@@ -50,6 +50,7 @@ def run(finished_run, tmp_path_factory) -> Run:
         if path == older:
             manifest["stages"]["05_reconciliation"]["figures"][1]["value"] = "30"
         (path / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "latest").write_text(finished_run.run_id)
     (folder / "people.yaml").write_text(PEOPLE, encoding="utf-8")
     return Run(directory)
 
