@@ -39,7 +39,7 @@ images: ## the README's pictures
 	$(BIN)/python docs/make_images.py
 
 lock: ## resolve the locked requirements again
-	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra setup --extra test --extra spark --extra kafka -o requirements-test.lock -q
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra setup --extra test --extra spark --extra kafka --extra postgres -o requirements-test.lock -q
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra setup -c requirements-test.lock -o requirements.lock -q
 
 clean:
