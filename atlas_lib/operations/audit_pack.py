@@ -28,6 +28,7 @@ from atlas_lib.ledger.store import Ledger
 from atlas_lib.operations.lineage import Lineage, trace
 from atlas_lib.present.excel import Sheet, write_workbook
 from atlas_lib.reconciliation import mask_users
+from atlas_lib.verification import verify_run
 
 # A fixed time in the archive, so that the same content is the same archive.
 _MADE = (2000, 1, 1, 0, 0, 0)
@@ -52,12 +53,12 @@ def write_audit_pack(run: Run, ledger: Ledger, path: Path, wanted: Wanted) -> Pa
             "No key to mask customers with", expected="a secret text in ATLAS_MASK_KEY", found="none",
             remedy="set it to the key that the reports are made with, so that the masks agree",
         )  # fmt: skip
-    findings = _verify(run, ledger)
+    verified = _verify(run)
     traces = [trace(run, ledger, subject_id) for subject_id in wanted.subject_ids]
     partial = path.with_name(f".{path.name}.partial")
     sums: list[str] = []
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in _contents(run, ledger, wanted, findings, traces):
+        for name, content in _contents(run, ledger, wanted, verified, traces):
             archive.writestr(zipfile.ZipInfo(name, _MADE), content, zipfile.ZIP_DEFLATED)
             sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}")
         archive.writestr(zipfile.ZipInfo("SHA256SUMS", _MADE), "\n".join(sums) + "\n")
@@ -65,20 +66,25 @@ def write_audit_pack(run: Run, ledger: Ledger, path: Path, wanted: Wanted) -> Pa
     return path
 
 
-def _verify(run: Run, ledger: Ledger) -> list[str]:
-    """What does not hold, in words; nothing when all is as it was written."""
-    found: list[str] = []
+@dataclass(frozen=True)
+class _Verified:
+    """What was found right, one line each, or the first thing that is not."""
+
+    lines: Sequence[str]
+    fault: str = ""
+
+
+def _verify(run: Run) -> _Verified:
     try:
-        run.verify()
+        return _Verified(verify_run(run.directory))
     except AtlasError as error:
-        found.append(str(error))
-    return found + [f"Ledger entry {f.entry_id}: {f.finding} ({f.detail})" for f in ledger.verify().itertuples()]
+        return _Verified([], str(error))
 
 
 def _contents(
-    run: Run, ledger: Ledger, wanted: Wanted, findings: list[str], traces: Sequence[Lineage]
+    run: Run, ledger: Ledger, wanted: Wanted, verified: _Verified, traces: Sequence[Lineage]
 ) -> Iterator[tuple[str, bytes]]:
-    yield "00_read_me.html", _read_me(run, ledger, wanted, findings).encode()
+    yield "00_read_me.html", _read_me(run, ledger, wanted, verified).encode()
     yield "manifest.json", (run.directory / "manifest.json").read_bytes()
     kinds = [("html", "reports", "*.html"), ("exports", "exports", "*")]
     kinds += [("tables", "tables", "*.parquet")] if wanted.has_tables else []
@@ -114,12 +120,12 @@ def _workbook(lineage: Lineage, mask_key: str) -> bytes:
         return path.read_bytes()
 
 
-def _read_me(run: Run, ledger: Ledger, wanted: Wanted, findings: list[str]) -> str:
+def _read_me(run: Run, ledger: Ledger, wanted: Wanted, verified: _Verified) -> str:
     from jinja2 import Environment, PackageLoader
 
     page = Environment(loader=PackageLoader("atlas_lib.operations"), autoescape=True, trim_blocks=True)
     return page.get_template("audit_pack.html.j2").render(
-        run=run.manifest, head=ledger.head(), findings=findings, subjects=wanted.subject_ids, has_tables=wanted.has_tables
+        run=run.manifest, head=ledger.head(), verified=verified, subjects=wanted.subject_ids, has_tables=wanted.has_tables
     )  # fmt: skip
 
 

@@ -16,9 +16,11 @@ from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.ledger.trail import About
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 _MOST_ROWS = 1_000
+_ABOUT: tuple[About, ...] = ("transaction", "batch", "merchant")
 STEP_COLUMNS = ("stage", "table", "column", "row_count", "source", "page")
 
 
@@ -36,13 +38,13 @@ def trace(run: Run, ledger: Ledger, subject_id: str) -> Lineage:
     """Follow an id through a run, in the order of the stages, and through the ledger.
 
     Rows are read with the id pushed down to the file, at most 1,000 shown per table (row_count counts all). Entries are those
-    of the transaction or batch of this id, and what is said of the batch that settled it as a whole. Raises InputError when nothing names it.
+    of the transaction, batch or merchant of this id. Raises InputError when nothing names it.
     """
     found = list(_tables_with(run, subject_id))
     names = [_step(run, *hit) for hit in found]
     rows = {f"{table} by {column}": frame.head(_MOST_ROWS) for table, column, frame in found}
-    events = ledger.events(transaction_ids=[subject_id], batch_ids=[subject_id, *_batches(found)])
-    events = events[events["transaction_id"].isin(["", subject_id]) | (events["batch_id"] == subject_id)]
+    trails = [ledger.trail(about, subject_id) for about in _ABOUT]
+    events = pd.concat(trails).drop_duplicates("entry_id").sort_values("entry_id", ignore_index=True)
     if not names and events.empty:
         raise InputError(
             "Nothing in this run or its ledger has this id", where=run.run_id, found=subject_id,
@@ -80,9 +82,3 @@ def _sources(rows: pd.DataFrame) -> str:
         ", ".join(filter(None, (p["source_file"], p["source_sheet"], f"row {p['source_row']}"))) for p in places[:3]
     ]
     return "; ".join(texts) + ("; ..." if len(places) > 3 else "")
-
-
-def _batches(found: list[tuple[str, str, pd.DataFrame]]) -> list[str]:
-    """Batches that settle the thing, where it is a transaction; a merchant's are too many to be its own entries."""
-    own = [rows["batch_id"] for _, column, rows in found if column == "transaction_id" and "batch_id" in rows]
-    return sorted(set(pd.concat(own).dropna()) - {""}) if own else []
