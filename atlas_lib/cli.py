@@ -15,6 +15,7 @@ import typer
 
 from atlas_lib import evaluation
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.decide_commands import decide_app
 from atlas_lib.payout_commands import payouts_app
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="Atlas Settlement: from the Excel file to reports, in one command.",
 )
 app.add_typer(payouts_app, name="payouts")
+app.add_typer(decide_app, name="decide")
 app.add_typer(evaluation.app, name="evaluate")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; for schedulers")]

@@ -38,6 +38,11 @@ EVENT_TYPES = (
     "RESERVE_POLICY_SET",
     "ALERT_RAISED",
     "ALERT_CLEARED",
+    "MATCH_FORCED",
+    "MATCH_UNDONE",
+    "BREAK_DISPUTED",
+    "BREAK_RECHECK_ASKED",
+    "BREAK_WRITTEN_OFF",
 )
 # At most one of each per transaction, whoever writes it.
 ONCE_PER_TRANSACTION = (

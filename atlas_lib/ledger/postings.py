@@ -12,6 +12,7 @@ liabilities:rolling_reserve:<merchant>       credit   reserve held back from set
 liabilities:partner_rr:<merchant>            credit   reserve of the funding partner
 liabilities:partner_payable:<merchant>       credit   margin owed to the funding partner
 expenses:fees, suspense, equity:fx
+expenses:write_off:<reason>                  debit    differences given up in reconciliation
 ```
 """
 

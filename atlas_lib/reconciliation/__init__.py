@@ -13,14 +13,36 @@ from atlas_lib.reconciliation.bridges import (
     verdict_of,
     worst_breaks,
 )
+from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.final_index import build_final_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.merchants import main_currency, merchant_performance, rank_merchants
+from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, states_before
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 
 __all__ = [
-    "age_breaks", "bridge_accounts", "bridge_steps", "build_final_index", "check_completeness", "check_statements",
-    "find_breaks", "main_currency",
-    "mask_users", "match_transactions", "merchant_performance", "profile_spending", "rank_merchants", "sum_breaks",
-    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "worst_breaks", "write_index",
+    "age_breaks",
+    "bridge_accounts",
+    "bridge_steps",
+    "build_final_index",
+    "check_completeness",
+    "check_statements",
+    "compare_settings",
+    "find_breaks",
+    "main_currency",
+    "mask_users",
+    "match_transactions",
+    "merchant_performance",
+    "profile_spending",
+    "rank_merchants",
+    "read_decisions",
+    "reconcile",
+    "states_before",
+    "sum_breaks",
+    "sum_passes",
+    "summarise_stage",
+    "top_spenders",
+    "verdict_of",
+    "worst_breaks",
+    "write_index",
 ]  # fmt: skip
