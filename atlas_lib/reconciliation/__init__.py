@@ -2,10 +2,12 @@
 
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.bridges import (
+    add_standing,
     age_breaks,
     bridge_accounts,
     bridge_steps,
     check_completeness,
+    check_decisions,
     check_statements,
     sum_breaks,
     sum_passes,
@@ -21,11 +23,13 @@ from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, stat
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 
 __all__ = [
+    "add_standing",
     "age_breaks",
     "bridge_accounts",
     "bridge_steps",
     "build_final_index",
     "check_completeness",
+    "check_decisions",
     "check_statements",
     "compare_settings",
     "find_breaks",
@@ -45,4 +49,4 @@ __all__ = [
     "verdict_of",
     "worst_breaks",
     "write_index",
-]  # fmt: skip
+]

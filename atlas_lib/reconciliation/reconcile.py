@@ -49,11 +49,10 @@ def compare_settings(
     decisions: pd.DataFrame,
     settings: ReconciliationSettings,
     changes: dict[str, Any],
-) -> pd.DataFrame:
-    """What if: the same input under changed settings, row by row where the outcome differs.
+) -> dict[str, pd.DataFrame]:
+    """what_if_differences: the same input under changed settings, row by row where the outcome differs.
 
-    Columns: what (match or break), subject (transaction with statement/line, or break_id), present, trial: the pass or the
-    type of the break under the settings as they are and as tried; empty where there is none.
+    Present and trial are the pass or the break's type under the settings as they are and with `changes`; empty for none.
     """
     tried = type(settings).model_validate(settings.model_dump() | changes)
     none = declared("break_states").empty()
@@ -61,7 +60,7 @@ def compare_settings(
     both = one.merge(other, on=["what", "subject"], how="outer", suffixes=("_present", "_trial"), validate="one_to_one")
     shown = both.rename(columns={"outcome_present": "present", "outcome_trial": "trial"}).fillna("")
     differs = shown[shown["present"] != shown["trial"]]
-    return differs.sort_values(["what", "subject"], ascending=[False, True], ignore_index=True)
+    return {"what_if_differences": declared("what_if_differences").shaped(differs)}
 
 
 def _outcomes(result: dict[str, pd.DataFrame]) -> pd.DataFrame:

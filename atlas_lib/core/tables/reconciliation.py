@@ -141,6 +141,18 @@ discrepancy_minor int minor as in this run, else as in the one before
 """,
     ),
     table(
+        "what_if_differences",
+        _STAGE,
+        "what subject",
+        "Matches and breaks that would differ with the tolerance that notebook 05 tries.",
+        """
+what string - match or break
+subject string - transaction with statement/line, or break_id
+present string - pass, or type of the break, as it is; empty where there is none
+trial string - the same as it would be
+""",
+    ),
+    table(
         "reconciliation_items",
         _STAGE,
         "side transaction_id statement_id line_id",
