@@ -186,7 +186,7 @@ class BatchingSettlementSettings(StageSettings):
     )
 
 
-MATCH_PASSES = ("reference", "split", "merge", "payout_batch", "amount_date", "day_sum", "group")
+MATCH_PASSES = ("reference", "split", "merge", "amount_date", "day_sum")
 
 
 class ToleranceRule(BaseModel):
@@ -194,7 +194,7 @@ class ToleranceRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    match_pass: Literal["*", "reference", "split", "merge", "payout_batch", "amount_date", "day_sum", "group"] = Field(
+    match_pass: Literal["*", "reference", "split", "merge", "amount_date", "day_sum"] = Field(
         "*", description="pass it holds for; * is every pass"
     )
     currency: str = Field("*", description="currency it holds for; * is every currency")
