@@ -16,6 +16,7 @@ import typer
 
 from atlas_lib import evaluation, operations
 from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.decide_commands import decide_app
 from atlas_lib.ledger_commands import audit, ledger_app
 from atlas_lib.payout_commands import payouts_app
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(payouts_app, name="payouts")
 app.add_typer(ledger_app, name="ledger")
 app.command()(audit)
+app.add_typer(decide_app, name="decide")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(operations.app, name="operations")
 

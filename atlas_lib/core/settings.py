@@ -211,10 +211,33 @@ class BatchingSettlementSettings(StageSettings):
     )
 
 
+MATCH_PASSES = ("reference", "split", "merge", "amount_date", "day_sum")
+
+
+class ToleranceRule(BaseModel):
+    """One rule of the setting `tolerances`; what it does not name stays as it was."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    match_pass: Literal["*", "reference", "split", "merge", "amount_date", "day_sum"] = Field(
+        "*", description="pass it holds for; * is every pass"
+    )
+    currency: str = Field("*", description="currency it holds for; * is every currency")
+    below_minor: int | None = Field(None, ge=0, description="minor units that the bank may book less")
+    above_minor: int | None = Field(None, ge=0, description="minor units that the bank may book more")
+    below_percent: float | None = Field(None, ge=0, lt=50, description="percent of the amount that it may book less")
+    above_percent: float | None = Field(None, ge=0, lt=50, description="percent of the amount that it may book more")
+    days_before: int | None = Field(None, ge=0, description="days the line may be booked before the payment")
+    days_after: int | None = Field(None, ge=0, description="days the line may be booked after it")
+
+
 class ReconciliationSettings(StageSettings):
     days_before: int = Field(1, ge=0, description="days a bank line may be booked before the transaction")
     days_after: int = Field(7, ge=0, description="days a bank line may be booked after it; until then it is pending")
     amount_tolerance_minor: int = Field(2, ge=0, description="minor units by which a matched amount may differ")
+    tolerances: tuple[ToleranceRule, ...] = Field(
+        (), description="rules per pass and currency that change these three; see docs/reconciliation.md"
+    )
     fx_tolerance_bps: float = Field(50.0, ge=0, description="bps by which a converted amount may differ")
     agreed_fee_bps: float = Field(0.0, ge=0, description="bps of a sale the bank may keep; anything else is a variance")
     part_payment_rate: float = Field(

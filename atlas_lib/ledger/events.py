@@ -41,6 +41,11 @@ EVENT_TYPES = (
     "ALERT_RAISED",
     "ALERT_CLEARED",
     "TRANSFER_EXPIRED",
+    "MATCH_FORCED",
+    "MATCH_UNDONE",
+    "BREAK_DISPUTED",
+    "BREAK_RECHECK_ASKED",
+    "BREAK_WRITTEN_OFF",
 )
 # At most one of each per transaction, whoever writes it.
 ONCE_PER_TRANSACTION = (

@@ -2,10 +2,12 @@
 
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.bridges import (
+    add_standing,
     age_breaks,
     bridge_accounts,
     bridge_steps,
     check_completeness,
+    check_decisions,
     check_statements,
     sum_breaks,
     sum_passes,
@@ -14,6 +16,7 @@ from atlas_lib.reconciliation.bridges import (
     worst_breaks,
 )
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
+from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.due import list_due
 from atlas_lib.reconciliation.final_index import build_final_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
@@ -24,11 +27,39 @@ from atlas_lib.reconciliation.merchants import (
     rank_merchants,
     volumes_by_month,
 )
+from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, states_before
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 
 __all__ = [
-    "age_breaks", "bridge_accounts", "bridge_steps", "build_final_index", "check_completeness", "check_statements",
-    "find_breaks", "judge_compliance", "list_due", "main_currency",
-    "mask_users", "match_transactions", "merchant_performance", "outstanding_merchants", "pending_compliance", "profile_spending", "rank_merchants", "sum_breaks",
-    "sum_passes", "summarise_stage", "top_spenders", "verdict_of", "volumes_by_month", "worst_breaks", "write_index",
-]  # fmt: skip
+    "add_standing",
+    "age_breaks",
+    "bridge_accounts",
+    "bridge_steps",
+    "build_final_index",
+    "check_completeness",
+    "check_decisions",
+    "check_statements",
+    "compare_settings",
+    "find_breaks",
+    "judge_compliance",
+    "list_due",
+    "main_currency",
+    "mask_users",
+    "match_transactions",
+    "merchant_performance",
+    "outstanding_merchants",
+    "pending_compliance",
+    "profile_spending",
+    "rank_merchants",
+    "read_decisions",
+    "reconcile",
+    "states_before",
+    "sum_breaks",
+    "sum_passes",
+    "summarise_stage",
+    "top_spenders",
+    "verdict_of",
+    "volumes_by_month",
+    "worst_breaks",
+    "write_index",
+]

@@ -149,6 +149,19 @@ def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFr
     return _checks(rows)
 
 
+def check_decisions(decision_findings: pd.DataFrame) -> pd.DataFrame:
+    """One row: whether every decision of a person still applies; the first that does not is named."""
+    first = decision_findings.head(1)
+    detail = "all do" if first.empty else f"{first['subject'].iloc[0]}: {first['finding'].iloc[0]}"
+    return _checks([("every decision so far applies", decision_findings.empty, detail)])
+
+
+def add_standing(breaks: pd.DataFrame, break_states: pd.DataFrame) -> pd.DataFrame:
+    """Breaks with standing (new or persisting), dispute_state and is_recheck_asked."""
+    names = ["break_id", "standing", "dispute_state", "is_recheck_asked"]
+    return breaks.merge(break_states[names], on="break_id", how="left", validate="one_to_one")
+
+
 def bridge_steps(bridges: pd.DataFrame, currency: str) -> pd.DataFrame:
     """The accounts of one currency as steps from opening to closing: label, amount_minor, is_total."""
     own = bridges[(bridges["currency"] == currency) & (bridges["status"] != "no balance")]

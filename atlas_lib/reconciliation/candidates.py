@@ -4,7 +4,13 @@ Placeholders as in `passes`. Candidate pairs are found by buckets of amount and 
 with the rows and not with their square.
 """
 
+# ruff: noqa: S608 - the pieces put together are constants of this room
 from atlas_lib.reconciliation.passes import RANKED
+from atlas_lib.reconciliation.references import NAMED_COST, WITHIN_AMOUNT
+
+_SETTLED_COST = NAMED_COST.format(
+    strength="strength", value="value_minor", amount="amount_minor", ours="transaction_date", bank="booking_date"
+)
 
 # Pairs that agree in currency, direction, amount and date window.
 CANDIDATES = [
@@ -18,30 +24,33 @@ CANDIDATES = [
     (
         "open_lines",
         """
-        SELECT b.*, b.gross_minor - b.gross_minor % :amount_width AS amount_bucket,
-               days_between(DATE '1970-01-01', b.booking_date) AS day
+        SELECT b.*, days_between(DATE '1970-01-01', b.booking_date) AS day
         FROM booked b
         WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
           AND NOT EXISTS (SELECT 1 FROM linked k WHERE k.line_key = b.line_key)""",
     ),
     (
-        "open_buckets",
+        "our_buckets",
         """
-        SELECT t.*, t.amount_minor - t.amount_minor % :amount_width + a.step * :amount_width AS amount_bucket,
+        SELECT t.*, s.scale, t.amount_minor - t.amount_minor % s.width + a.step * s.width AS amount_bucket,
                t.day - t.day % :day_width + d.step * :day_width AS day_bucket
         FROM (SELECT o.*, days_between(DATE '1970-01-01', o.transaction_date) AS day FROM open_ours o) t
+        JOIN amount_scales s ON s.currency = t.currency AND s.digits = length(CAST(t.amount_minor AS VARCHAR(20)))
         CROSS JOIN (SELECT * FROM (VALUES (-1), (0), (1)) AS v(step)) a
         CROSS JOIN (SELECT * FROM (VALUES (-1), (0), (1)) AS w(step)) d""",
     ),
     (
-        "known_names",
+        "line_buckets",
         """
-        SELECT merchant_key AS name_key FROM ours WHERE merchant_key <> ''
-        UNION SELECT counterparty_key FROM ours WHERE counterparty_key <> ''""",
+        SELECT b.*, w.scale, b.gross_minor - b.gross_minor % w.width AS amount_bucket
+        FROM open_lines b
+        JOIN amount_scales s ON s.currency = b.currency AND s.digits = length(CAST(b.gross_minor AS VARCHAR(20)))
+        JOIN (SELECT DISTINCT currency, scale, width FROM amount_scales) w
+             ON w.currency = s.currency AND w.scale BETWEEN s.scale - 1 AND s.scale + 1""",
     ),
     (
         "close_pairs",
-        """
+        f"""
         SELECT t.transaction_id, b.line_key, t.amount_minor, b.gross_minor AS value_minor,
                CASE WHEN t.reference_key IS NULL OR b.reference_key IS NULL THEN 2
                     ELSE text_distance(t.reference_key, b.reference_key) END AS edits,
@@ -49,18 +58,19 @@ CANDIDATES = [
                ABS(b.day - t.day) AS days,
                CASE WHEN b.name_key <> '' AND b.name_key IN (t.merchant_key, t.counterparty_key) THEN 0
                     WHEN k.name_key IS NULL THEN 1 ELSE 2 END AS name_doubt
-        FROM open_buckets t
-        JOIN open_lines b ON b.currency = t.currency AND b.direction = t.direction
-                         AND b.amount_bucket = t.amount_bucket AND b.day - b.day % :day_width = t.day_bucket
+        FROM our_buckets t
+        JOIN line_buckets b ON b.currency = t.currency AND b.direction = t.direction AND b.scale = t.scale
+                           AND b.amount_bucket = t.amount_bucket AND b.day - b.day % :day_width = t.day_bucket
+        JOIN tolerances r ON r.currency = t.currency AND r.match_pass = 'amount_date'
         LEFT JOIN known_names k ON k.name_key = b.name_key
-        WHERE ABS(b.gross_minor - t.amount_minor) <= :tolerance
-          AND b.day - t.day BETWEEN -:days_before AND :days_after""",
+        WHERE {WITHIN_AMOUNT.format(value="b.gross_minor", amount="t.amount_minor")}
+          AND b.day - t.day BETWEEN -r.days_before AND r.days_after""",
     ),
     (
         "candidates",
         """
         SELECT transaction_id, line_key, amount_minor, value_minor,
-               20 * edits + 4 * difference + 2 * days + 10 * name_doubt AS cost
+               20 * edits + 4 * LEAST(difference, 5) + 2 * days + 10 * name_doubt AS cost
         FROM close_pairs WHERE edits <= 3 AND name_doubt < 2""",
     ),
 ]
@@ -90,9 +100,10 @@ DAY_SUMS = [
                COUNT(*) OVER (PARTITION BY b.line_key) AS group_count
         FROM day_groups g
         JOIN open_lines b ON b.currency = g.currency AND b.direction = g.direction AND b.gross_minor = g.sum_minor
+        JOIN tolerances r ON r.currency = g.currency AND r.match_pass = 'day_sum'
         LEFT JOIN known_names k ON k.name_key = b.name_key
         WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
-          AND days_between(g.transaction_date, b.booking_date) BETWEEN -:days_before AND :days_after
+          AND days_between(g.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
           AND (k.name_key IS NULL OR k.name_key = g.merchant_key)""",
     ),
     (
@@ -110,25 +121,6 @@ DAY_SUMS = [
 
 # Matches and suggestions as declared; a group's id is made from the row that the group turns on.
 RESULTS = [
-    (
-        "matches",
-        """
-        SELECT 'M-' || substr(md5(x.match_pass || chr(31) ||
-               CASE WHEN x.match_pass IN ('merge', 'day_sum') THEN x.line_key ELSE x.transaction_id END), 1, 16)
-                   AS match_id,
-               x.transaction_id, b.statement_id, b.line_id, x.match_pass,
-               GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
-               GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0) / CAST(10000 AS DOUBLE)
-                   AS rival_margin,
-               t.currency, x.amount_minor, x.value_minor,
-               CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END AS fee_minor,
-               t.transaction_date, b.booking_date, e.number - CASE WHEN t.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
-        FROM {taken} x
-        JOIN due t ON t.transaction_id = x.transaction_id
-        JOIN booked b ON b.line_key = x.line_key
-        JOIN open_days s ON s.currency = t.currency AND s.day = t.transaction_date
-        JOIN open_days e ON e.currency = t.currency AND e.day = b.booking_date""",
-    ),
     ("ranked_rest", RANKED.replace("{pairs}", "candidates").replace("{condition}", "1 = 1")),
     (
         "rivals",
@@ -150,5 +142,32 @@ RESULTS = [
                     WHEN bank_rival IS NOT NULL THEN 'transaction ' || bank_rival ELSE '' END AS rival,
                b.booking_date
         FROM rivals r JOIN booked b ON b.line_key = r.line_key""",
+    ),
+    (
+        "matches",
+        f"""
+        SELECT 'M-' || substr(md5(x.match_pass || chr(31) || x.group_key), 1, 16) AS match_id,
+               x.transaction_id, x.statement_id, x.line_id, x.match_pass,
+               GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
+               GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0) / CAST(10000 AS DOUBLE)
+                   AS rival_margin,
+               x.currency, x.amount_minor, x.value_minor, x.fee_minor, x.transaction_date, x.booking_date,
+               e.number - CASE WHEN x.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
+        FROM (
+            SELECT 'reference' AS match_pass, transaction_id AS group_key, transaction_id, statement_id, line_id,
+                   {_SETTLED_COST} AS cost, CAST(NULL AS BIGINT) AS rival_cost, currency, amount_minor, value_minor,
+                   fee_minor, transaction_date, booking_date, is_after_cut_off
+            FROM settled
+            UNION ALL
+            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum') THEN x.line_key ELSE x.transaction_id END,
+                   x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
+                   x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
+                   b.booking_date, t.is_after_cut_off
+            FROM {{taken}} x
+            JOIN due t ON t.transaction_id = x.transaction_id
+            JOIN booked b ON b.line_key = x.line_key) x
+        JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
+        JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
+        ORDER BY x.transaction_id, x.statement_id, x.line_id""",
     ),
 ]

@@ -10,25 +10,40 @@
 
 A line that names a transaction but disagrees stays linked to it (`links`) and becomes a break. Where a
 rival comes near, nothing is taken: the pair is suggested with the rival named (`suggestions`).
-Cost of a pair: 20 per edit between references (40 when one is missing), 4 per minor unit, 2 per day,
+Cost of a pair: 20 per edit between references (40 when one is missing), 4 per minor unit (20 at most), 2 per day,
 10 when the name proves nothing; score = 1 - 0.0025 x cost.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.calendars import is_business_day
-from atlas_lib.core.engine import open_engine
+from atlas_lib.core.engine import Engine, Input, as_input, open_engine
 from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.candidates import CANDIDATES, DAY_SUMS, RESULTS
-from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND, SIDES
+from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND
+from atlas_lib.reconciliation.references import reference_steps
+from atlas_lib.reconciliation.tolerances import amount_scales, tolerance_table
 
-# A reference that so many rows share identifies nothing; it would also pair every row with every other.
-_CROWDED_PAIRS = 10_000
+_EXTENT = [
+    (
+        "extent",
+        """
+        SELECT 'ledger' AS side, currency, utc_day(MIN(created_at)) AS first_day,
+               utc_day(MAX(created_at)) AS last_day
+        FROM transactions GROUP BY currency
+        UNION ALL
+        SELECT 'bank', currency, MIN(booking_date), MAX(booking_date) FROM statement_lines GROUP BY currency""",
+    )
+]
+_CROWDED_PAIRS = 10_000  # what so many pairs share as a name identifies nothing
 _WORDS_IN_TEXT = 100
 _ROUNDS = 3
 _REFERENCE = {"name": "reference", "pairs": "named_pairs", "condition": "p.agrees = 1", "margin": "1 = 1"}
@@ -42,7 +57,7 @@ _AMOUNT_DATE = {
 
 def matching_steps() -> list[tuple[str, str]]:
     """All passes in order; the table of taken pairs grows from `taken_0` to `taken_8`."""
-    steps = [*SIDES, *NAMED]
+    steps = [*reference_steps(), *NAMED]
     passes = [(ROUND, _REFERENCE)] * _ROUNDS + [(GROUPS, {}), (LINKS + CANDIDATES, {})]
     passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS + [(DAY_SUMS, {}), (RESULTS, {})]
     number = 0
@@ -55,50 +70,60 @@ def matching_steps() -> list[tuple[str, str]]:
 
 
 def match_transactions(
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
-    merchants: pd.DataFrame,
-    counterparties: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
+    merchants: Input,
+    counterparties: Input,
     fx_rates: pd.DataFrame,
     settings: ReconciliationSettings,
-) -> dict[str, pd.DataFrame]:
+    engine: Engine | None = None,
+) -> dict[str, Any]:
     """matches, links and suggestions of transactions due at the bank and booked statement lines.
 
-    Due: status APPROVED, and sales with status REFUNDED. A sale agrees with its line when
-    posted + fee = amount, within `amount_tolerance_minor`; the order of the input does not matter.
+    Due: status APPROVED, and sales with status REFUNDED. A sale agrees with its line when posted + fee = amount,
+    within the tolerance rules (tolerances.py); the order of the input does not matter. With transactions in a Parquet
+    file the tables are files too, in the folder of the engine given; with a frame they are frames.
     """
-    names = ("matches", "links", "suggestions")
-    if transactions.empty or statement_lines.empty:
-        return {name: declared(name).empty() for name in names}
-    days = _days_covered(transactions, statement_lines)
-    inputs = {
-        "transactions": transactions,
-        "statement_lines": statement_lines,
-        "merchants": merchants,
-        "counterparties": counterparties,
-        "fx_days": _fx_days(fx_rates, days, set(transactions["currency"]) | set(statement_lines["currency"])),
-        "open_days": _open_days(days, sorted(set(transactions["currency"]))),
-        "counting": pd.DataFrame({"number": range(1, _WORDS_IN_TEXT + 1)}),
-    }
-    parameters = {
-        "tolerance": settings.amount_tolerance_minor,
-        "amount_width": settings.amount_tolerance_minor + 1,
+    tables = [declared(name) for name in ("matches", "links", "suggestions")]
+    engine = engine or open_engine(settings.engine)
+    sides = {"transactions": as_input(transactions), "statement_lines": as_input(statement_lines)}
+    extent = engine.run(_EXTENT, sides, ["extent"])["extent"]
+    if set(extent["side"]) != {"ledger", "bank"}:
+        return {table.name: table.empty() for table in tables}
+    known = _reference_tables(extent, fx_rates, settings)
+    inputs = sides | {"merchants": merchants, "counterparties": counterparties} | known
+    parameters = _parameters(known["tolerances"], settings)
+    if isinstance(transactions, Path):
+        return dict(engine.write(matching_steps(), inputs, {t.name: t.arrow_schema for t in tables}, parameters))
+    found = engine.run(matching_steps(), inputs, [t.name for t in tables], parameters)
+    return {table.name: table.shaped(found[table.name]) for table in tables}
+
+
+def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> dict[str, int]:
+    dated = tolerances.query("match_pass == 'amount_date'")
+    return {
         "cut_off_hour": settings.cut_off_hour,
-        "days_before": settings.days_before,
-        "days_after": settings.days_after,
-        "day_width": max(settings.days_before, settings.days_after) + 1,
+        "day_width": int(dated[["days_before", "days_after"]].to_numpy().max()) + 1,
         "fx_ppm": round(settings.fx_tolerance_bps * 100),
         "margin_cost": int(np.ceil(settings.min_margin_rate * 400 - 1e-9)),
         "crowded_pairs": _CROWDED_PAIRS,
+        "crowded_side": int(_CROWDED_PAIRS**0.5),
     }
-    tables = open_engine(settings.engine).run(matching_steps(), inputs, names, parameters)
-    return {name: declared(name).shaped(frame) for name, frame in tables.items()}
 
 
-def _days_covered(transactions: pd.DataFrame, statement_lines: pd.DataFrame) -> pd.DatetimeIndex:
-    created = transactions["created_at"].dt.tz_convert("UTC").dt.tz_localize(None).dt.normalize()
-    both = pd.concat([created, statement_lines["booking_date"]])
-    return pd.date_range(both.min(), both.max(), freq="D", unit="us")
+def _reference_tables(
+    extent: pd.DataFrame, fx_rates: pd.DataFrame, settings: ReconciliationSettings
+) -> dict[str, pd.DataFrame]:
+    days = pd.date_range(extent["first_day"].min(), extent["last_day"].max(), freq="D", unit="us")
+    ours = sorted(set(extent.loc[extent["side"] == "ledger", "currency"]))
+    tolerances = tolerance_table(settings, ours)
+    return {
+        "fx_days": _fx_days(fx_rates, days, set(extent["currency"])),
+        "open_days": _open_days(days, ours),
+        "counting": pd.DataFrame({"number": range(1, _WORDS_IN_TEXT + 1)}),
+        "tolerances": tolerances,
+        "amount_scales": amount_scales(tolerances),
+    }
 
 
 def _open_days(days: pd.DatetimeIndex, currencies: list[str]) -> pd.DataFrame:

@@ -47,6 +47,9 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "block": ("stop the payouts of a merchant", ("risk_analyst", "credit_manager")),
     "unblock": ("let the payouts of a merchant go on", ("credit_manager",)),
     "set_policy": ("set a merchant's reserve policy", ("credit_manager",)),
+    "match": ("match bank lines by hand, or undo a match", ("settlement_ops", "finance_controller")),
+    "dispute": ("dispute a break, or ask for another look", ("settlement_ops", "finance_controller")),
+    "write_off": ("write a break off", ("finance_controller",)),
 }
 _NOBODY = "nobody"
 _TOLD, _REVIEW = (

@@ -3,7 +3,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from atlas_lib.core.engine import open_engine
+from atlas_lib.core.engine import _FOLD, DuckDBEngine, _last_readers, open_engine
 from atlas_lib.core.errors import AtlasError, SettingsError
 
 SALES = pd.DataFrame(
@@ -64,3 +64,24 @@ def test_a_table_name_cannot_carry_a_statement(duckdb_engine):
 def test_an_unknown_engine_is_refused():
     with pytest.raises(SettingsError, match="duckdb or spark"):
         open_engine("ibis")
+
+
+def test_a_table_goes_with_its_last_reader_and_those_asked_for_stay():
+    steps = [
+        ("one", "SELECT 1 AS n"),
+        ("two", "SELECT n + 1 AS n FROM one"),
+        ("three", "SELECT two.n + 1 AS n FROM two"),
+    ]
+    assert _last_readers(steps, ["three"]) == {"two": ["one"], "three": ["two"]}
+    made = DuckDBEngine().run(steps, {}, ["one", "three"])
+    assert [made[name]["n"].tolist() for name in ("one", "three")] == [[1], [3]]
+
+
+@pytest.mark.parametrize("text", ["AS26-0001", "as26-0001 ", "Zahlung 4/b", "groß-Ü", "", "ABC", "é_1", None])
+def test_the_quick_fold_of_plain_texts_is_the_fold_of_all(text):
+    whole = _FOLD % ", 'g'"
+    steps = [("folded", f"SELECT fold_text(s) AS quick, {whole} AS slow FROM texts")]  # noqa: S608
+    found = DuckDBEngine().run(steps, {"texts": pd.DataFrame({"s": pd.Series([text], dtype="str")})}, ["folded"])[
+        "folded"
+    ]
+    assert found["quick"].equals(found["slow"].rename("quick"))

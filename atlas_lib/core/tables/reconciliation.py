@@ -15,7 +15,7 @@ match_id string - the group of rows matched together
 transaction_id string - our side
 statement_id string - statement of the bank line
 line_id string - bank line
-match_pass string - pass that found it: reference, split, merge, amount_date or day_sum
+match_pass string - pass that found it: reference, split, merge, amount_date, day_sum or manual (forced by a person)
 match_score float rate 1 is certain
 rival_margin float rate score minus the score of the best rival; the score itself where there is none
 currency string - currency of the transaction
@@ -87,6 +87,69 @@ severity string - high, medium or low, by amount and age
 is_open bool - false for a matched payment that is only worth noting (LATE_POSTING)
 is_matched bool - true where the row is matched all the same (LATE_POSTING, FEE_VARIANCE of a declared fee)
 reason string - in words
+""",
+    ),
+    table(
+        "decisions",
+        _STAGE,
+        "entry_id",
+        "What people decided about matches and breaks, from the ledger, oldest first; replayed on every run.",
+        """
+entry_id int - ledger entry
+action string - force, unmatch, dispute, recheck or write_off
+transaction_ids string - our transactions, joined by a blank
+line_keys string - bank lines as statement/line, joined by a blank
+break_id string - the break; empty for force and unmatch
+state string - of a dispute: open, pending evidence, won or lost
+reason_code string - of a write-off
+amount_minor int minor what the break was about when it was decided; its discrepancy
+currency string - ISO 4217 code; empty for a decision without an amount
+actor string - who decided
+decided_at instant - when
+said string - why, in words
+""",
+    ),
+    table(
+        "decision_findings",
+        _STAGE,
+        "entry_id",
+        "Decisions that no longer apply to what this run found: a person looks again.",
+        """
+entry_id int - ledger entry of the decision
+action string - what was decided
+subject string - break, transactions and lines it is about
+actor string - who decided
+finding string - why it does not apply
+""",
+    ),
+    table(
+        "break_states",
+        _STAGE,
+        "break_id",
+        "Every break of this run and of the one before: whether it is new, and what people decided about it.",
+        """
+break_id string - break
+break_type string - its type
+standing string - new (not in the run before), persisting, or resolved (only in the run before)
+first_seen_date date - as-of day of the first run that found it, as far back as the runs follow each other
+dispute_state string - open, pending evidence, won or lost; empty where not disputed
+is_recheck_asked bool - somebody asked for another look
+write_off_reason string - reason code; empty where not written off
+is_settled bool - written off, at the discrepancy it has
+currency string - ISO 4217 code
+discrepancy_minor int minor as in this run, else as in the one before
+""",
+    ),
+    table(
+        "what_if_differences",
+        _STAGE,
+        "what subject",
+        "Matches and breaks that would differ with the tolerance that notebook 05 tries.",
+        """
+what string - match or break
+subject string - transaction with statement/line, or break_id
+present string - pass, or type of the break, as it is; empty where there is none
+trial string - the same as it would be
 """,
     ),
     table(

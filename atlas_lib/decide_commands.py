@@ -1,0 +1,88 @@
+"""`atlas decide`: decisions about matches and breaks on the command line; they hold from the next run on.
+
+Who acts comes from ATLAS_ACTOR with ATLAS_PEOPLE or ATLAS_ROLE. Exit code 7: refused, nothing was changed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atlas_lib.core.run import Run
+    from atlas_lib.reconciliation.decisions import DecisionDesk
+
+decide_app = typer.Typer(no_args_is_help=True, help="Force or undo matches; dispute, recheck or write off breaks.")
+
+RunDir = Annotated[Path | None, typer.Option(help="run directory; default: the latest run")]
+Reason = Annotated[str, typer.Option(help="why, in a few words")]
+
+
+@decide_app.command("list")
+def list_decisions(run_dir: RunDir = None) -> None:
+    """Everything decided so far, oldest first."""
+    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.reconciliation.decisions import read_decisions
+
+    with open_ledger(_run(run_dir).ledger_url, "decide") as ledger:
+        made = read_decisions(ledger)
+    typer.echo(made.to_string(index=False) if len(made) else "Nothing has been decided yet.")
+
+
+@decide_app.command()
+def force(
+    transactions: Annotated[list[str], typer.Argument(help="transaction ids")],
+    line: Annotated[list[str], typer.Option(help="bank line as statement/line; may be given several times")],
+    reason: Reason = "",
+    run_dir: RunDir = None,
+) -> None:
+    """These payments and these bank lines belong together."""
+    _desk(run_dir).force(transactions, line, reason)
+    typer.echo("Matched by hand from the next run on.")
+
+
+@decide_app.command()
+def unmatch(transaction: str, line: str, reason: Reason = "", run_dir: RunDir = None) -> None:
+    """This payment and this bank line (statement/line) do not belong together."""
+    _desk(run_dir).unmatch(transaction, line, reason)
+    typer.echo("Both sides are open again from the next run on.")
+
+
+@decide_app.command()
+def dispute(break_id: str, state: str = "open", reason: Reason = "", run_dir: RunDir = None) -> None:
+    """Dispute a break, or say how its dispute stands: open, pending evidence, won, lost."""
+    _desk(run_dir).dispute(break_id, state, reason)
+    typer.echo(f"{break_id}: dispute {state}.")
+
+
+@decide_app.command()
+def recheck(break_id: str, reason: Reason = "", run_dir: RunDir = None) -> None:
+    """Ask for another look at a break."""
+    _desk(run_dir).recheck(break_id, reason)
+    typer.echo(f"{break_id}: another look is asked for.")
+
+
+@decide_app.command("write-off")
+def write_off(break_id: str, reason_code: str, reason: Reason = "", run_dir: RunDir = None) -> None:
+    """Give the difference of a break up under a reason code; it is booked at once."""
+    _desk(run_dir).write_off(break_id, reason_code, reason)
+    typer.echo(f"{break_id} is written off: {reason_code}.")
+
+
+def _run(run_dir: Path | None) -> Run:
+    from atlas_lib.core.run import Run, latest_run_dir
+
+    return Run(run_dir or latest_run_dir(), "05_reconciliation")
+
+
+def _desk(run_dir: Path | None) -> DecisionDesk:
+    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.reconciliation.decisions import DecisionDesk
+    from atlas_lib.reserves_credit.roles import identify, require
+
+    run, actor = _run(run_dir), identify(os.environ)
+    ledger = open_ledger(run.ledger_url, "05_reconciliation")
+    return DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))

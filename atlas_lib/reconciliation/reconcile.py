@@ -1,0 +1,71 @@
+"""The whole reconciliation of a run in one call, and what another choice of tolerances would change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.run import Run
+from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation.matching import match_transactions
+from atlas_lib.reconciliation.replay import reconcile_decided
+
+Sides = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+References = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def reconcile(
+    sides: Sides,
+    references: References,
+    decisions: pd.DataFrame,
+    before: pd.DataFrame,
+    settings: ReconciliationSettings,
+) -> dict[str, pd.DataFrame]:
+    """matches, links, suggestions, breaks, reconciliation_items, batch_index, break_states, decisions, decision_findings.
+
+    sides: transactions, statement_lines, statement_balances; references: merchants, counterparties, fx_rates;
+    `before`: the break_states of the run before (`states_before`).
+    """
+    transactions, statement_lines, statement_balances = sides
+    found = match_transactions(transactions, statement_lines, *references, settings)
+    return reconcile_decided(transactions, statement_lines, statement_balances, found, decisions, before, settings)
+
+
+def states_before(run: Run) -> pd.DataFrame:
+    """break_states of the newest run of an earlier as-of day in the same runs directory; empty where there is none."""
+    earlier: dict[str, Run] = {}
+    for path in sorted(run.directory.parent.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime_ns, p)):
+        other = Run(path.parent)
+        if other.manifest["as_of"] < run.manifest["as_of"] and other.has("break_states"):
+            earlier[str(other.manifest["as_of"])] = other
+    return earlier[max(earlier)].read("break_states") if earlier else declared("break_states").empty()
+
+
+def compare_settings(
+    sides: Sides,
+    references: References,
+    decisions: pd.DataFrame,
+    settings: ReconciliationSettings,
+    changes: dict[str, Any],
+) -> dict[str, pd.DataFrame]:
+    """what_if_differences: the same input under changed settings, row by row where the outcome differs.
+
+    Present and trial are the pass or the break's type under the settings as they are and with `changes`; empty for none.
+    """
+    tried = type(settings).model_validate(settings.model_dump() | changes)
+    none = declared("break_states").empty()
+    one, other = (_outcomes(reconcile(sides, references, decisions, none, s)) for s in (settings, tried))
+    both = one.merge(other, on=["what", "subject"], how="outer", suffixes=("_present", "_trial"), validate="one_to_one")
+    shown = both.rename(columns={"outcome_present": "present", "outcome_trial": "trial"}).fillna("")
+    differs = shown[shown["present"] != shown["trial"]]
+    return {"what_if_differences": declared("what_if_differences").shaped(differs)}
+
+
+def _outcomes(result: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    matches, breaks = result["matches"], result["breaks"]
+    pairs = matches["transaction_id"] + " " + matches["statement_id"] + "/" + matches["line_id"]
+    parts = [("match", pairs, matches["match_pass"]), ("break", breaks["break_id"], breaks["break_type"])]
+    frames = [pd.DataFrame({"what": what, "subject": subject, "outcome": out}) for what, subject, out in parts]
+    return pd.concat(frames, ignore_index=True).astype("str")

@@ -1,0 +1,211 @@
+"""Who a bank line names, and the many lines that name one payment alone and agree with it.
+
+Nearly every row is settled here, by one join over narrow rows; the passes after it see only the others, each with all
+that is known of it. A pair is settled when a field of the line names this payment and no other, no field of another
+line names the payment, and currency, direction, amount and day agree within the rule `reference`: ranking all pairs
+would give the same, for a pair without a rival is the best of both its sides. Lines without such a field are then
+searched for names word by word.
+A name is a folded id or reference; fillers of ISO 20022 and SWIFT (NOTPROVIDED, NONREF) are none.
+`key_number` groups rows by 64 bits: where two ids share a number, their pairs are ranked instead of settled.
+"""
+
+# ruff: noqa: S608 - the pieces put together are constants of this room
+_DUE = "CASE WHEN t.status = 'APPROVED' OR (t.status = 'REFUNDED' AND t.type = 'SALE') THEN 1 ELSE 0 END AS is_due"
+_DIRECTION = "CASE WHEN t.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS direction"
+_AFTER_CUT_OFF = "CASE WHEN utc_hour(t.created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS is_after_cut_off"
+_NO_FILLER = "CASE WHEN {0} IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL ELSE {0} END"
+_GROSS = (
+    "l.amount_posted_minor + CASE WHEN l.credit_debit_indicator = 'CRDT' THEN l.fee_charged_minor ELSE 0 END "
+    "AS gross_minor"
+)
+# What a pair costs before it is ranked: how surely it is named, how far apart amounts and days are.
+NAMED_COST = (
+    "(2 - {strength}) * 2 + 4 * LEAST(ABS({value} - {amount}), 5) + 2 * LEAST(ABS(days_between({ours}, {bank})), 10)"
+)
+# Whether value - amount lies within a tolerance rule `r`.
+WITHIN_AMOUNT = (
+    "(({value} >= {amount} AND ({value} - {amount} <= r.above_minor "
+    "OR ({value} - {amount}) * 1000000 <= {amount} * r.above_ppm)) "
+    "OR ({value} < {amount} AND ({amount} - {value} <= r.below_minor "
+    "OR ({amount} - {value}) * 1000000 <= {amount} * r.below_ppm)))"
+)
+
+KEYS = [
+    (
+        "our_names",
+        f"""
+        SELECT t.transaction_id, t.currency, t.amount_minor, utc_day(t.created_at) AS transaction_date,
+               {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE}, t.id_key,
+               {_NO_FILLER.format("t.reference_fold")} AS reference_key
+        FROM (SELECT x.*, fold_text(x.reference) AS reference_fold, fold_text(x.transaction_id) AS id_key
+              FROM transactions x) t""",
+    ),
+    (
+        "bank_names",
+        f"""
+        SELECT l.statement_id, l.line_id, l.currency, l.credit_debit_indicator AS direction, l.booking_date,
+               l.fee_charged_minor AS fee_minor, {_GROSS}, {_NO_FILLER.format("l.reference_fold")} AS reference_key,
+               CASE WHEN l.quoted_fold = '' THEN NULL ELSE l.quoted_fold END AS quoted_key
+        FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold, fold_text(x.transaction_id) AS quoted_fold
+              FROM statement_lines x WHERE x.status = 'BOOK') l""",
+    ),
+]
+
+_OUR_KEYS = """
+    (SELECT o.*, o.reference_key AS name FROM our_names o WHERE o.reference_key IS NOT NULL
+     UNION ALL SELECT o.*, o.id_key FROM our_names o
+     WHERE o.id_key <> '' AND (o.reference_key IS NULL OR o.id_key <> o.reference_key))"""
+_BANK_KEYS = """
+    (SELECT b.*, b.quoted_key AS name, 2 AS strength FROM bank_names b WHERE b.quoted_key IS NOT NULL
+     UNION ALL SELECT b.*, b.reference_key, 1 FROM bank_names b
+     WHERE b.reference_key IS NOT NULL AND (b.quoted_key IS NULL OR b.quoted_key <> b.reference_key))"""
+
+# A name that so many rows share identifies nothing; it would also pair every row with every other. References are
+# counted first in groups, so that the exact count is taken of few; an id is no other payment's id.
+CROWDED = [
+    (
+        "busy_groups",
+        f"""
+        SELECT number FROM (SELECT key_number(reference_key, '') % 1048576 AS number FROM our_names
+                            WHERE reference_key IS NOT NULL) x
+        GROUP BY number HAVING COUNT(*) >= :crowded_side
+        UNION SELECT number FROM (SELECT key_number(b.name, '') % 1048576 AS number FROM {_BANK_KEYS} b) y
+        GROUP BY number HAVING COUNT(*) >= :crowded_side""",
+    ),
+    (
+        "crowded_names",
+        f"""
+        SELECT o.name
+        FROM (SELECT name, COUNT(*) AS n FROM {_OUR_KEYS} x
+              WHERE key_number(name, '') % 1048576 IN (SELECT number FROM busy_groups) GROUP BY name) o
+        JOIN (SELECT name, COUNT(*) AS n FROM {_BANK_KEYS} y
+              WHERE key_number(name, '') % 1048576 IN (SELECT number FROM busy_groups) GROUP BY name) b ON b.name = o.name
+        WHERE o.n * b.n > :crowded_pairs""",
+    ),
+]
+
+# One row per pair: a line that names a payment in both of its fields counts by the stronger.
+FIELDS = [
+    (
+        "named_by_field",
+        f"""
+        SELECT o.transaction_id, b.statement_id, b.line_id, b.strength, o.currency, o.amount_minor,
+               b.gross_minor AS value_minor, b.fee_minor, o.transaction_date, o.is_after_cut_off, b.booking_date,
+               key_number(o.transaction_id, '') AS our_number, key_number(b.statement_id, b.line_id) AS line_number,
+               CASE WHEN o.is_due = 1 AND b.currency = o.currency AND b.direction = o.direction
+                         AND {WITHIN_AMOUNT.format(value="b.gross_minor", amount="o.amount_minor")}
+                         AND days_between(o.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
+                    THEN 1 ELSE 0 END AS agrees
+        FROM {_OUR_KEYS} o
+        JOIN {_BANK_KEYS} b ON b.name = o.name
+        JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
+        LEFT JOIN crowded_names c ON c.name = o.name
+        LEFT JOIN crowded_names q ON q.name = b.quoted_key
+        WHERE c.name IS NULL
+          AND (b.strength = 2 OR b.quoted_key IS NULL OR q.name IS NOT NULL
+               OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key)))""",
+    ),
+]
+
+SETTLED = [
+    (
+        "shared_payments",
+        "SELECT our_number AS number FROM named_by_field GROUP BY our_number HAVING COUNT(*) > 1",
+    ),
+    (
+        "shared_lines",
+        "SELECT line_number AS number FROM named_by_field GROUP BY line_number HAVING COUNT(*) > 1",
+    ),
+    (
+        "unsettled",
+        """
+        SELECT f.transaction_id, f.statement_id || chr(31) || f.line_id AS line_key, f.strength
+        FROM named_by_field f
+        LEFT JOIN shared_payments p ON p.number = f.our_number
+        LEFT JOIN shared_lines l ON l.number = f.line_number
+        WHERE f.agrees = 0 OR p.number IS NOT NULL OR l.number IS NOT NULL""",
+    ),
+    (
+        "settled",
+        """
+        SELECT f.* FROM named_by_field f
+        WHERE f.agrees = 1 AND NOT EXISTS (SELECT 1 FROM shared_payments p WHERE p.number = f.our_number)
+          AND NOT EXISTS (SELECT 1 FROM shared_lines l WHERE l.number = f.line_number)""",
+    ),
+]
+
+# The lines left over, and whom they mention in their text where no field of theirs names anybody.
+MENTIONED = [
+    (
+        "booked",
+        f"""
+        SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.currency,
+               l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor, {_GROSS},
+               {_NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.remittance_text AS text
+        FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
+                     COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
+              WHERE x.status = 'BOOK' AND NOT EXISTS (
+                  SELECT 1 FROM settled s WHERE s.statement_id = x.statement_id AND s.line_id = x.line_id)) l""",
+    ),
+    (
+        "words",
+        """
+        SELECT DISTINCT b.line_key, fold_text(split_part(b.text, ' ', n.number)) AS name
+        FROM (SELECT x.line_key, translate(x.text, ',;|+():', '       ') AS text FROM booked x
+              WHERE x.text IS NOT NULL AND NOT EXISTS (SELECT 1 FROM unsettled f WHERE f.line_key = x.line_key)) b
+        JOIN counting n ON n.number <= length(b.text) - length(replace(b.text, ' ', '')) + 1""",
+    ),
+    (
+        "known_words",
+        f"""
+        SELECT o.name, o.transaction_id FROM {_OUR_KEYS} o
+        WHERE length(o.name) >= 5 AND o.name IN (SELECT w.name FROM words w)""",
+    ),
+    (
+        "named",
+        """
+        SELECT transaction_id, line_key, strength FROM unsettled
+        UNION ALL
+        SELECT DISTINCT o.transaction_id, w.line_key, 0
+        FROM known_words o JOIN words w ON w.name = o.name
+        WHERE w.name IN (SELECT x.name FROM (SELECT name, COUNT(*) AS n FROM known_words GROUP BY name) x
+                         JOIN (SELECT name, COUNT(*) AS n FROM words GROUP BY name) y ON y.name = x.name
+                         WHERE x.n * y.n <= :crowded_pairs)""",
+    ),
+]
+
+# Our rows left over, and those that are settled but mentioned by another line.
+OURS = [
+    ("merchant_names", "SELECT merchant_id, fold_text(merchant_name) AS merchant_key FROM merchants"),
+    ("counterparty_names", "SELECT counterparty_id, fold_text(name) AS counterparty_key FROM counterparties"),
+    (
+        "known_names",
+        """
+        SELECT m.merchant_key AS name_key FROM merchant_names m
+        WHERE m.merchant_key <> '' AND m.merchant_id IN (SELECT merchant_id FROM transactions)
+        UNION SELECT c.counterparty_key FROM counterparty_names c
+        WHERE c.counterparty_key <> '' AND c.counterparty_id IN (SELECT counterparty_id FROM transactions)""",
+    ),
+    (
+        "ours",
+        f"""
+        SELECT t.transaction_id, t.type, t.merchant_id, t.currency, t.destination_currency, t.amount_minor,
+               COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
+               utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE},
+               {_NO_FILLER.format("t.reference_fold")} AS reference_key
+        FROM (SELECT x.*, fold_text(x.reference) AS reference_fold FROM transactions x
+              WHERE NOT EXISTS (SELECT 1 FROM settled s WHERE s.transaction_id = x.transaction_id)
+              UNION ALL
+              SELECT x.*, fold_text(x.reference) FROM transactions x
+              WHERE x.transaction_id IN (SELECT n.transaction_id FROM named n
+                                         JOIN settled s ON s.transaction_id = n.transaction_id)) t
+        LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
+        LEFT JOIN counterparty_names c ON c.counterparty_id = t.counterparty_id""",
+    ),
+    ("due", "SELECT * FROM ours WHERE is_due = 1"),
+]
+
+
+def reference_steps() -> list[tuple[str, str]]:
+    """From both sides to `settled`, `named` (transaction_id, line_key, strength) and the rows left of both."""
+    return [*KEYS, *CROWDED, *FIELDS, *SETTLED, *MENTIONED, *OURS]

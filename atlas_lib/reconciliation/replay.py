@@ -1,0 +1,204 @@
+"""Decisions replayed over what the passes found: forced pairs in, undone pairs out, and what no longer applies named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation.breaks import find_breaks
+
+_MATCHING = ("force", "unmatch")
+
+
+def replay_matches(
+    transactions: pd.DataFrame,
+    statement_lines: pd.DataFrame,
+    matches: pd.DataFrame,
+    links: pd.DataFrame,
+    suggestions: pd.DataFrame,
+    decisions: pd.DataFrame,
+) -> dict[str, pd.DataFrame]:
+    """matches, links and suggestions after the decisions, oldest first; decision_findings of those that do not apply.
+
+    An undone match takes its whole group apart: every payment and line of it is open. A forced match holds when all its
+    rows exist, are due or booked, are open, and both sides sum to the same in one currency.
+    """
+    ours, bank = _our_side(transactions), _bank_side(statement_lines)
+    findings = []
+    for decision in decisions[decisions["action"].isin(_MATCHING)].itertuples():
+        pairs = _pairs(decision)
+        if decision.action == "unmatch":
+            matches, fault = _undo(matches, pairs)
+        else:
+            matches, fault = _force(matches, pairs, ours, bank, decision)
+        if fault:
+            findings.append(_finding(decision, fault))
+    taken = pd.MultiIndex.from_frame(matches[["statement_id", "line_id"]])
+    free = [~pd.MultiIndex.from_frame(t[["statement_id", "line_id"]]).isin(taken) for t in (links, suggestions)]
+    known = matches["transaction_id"]
+    links, suggestions = links[free[0]], suggestions[free[1] & ~suggestions["transaction_id"].isin(known)]
+    kind = links["kind"].mask((links["kind"] == "mismatch") & links["transaction_id"].isin(known), "further")
+    return {
+        "matches": declared("matches").shaped(matches),
+        "links": declared("links").shaped(links.assign(kind=kind)),
+        "suggestions": declared("suggestions").shaped(suggestions),
+        "decision_findings": _as_findings(findings),
+    }
+
+
+def _our_side(transactions: pd.DataFrame) -> pd.DataFrame:
+    is_due = transactions["status"].eq("APPROVED") | (
+        transactions["status"].eq("REFUNDED") & transactions["type"].eq("SALE")
+    )
+    due = transactions[is_due]
+    day = due["created_at"].dt.tz_convert("UTC").dt.tz_localize(None).dt.normalize()
+    signed = due["amount_minor"].where(due["type"] == "SALE", -due["amount_minor"])
+    return due.assign(transaction_date=day, signed_minor=signed).set_index("transaction_id")
+
+
+def _bank_side(statement_lines: pd.DataFrame) -> pd.DataFrame:
+    booked = statement_lines[statement_lines["status"] == "BOOK"]
+    is_credit = booked["credit_debit_indicator"] == "CRDT"
+    gross = booked["amount_posted_minor"] + booked["fee_charged_minor"].where(is_credit, 0)
+    keys = booked["statement_id"] + "/" + booked["line_id"]
+    return booked.assign(line_key=keys, gross_minor=gross, signed_minor=gross.where(is_credit, -gross)).set_index(
+        "line_key"
+    )
+
+
+def _pairs(decision: Any) -> pd.DataFrame:
+    ids, keys = decision.transaction_ids.split(" "), decision.line_keys.split(" ")
+    return pd.DataFrame({"transaction_id": ids}).merge(pd.DataFrame({"line_key": keys}), how="cross")
+
+
+def _keys(matches: pd.DataFrame) -> pd.Series:
+    return matches["statement_id"] + "/" + matches["line_id"]
+
+
+def _undo(matches: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    pair = pairs.iloc[0]
+    here = (matches["transaction_id"] == pair["transaction_id"]) & (_keys(matches) == pair["line_key"])
+    if not here.any():
+        return matches, "This pair is not matched any more."
+    return matches[~matches["match_id"].isin(matches.loc[here, "match_id"])], ""
+
+
+def _force(
+    matches: pd.DataFrame, pairs: pd.DataFrame, ours: pd.DataFrame, bank: pd.DataFrame, decision: Any
+) -> tuple[pd.DataFrame, str]:
+    ids, keys = pairs["transaction_id"].unique(), pairs["line_key"].unique()
+    if not set(ids) <= set(ours.index) or not set(keys) <= set(bank.index):
+        return matches, "A payment or a bank line of it is not in this run, or not due any more."
+    named = matches["transaction_id"].isin(ids) | _keys(matches).isin(keys)
+    if named.any():
+        held = set(zip(matches.loc[named, "transaction_id"], _keys(matches[named]), strict=True))
+        is_same = held == set(zip(pairs["transaction_id"], pairs["line_key"], strict=True))
+        return matches, "" if is_same else "A payment or a bank line of it is matched otherwise."
+    own, lines = ours.loc[ids], bank.loc[keys]
+    if len(set(own["currency"]) | set(lines["currency"])) > 1:
+        return matches, "The two sides are in different currencies."
+    difference = int(lines["signed_minor"].sum() - own["signed_minor"].sum())
+    if difference:
+        return matches, f"The bank's side differs from ours by {difference} minor units: write that off instead."
+    return pd.concat([matches, _forced(own, lines, decision)], ignore_index=True), ""
+
+
+def _forced(own: pd.DataFrame, lines: pd.DataFrame, decision: Any) -> pd.DataFrame:
+    """One row per pair in which money meets: both sides are laid along each other in order."""
+    ends = sorted({0, *own["signed_minor"].abs().cumsum(), *lines["signed_minor"].abs().cumsum()})
+    left = own["signed_minor"].abs().cumsum().searchsorted(ends[:-1], side="right").clip(max=len(own) - 1)
+    right = lines["signed_minor"].abs().cumsum().searchsorted(ends[:-1], side="right").clip(max=len(lines) - 1)
+    ours, bank = own.iloc[left], lines.iloc[right]
+    amount = pd.Series(ends).diff().dropna().astype("int64").to_numpy()
+    first = ~pd.Index(bank.index).duplicated()
+    late = (bank["booking_date"].to_numpy() - ours["transaction_date"].to_numpy()).astype("timedelta64[D]")
+    frame = pd.DataFrame(
+        {
+            "match_id": f"M-manual-{decision.entry_id}", "transaction_id": ours.index, "statement_id": bank["statement_id"].to_numpy(),
+            "line_id": bank["line_id"].to_numpy(), "match_pass": "manual", "match_score": 1.0, "rival_margin": 1.0,
+            "currency": ours["currency"].to_numpy(), "amount_minor": amount, "value_minor": amount,
+            "fee_minor": bank["fee_charged_minor"].where(first, 0).to_numpy(),
+            "transaction_date": ours["transaction_date"].to_numpy(), "booking_date": bank["booking_date"].to_numpy(),
+            "days_late": late.astype("int64").clip(min=0),
+        }
+    )  # fmt: skip
+    return frame.groupby(["transaction_id", "statement_id", "line_id"], as_index=False, sort=False).agg(
+        {c: ("sum" if c in ("amount_minor", "value_minor", "fee_minor") else "first") for c in frame if c not in ("transaction_id", "statement_id", "line_id")}
+    )  # fmt: skip
+
+
+def state_breaks(
+    breaks: pd.DataFrame, before: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp
+) -> dict[str, pd.DataFrame]:
+    """break_states of this run's breaks and the earlier run's `break_states`; decision_findings about breaks.
+
+    A write-off counts while the break's discrepancy is what it was when it was written off.
+    """
+    earlier = before[before["standing"] != "resolved"].set_index("break_id")
+    present = breaks[["break_id", "break_type", "currency", "discrepancy_minor"]]
+    gone = earlier.loc[~earlier.index.isin(breaks["break_id"]), ["break_type", "currency", "discrepancy_minor"]]
+    both = pd.concat([present, gone.reset_index()], ignore_index=True)
+    is_present, is_known = both["break_id"].isin(breaks["break_id"]), both["break_id"].isin(earlier.index)
+    standing = (
+        pd.Series("new", index=both.index, dtype="str").mask(is_known, "persisting").mask(~is_present, "resolved")
+    )
+    first = both[["break_id"]].join(earlier["first_seen_date"], on="break_id")["first_seen_date"].fillna(as_of)
+    last = {a: decisions[decisions["action"] == a].groupby("break_id").tail(1).set_index("break_id") for a in ("dispute", "recheck", "write_off")}  # fmt: skip
+    dispute = _texts(both["break_id"], last["dispute"]["state"])
+    holds = both["break_id"].map(last["write_off"]["amount_minor"]) == both["discrepancy_minor"]
+    reason = _texts(both["break_id"], last["write_off"]["reason_code"]).where(holds, "")
+    states = both.assign(
+        standing=standing, first_seen_date=first, dispute_state=dispute, write_off_reason=reason,
+        is_recheck_asked=both["break_id"].isin(last["recheck"].index),
+        is_settled=reason != "",
+    )  # fmt: skip
+    about = decisions[~decisions["action"].isin(_MATCHING)].groupby(["break_id", "action"]).tail(1)
+    changed = set(last["write_off"].index) & set(both.loc[is_present & ~holds, "break_id"])
+    findings = [_finding(d, "The break is not in this run.") for d in about.itertuples() if d.break_id not in set(breaks["break_id"])]  # fmt: skip
+    findings += [_finding(d, "The difference is not what it was when it was written off.") for d in about.itertuples() if d.action == "write_off" and d.break_id in changed]  # fmt: skip
+    return {"break_states": declared("break_states").shaped(states), "decision_findings": _as_findings(findings)}
+
+
+def _texts(keys: pd.Series, by_key: pd.Series) -> pd.Series:
+    known = dict(zip(by_key.index, by_key, strict=True))
+    return pd.Series([known.get(key, "") for key in keys], index=keys.index, dtype="str")
+
+
+def reconcile_decided(
+    transactions: pd.DataFrame,
+    statement_lines: pd.DataFrame,
+    statement_balances: pd.DataFrame,
+    found: dict[str, pd.DataFrame],
+    decisions: pd.DataFrame,
+    before: pd.DataFrame,
+    settings: Any,
+) -> dict[str, pd.DataFrame]:
+    """Everything after the passes: decisions replayed, breaks of what is left, and where each break stands.
+
+    A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
+    """
+    played = replay_matches(transactions, statement_lines, **found, decisions=decisions)
+    findings = played.pop("decision_findings")
+    broken = find_breaks(transactions, statement_lines, statement_balances, **played, settings=settings)
+    stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of))
+    settled = stated["break_states"].query("is_settled")["break_id"]
+    broken["breaks"] = broken["breaks"].assign(
+        is_open=broken["breaks"]["is_open"] & ~broken["breaks"]["break_id"].isin(settled)
+    )
+    said = pd.concat([findings, stated["decision_findings"]], ignore_index=True)
+    findings = declared("decision_findings").shaped(said)
+    return played | broken | stated | {"decisions": decisions, "decision_findings": findings}
+
+
+def _finding(decision: Any, fault: str) -> dict[str, Any]:
+    subject = " ".join(filter(None, (decision.break_id, decision.transaction_ids, decision.line_keys)))
+    return {
+        "entry_id": decision.entry_id, "action": decision.action, "subject": subject, "actor": decision.actor, "finding": fault,
+    }  # fmt: skip
+
+
+def _as_findings(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = declared("decision_findings")
+    return table.shaped(pd.DataFrame(rows).drop_duplicates("entry_id")) if rows else table.empty()

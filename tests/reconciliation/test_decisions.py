@@ -1,0 +1,122 @@
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.tables import declared
+from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation import bridge_accounts
+from atlas_lib.reconciliation.decisions import DecisionDesk, read_decisions
+from atlas_lib.reconciliation.replay import reconcile_decided
+from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, match, payment, settings
+
+OURS = [payment("T1", 10_000, "2026-10-05", reference="REF-1"), payment("T2", 7_000, "2026-10-05")]
+BANK = [
+    line("1", 10_000, "2026-10-06", end_to_end_id="REF1"),
+    line("2", 4_000, "2026-10-07"),
+    line("3", 3_000, "2026-10-08"),
+]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "test") as opened:
+        yield opened
+
+
+def run(ledger, ours=OURS, bank=BANK, before=None):
+    transactions, lines = frame_of("transactions", ours), frame_of("statement_lines", bank)
+    before = declared("break_states").empty() if before is None else before
+    given = (transactions, lines, balances_of(lines))
+    result = reconcile_decided(*given, match(transactions, lines), read_decisions(ledger), before, settings())
+    return result | bridge_accounts(*given, result["reconciliation_items"])
+
+
+def desk(result, ledger, allow=lambda action: None):  # noqa: ARG005
+    return DecisionDesk(result["breaks"], ledger, "anna", allow, lambda: 1_790_000_000_000_000_000)
+
+
+def states(result):
+    items = result["reconciliation_items"]
+    names = (items["transaction_id"] + items["line_id"]).tolist()
+    return dict(zip(names, items["state"], strict=True))
+
+
+def test_a_forced_match_of_one_payment_with_two_lines_is_replayed_on_every_run(ledger):
+    desk(run(ledger), ledger).force(["T2"], ["S1/2", "S1/3"], "two instalments")
+    for result in (run(ledger), run(ledger)):
+        manual = result["matches"].query("match_pass == 'manual'")
+        assert manual[["transaction_id", "line_id", "amount_minor"]].to_numpy().tolist() == [["T2", "2", 4_000], ["T2", "3", 3_000]]  # fmt: skip
+        assert set(states(result).values()) == {"matched"}
+        assert result["decision_findings"].empty
+        assert result["reconciliation_totals"][["difference_count", "difference_minor"]].eq(0).to_numpy().all()
+
+
+def test_undoing_a_match_opens_both_sides(ledger):
+    desk(run(ledger), ledger).unmatch("T1", "S1/1", "another customer")
+    result = run(ledger)
+    assert states(result)["T1"] == states(result)["1"] == "break"
+    assert {"MISSING_AT_BANK", "MISSING_IN_LEDGER"} <= set(result["breaks"]["break_type"])
+
+
+def test_a_forced_match_that_does_not_add_up_or_whose_rows_are_gone_is_a_finding(ledger):
+    desk(run(ledger), ledger).force(["T2"], ["S1/2"], "wrong")
+    assert "differs from ours by -3000" in run(ledger)["decision_findings"].iloc[0]["finding"]
+    assert states(run(ledger))["T2"] == "break"
+    assert "not in this run" in run(ledger, ours=OURS[:1])["decision_findings"].iloc[0]["finding"]
+
+
+def test_an_undone_pair_that_is_not_matched_any_more_is_a_finding(ledger):
+    desk(run(ledger), ledger).unmatch("T1", "S1/1", "wrong")
+    result = run(ledger, bank=BANK[1:])
+    assert result["decision_findings"]["finding"].tolist() == ["This pair is not matched any more."]
+
+
+def test_a_write_off_is_booked_to_the_cent_and_settles_the_break_until_it_changes(ledger):
+    bank = [line("1", 9_700, "2026-10-06", end_to_end_id="REF1")]
+    result = run(ledger, OURS[:1], bank)
+    (found,) = result["breaks"]["break_id"]
+    desk(result, ledger).write_off(found, "BANK_FEE", "not worth a letter")
+    balance = ledger.trial_balance().set_index("account")["balance_minor"].to_dict()
+    assert balance == {"assets:bank:EUR": -300, "expenses:write_off:bank_fee": 300}
+    state = run(ledger, OURS[:1], bank)["break_states"].iloc[0]
+    assert (state["write_off_reason"], state["is_settled"]) == ("BANK_FEE", True)
+    changed = run(ledger, OURS[:1], [line("1", 9_600, "2026-10-06", end_to_end_id="REF1")])
+    assert not changed["break_states"]["is_settled"].any()
+    assert "not what it was" in changed["decision_findings"].iloc[0]["finding"]
+    with pytest.raises(Refused, match="nothing to write off"):
+        desk(result, ledger).write_off(found, "BANK_FEE", "again")
+
+
+def test_a_dispute_goes_through_its_states_and_ends(ledger):
+    result = run(ledger)
+    found = result["breaks"]["break_id"].iloc[0]
+    with pytest.raises(Refused, match="cannot go there"):
+        desk(result, ledger).dispute(found, "won", "")
+    for state in ("open", "pending evidence", "won"):
+        desk(result, ledger).dispute(found, state, "as the bank wrote")
+    stated = run(ledger)["break_states"].set_index("break_id").loc[found]
+    assert (stated["dispute_state"], stated["is_settled"]) == ("won", False)  # until the bank has booked it
+    with pytest.raises(Refused, match="it is decided"):
+        desk(result, ledger).dispute(found, "open", "")
+
+
+def test_breaks_are_new_then_persisting_then_resolved_and_keep_their_first_day(ledger):
+    first = run(ledger)["break_states"]
+    assert set(first["standing"]) == {"new"}
+    second = run(ledger, before=first)["break_states"]
+    assert set(second["standing"]) == {"persisting"}
+    desk(run(ledger), ledger).force(["T2"], ["S1/2", "S1/3"], "two instalments")
+    third = run(ledger, before=second)["break_states"]
+    assert set(third["standing"]) == {"resolved"}
+    assert run(ledger, before=third)["break_states"].empty
+    assert set(third["first_seen_date"]) == {pd.Timestamp("2026-10-30")}
+
+
+def test_who_may_not_decide_leaves_no_trace(ledger):
+    def refuse(action):
+        raise Refused("You may not", found=action)
+
+    result = run(ledger)
+    with pytest.raises(Refused):
+        desk(result, ledger, refuse).write_off(result["breaks"]["break_id"].iloc[0], "BANK_FEE", "")
+    assert read_decisions(ledger).empty
