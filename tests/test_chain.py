@@ -106,7 +106,8 @@ def test_a_run_that_broke_while_paying_resumes_there_and_pays_nothing_twice(run,
 
 def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
     settings = tmp_path / "settings.yaml"
-    settings.write_text("as_of: 2026-10-30\nreserve_percent: 12.5\n")
+    own = (ROOT / "example_data" / "settings.yaml").read_text(encoding="utf-8")
+    settings.write_text(f"{own}reserve_percent: 12.5\n")  # all else as it was: another limit would clear its alert
     before = event_counts(run)
     other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir, "--settings", settings)))
     assert other.run_id != run.run_id

@@ -240,6 +240,7 @@ def _append_id(rows: pd.DataFrame) -> str:
     named = hashlib.sha256()
     for number, column in enumerate(_NAMED):
         texts = pa.array(rows[column], pa.string())
+        texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts  # as Spark hands them over
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\x1f")
         named.update((b"\x1e" if number else b"") + joined[0].as_buffer().to_pybytes())
     return f"intake-{named.hexdigest()}"
