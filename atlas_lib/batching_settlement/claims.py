@@ -61,15 +61,16 @@ def _connected(lines: pd.DataFrame) -> pd.Series:
 
 
 def split_claimable(lines: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(fresh, superseded): lines that may start, and lines whose group holds one committed in another batch.
+    """(fresh, superseded): lines that may start, and lines that stand or fall with one that is held already.
 
-    A group's payments are sums over all its transactions; one of them gone, the sums are wrong and none may start.
-    `known`: settled_before (transaction_id, batch_id).
+    A group's payments are sums over all its transactions. A plan claims all of them or none, so that one that is held
+    was paid, or is to be paid, by other sums, also when its batch has the same name: the name follows from the
+    transactions of that batch alone, the sums of the pool from all batches of the window.
+    `known`: settled_before (transaction_id).
     """
-    held = lines["transaction_id"].map(known.set_index("transaction_id")["batch_id"])
-    is_elsewhere = held.notna() & (held != lines["batch_id"])
-    is_stale = lines["group"].isin(lines.loc[is_elsewhere, "group"])
-    return lines[held.isna() & ~is_stale], lines[held.isna() & is_stale]
+    is_held = lines["transaction_id"].isin(known["transaction_id"])
+    is_stale = lines["group"].isin(lines.loc[is_held, "group"])
+    return lines[~is_stale], lines[is_stale & ~is_held]
 
 
 def claim(

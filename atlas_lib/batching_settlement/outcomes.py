@@ -148,7 +148,7 @@ def summarise_results(
     stale = superseded.assign(
         status="superseded",
         reason="COMMITTED_ELSEWHERE",
-        detail="a transaction it is netted with was committed in another batch meanwhile; it is planned again",
+        detail="a transaction it stands or falls with was committed by another plan meanwhile; it is planned again",
     )
     parts = [part[_RESULT].astype(object) for part in (held, judged[judged["status"] == "failed"], stale)]
     amounts = settlement_items[["transaction_id", "amount_minor", "currency"]]

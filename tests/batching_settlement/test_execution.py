@@ -241,6 +241,26 @@ def test_another_plan_for_what_is_committed_may_not_start(
     assert tables["batches"]["status"].tolist() == ["partial"]
 
 
+def test_a_plan_made_before_a_batch_was_settled_does_not_pay_it_again_under_the_same_name(
+    counterparties: pd.DataFrame, ledger: Ledger
+) -> None:
+    """Batch N-1 is in both plans; what the pool pays the merchant in the second also holds the lines of N-2."""
+    settled = [("T-1", "N-1", "SALE", "I-1", "I-8", 100), ("T-2", "N-1", "SALE", "I-2", "I-8", 50)]
+    collected = {"I-1": ("PRO-T-1", "NETTING-POOL", 100), "I-2": ("PRO-T-2", "NETTING-POOL", 50)}
+    first = make_plan(settled, collected | {"I-8": ("NETTING-POOL", "MER", 150)})
+    wider = make_plan(
+        [*((*line[:4], "I-9", line[5]) for line in settled), ("T-3", "N-2", "SALE", "I-3", "I-9", 30)],
+        collected | {"I-3": ("PRO-T-3", "NETTING-POOL", 30), "I-9": ("NETTING-POOL", "MER", 180)},
+    )
+    rail = SimulatedRail(1, 0.0)
+    execute(first, counterparties, ledger, rail)
+    tables = execute(wider, counterparties, ledger, rail)
+    assert outcome(tables) == {"T-1": "settled", "T-2": "settled", "T-3": "superseded"}
+    assert tables["deferrals"][["transaction_id", "reason"]].to_numpy().tolist() == [["T-3", "COMMITTED_ELSEWHERE"]]
+    assert sorted(rail.paid) == ["I-1", "I-2", "I-8"]
+    assert ledger.balances().set_index("account")["balance_minor"]["assets:bank:EUR"] == 150
+
+
 def test_a_second_process_that_carries_out_the_same_plan_meanwhile_changes_nothing(
     plan: SimpleNamespace, counterparties: pd.DataFrame, ledger: Ledger, tmp_path: Path
 ) -> None:
