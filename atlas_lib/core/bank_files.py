@@ -1,7 +1,17 @@
 """What banks and others send about payments: pain.001 files, pain.002 answers, camt.053 and camt.054 entries.
 
-Answers become *replies*, one row each (REPLY_COLUMNS); `reply` is accepted, rejected, booked or returned.
-An empty `end_to_end_id` means every payment of the file `payment_id`. Files with a document type are refused.
+Answers become *replies*, one row each (REPLY_COLUMNS):
+
+| reply | says |
+|---|---|
+| accepted | the bank has taken it; no proof of payment |
+| rejected | it will not be paid |
+| duplicate | the bank refuses it because it has it already: the first copy may well be paid |
+| booked, returned | the money has left our account, has come back |
+| unclear | a return that was taken back: a person has to look |
+
+An empty `end_to_end_id` means every payment of the file `payment_id`; only a pain.002 speaks of a whole file. A payment
+for which the bank states no EndToEndId is NOT_PROVIDED, whatever file it names. Files with a document type are refused.
 """
 
 from __future__ import annotations
@@ -19,6 +29,8 @@ REPLY_COLUMNS = (
     "reply", "payment_id", "end_to_end_id", "amount_minor", "currency", "reason_code", "reason_text", "bank_reference",
     "source",
 )  # fmt: skip
+NOT_PROVIDED = "NOTPROVIDED"  # what SEPA writes where there is no EndToEndId
+_DUPLICATE = {"AM05", "DU01", "DU02", "DU03", "DU04", "DU05"}  # ISO 20022 external status reasons: duplication
 _REPORTS = {"BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn", "BkToCstmrAcctRpt": "Rpt"}
 _PAYMENT_COLUMNS = (
     "end_to_end_id", "amount_minor", "currency", "creditor_name", "creditor_account", "execution_date", "debtor_account",
@@ -117,51 +129,54 @@ def _account(parent: Any, tag: str) -> str | None:
 
 
 def _status_replies(message: Any, source: str) -> list[dict[str, Any]]:
-    """Rejections and acceptances: of the whole file, of a payment group, and of single payments."""
+    """What is said of the whole file, of a payment group, and of single payments.
+
+    Of a file or group refused as a duplicate every refusal is one: nothing in it speaks of the first copy.
+    """
     payment_id = child_text(message, "OrgnlGrpInfAndSts/OrgnlMsgId") or ""
-    groups = message.findall("{*}OrgnlPmtInfAndSts")
     rows = [_status(message.find("{*}OrgnlGrpInfAndSts"), "GrpSts", payment_id, "", source)]
-    for group in groups:
-        rows.append(_status(group, "PmtInfSts", payment_id, "", source))
-        for one in group.findall("{*}TxInfAndSts"):
-            rows.append(_status(one, "TxSts", payment_id, child_text(one, "OrgnlEndToEndId") or "", source))
+    for group in message.findall("{*}OrgnlPmtInfAndSts"):
+        told = _within(_status(group, "PmtInfSts", payment_id, "", source), rows[0])
+        singles = [
+            _status(one, "TxSts", payment_id, child_text(one, "OrgnlEndToEndId") or NOT_PROVIDED, source)
+            for one in group.findall("{*}TxInfAndSts")
+        ]
+        rows += [told, *(_within(one, told if told["reply"] else rows[0]) for one in singles)]
     return [r for r in rows if r["reply"]]
+
+
+def _within(row: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    is_copy = whole["reply"] == "duplicate" and row["reply"] == "rejected"
+    return row | {"reply": "duplicate"} if is_copy else row
 
 
 def _status(element: Any, tag: str, payment_id: str, end_to_end_id: str, source: str) -> dict[str, Any]:
     """PART (some were rejected) and PDNG say nothing of any one payment."""
     code = child_text(element, tag) or ""
     reply = "rejected" if code == "RJCT" else "accepted" if code.startswith("AC") else ""
+    reasons = [] if element is None else [r.text for r in element.findall("{*}StsRsnInf/{*}Rsn/*") if r.text]
+    copies = [r for r in reasons if r.strip() in _DUPLICATE]
     return {
-        "reply": reply,
+        "reply": "duplicate" if reply == "rejected" and copies else reply,
         "payment_id": payment_id,
         "end_to_end_id": end_to_end_id,
-        "reason_code": child_text(element, "StsRsnInf/Rsn/Cd") or child_text(element, "StsRsnInf/Rsn/Prtry") or "",
+        "reason_code": (copies or reasons or [""])[0].strip(),
         "reason_text": child_text(element, "StsRsnInf/AddtlInf") or "",
         "source": source,
     }
 
 
 def _entry_replies(report: Any, source: str) -> list[dict[str, Any]]:
-    return [
-        _entry_reply(entry, detail, source)
-        for entry in report.findall("{*}Ntry")
-        if (child_text(entry, "Sts/Cd") or child_text(entry, "Sts")) == "BOOK"
-        for detail in entry.findall("{*}NtryDtls/{*}TxDtls")
-    ]
+    booked = [e for e in report.findall("{*}Ntry") if (child_text(e, "Sts/Cd") or child_text(e, "Sts")) == "BOOK"]
+    return [_entry_reply(e, d, source) for e in booked for d in e.findall("{*}NtryDtls/{*}TxDtls")]
 
 
 def _entry_reply(entry: Any, detail: Any, source: str) -> dict[str, Any]:
-    """A debit of ours pays; a credit with its id, or a reversed debit, comes back."""
-    direction = child_text(detail, "CdtDbtInd") or child_text(entry, "CdtDbtInd")
-    is_back = direction == "CRDT" or child_text(entry, "RvslInd") == "true"
-    amount = detail.find("{*}Amt")
-    amount = entry.find("{*}Amt") if amount is None else amount
-    amount_minor, code, _ = _amount(amount, source)
+    amount_minor, code = _detail_amount(entry, detail, source)
     return {
-        "reply": "returned" if is_back else "booked",
+        "reply": _direction(entry, detail),
         "payment_id": child_text(detail, "Refs/MsgId") or "",
-        "end_to_end_id": child_text(detail, "Refs/EndToEndId") or "",
+        "end_to_end_id": child_text(detail, "Refs/EndToEndId") or NOT_PROVIDED,
         "amount_minor": amount_minor,
         "currency": code,
         "reason_code": child_text(detail, "RtrInf/Rsn/Cd") or child_text(detail, "RtrInf/Rsn/Prtry") or "",
@@ -172,6 +187,23 @@ def _entry_reply(entry: Any, detail: Any, source: str) -> dict[str, Any]:
         or "",
         "source": source,
     }
+
+
+def _direction(entry: Any, detail: Any) -> str:
+    """A debit of ours pays, a credit with its id comes back; a reversed credit is a return taken back."""
+    if (child_text(detail, "CdtDbtInd") or child_text(entry, "CdtDbtInd")) == "CRDT":
+        return "returned"
+    return "unclear" if child_text(entry, "RvslInd") in ("true", "1") else "booked"
+
+
+def _detail_amount(entry: Any, detail: Any, source: str) -> tuple[int, str]:
+    """Amt since version 03, AmtDtls/TxAmt/Amt before; the entry's own only where it is of this one payment."""
+    found = [a for path in ("{*}Amt", "{*}AmtDtls/{*}TxAmt/{*}Amt") if (a := detail.find(path)) is not None]
+    whole = entry.find("{*}Amt")
+    if not found and len(entry.findall("{*}NtryDtls/{*}TxDtls")) > 1 and whole is not None:
+        return 0, str(whole.get("Ccy"))
+    amount_minor, code, _ = _amount(found[0] if found else whole, source)
+    return amount_minor, code
 
 
 def _amount(element: Any, source: str) -> tuple[int, str, str]:

@@ -33,7 +33,7 @@ from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
-from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, plan_replies
+from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, note_replies, plan_replies
 from atlas_lib.reserves_credit.roles import Actor
 
 _CUT_OFF_HOUR, _BANK_TIME = 17, ZoneInfo("Europe/Berlin")  # T2 takes customer payments until 17:00 CET
@@ -166,13 +166,13 @@ class PayoutDesk:
                 ids = sorted(set(named["payout_id"]) - {""})
                 states = workflow.read_states(ids, self._ledger)
                 transfers = self._ledger.transfers([f"payout:{i}" for i in ids])
-                planned[:] = [plan_replies(named, states, transfers, kind)]
+                attempts = workflow.read_attempts(ids, self._ledger)
+                planned[:] = [plan_replies(named, states, attempts, transfers, kind)]
                 return self._reply_events(planned[0].moves), planned[0].transfers
 
             self._book(kind, plan)
             outcomes.append(planned[0].outcomes)
-        noted = named[~named["reply"].isin(MOVING)].assign(outcome="noted", status_before="")
-        return pd.concat([*outcomes, noted], ignore_index=True)
+        return pd.concat([*outcomes, note_replies(named, self._ledger)], ignore_index=True)
 
     def block(self, merchant_id: str, said: str) -> None:
         """Stop the payouts of a merchant, with the reason; what the bank has already got is not stopped by this."""
@@ -280,7 +280,8 @@ class PayoutDesk:
 
     def _reply_events(self, moves: pd.DataFrame) -> pd.DataFrame:
         named = moves.assign(transaction_id="payout:" + moves["payout_id"], batch_id=moves["payment_id"])
-        return self._signed(named, moves[["bank_code", "said", "bank_reference", "source"]].to_dict("records"))
+        facts = ["bank_code", "said", "bank_reference", "source", "end_to_end_id", "contracts", "set_off_minor"]
+        return self._signed(named, moves[facts].to_dict("records"))
 
     def _signed(self, events: pd.DataFrame, details: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
         """Events with who, in which role, when, and the facts as JSON."""

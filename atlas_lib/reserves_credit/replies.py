@@ -7,8 +7,12 @@
 | booked, although it was given up | Failed, Ready, Returned, Prepared, Approved | Executed | transfers of its own, the set-off with it: the bank has paid, so nobody may again |
 | returned | Executed | Returned, with the bank's code | the posted transfer is reversed |
 
+A late booking is of the attempt that its EndToEndId names: with the amount, the set-off and the contracts of that one,
+and no later attempt leaves any more.
+
 Everything else changes nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
-(a second booking for a payout that is paid or under way), `out of order`.
+(a second booking for a payout that is paid or under way), `out of order`. `unclear` is for a person: the bank refuses a
+second copy of what it has, takes a return back, or speaks of one payment of our file without saying which.
 """
 
 from __future__ import annotations
@@ -18,10 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from atlas_lib.core.bank_files import NOT_PROVIDED
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.workflow import payout_of
 
 MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
+_OF_FILES = ("rejected", "accepted", "duplicate")  # a booking never speaks of a whole file
 _EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
 _REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
 _TRANSFER = ("event", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")
@@ -39,7 +45,7 @@ class ReplyPlan:
 
 def name_replies(replies: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """The replies with payout_id; one about a whole file becomes one per payout that was requested with it."""
-    about_file = (replies["end_to_end_id"] == "") & (replies["payment_id"] != "")
+    about_file = (replies["end_to_end_id"] == "") & (replies["payment_id"] != "") & replies["reply"].isin(_OF_FILES)
     single, whole = replies[~about_file], replies[about_file]
     held = ledger.events(batch_ids=whole["payment_id"].unique(), event_types=["PAYOUT_REQUESTED"])
     files = held[["batch_id", "transaction_id"]].astype("str").drop_duplicates()
@@ -50,14 +56,32 @@ def name_replies(replies: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     return pd.concat([part for part in (single, whole) if len(part)] or [single], ignore_index=True)
 
 
-def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.DataFrame, kind: str) -> ReplyPlan:
+def note_replies(named: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The replies (as name_replies gives them) that can move nothing, with outcome: noted, unclear, or not ours."""
+    rest = named[~named["reply"].isin(MOVING) | _is_nameless(named)]
+    files = rest.loc[_is_nameless(rest), "payment_id"].unique()
+    ours = ledger.events(batch_ids=files, event_types=["PAYOUT_REQUESTED"])["batch_id"]
+    is_ours = (rest["payout_id"] != "") | rest["payment_id"].isin(ours)
+    words = np.select([~is_ours, rest["reply"] == "accepted"], ["not ours", "noted"], "unclear")
+    return rest.assign(outcome=pd.Series(words, index=rest.index, dtype="str"), status_before="")
+
+
+def _is_nameless(replies: pd.DataFrame) -> pd.Series:
+    return (replies["payout_id"] == "") & (replies["end_to_end_id"] == NOT_PROVIDED)
+
+
+def plan_replies(
+    replies: pd.DataFrame, states: pd.DataFrame, attempts: pd.DataFrame, transfers: pd.DataFrame, kind: str
+) -> ReplyPlan:
     """Judge the replies of one kind (bank_files.REPLY_COLUMNS and payout_id) against where the payouts stand.
 
-    `states` as workflow.read_states gives them; `transfers`: all transfers of these payouts, as the ledger has them.
+    `states` and `attempts` as workflow gives them; `transfers`: all transfers of these payouts, as the ledger has them.
     """
-    own = replies[replies["reply"] == kind].reset_index(drop=True)
+    own = replies[(replies["reply"] == kind) & ~_is_nameless(replies)].reset_index(drop=True)
     known = own.merge(
         states.add_prefix("our_"), left_on="payout_id", right_on="our_payout_id", how="left", validate="m:1"
+    ).merge(
+        attempts.add_prefix("sent_"), left_on="end_to_end_id", right_on="sent_end_to_end_id", how="left", validate="m:1"
     )
     outcome = _judge(known, kind)
     is_second = known.assign(outcome=outcome).groupby(["payout_id", "outcome"]).cumcount() > 0
@@ -69,16 +93,23 @@ def plan_replies(replies: pd.DataFrame, states: pd.DataFrame, transfers: pd.Data
             "payout_id": moved["payout_id"],
             "payment_id": moved["our_payment_id"],
             "event_type": _EVENT[kind],
-            "amount_minor": moved["our_amount_minor"].astype("int64"),
+            "amount_minor": moved["sent_amount_minor"].fillna(moved["our_amount_minor"]).astype("int64"),
             "currency": moved["our_currency"],
             "bank_code": moved["reason_code"],
             "said": moved["reason_text"],
             "bank_reference": moved["bank_reference"],
             "source": moved["source"],
+            **_booked_attempt(moved),
         }
     )
     outcomes = own.assign(outcome=outcome, status_before=known["our_status"].fillna(""))
     return ReplyPlan(moves, _closing(moves, moved, transfers, kind), outcomes)
+
+
+def _booked_attempt(moved: pd.DataFrame) -> dict[str, pd.Series]:
+    """What the payout is from then on: the attempt that the bank speaks of, else the present one."""
+    told = {c: moved[f"sent_{c}"].fillna(moved[f"our_{c}"]) for c in ("end_to_end_id", "contracts", "set_off_minor")}
+    return told | {"set_off_minor": told["set_off_minor"].astype("int64")}
 
 
 def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
@@ -89,12 +120,12 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
         is_whole, known["end_to_end_id"] == known["our_end_to_end_id"]
     )
     same_reference = known["bank_reference"] == known["our_bank_reference"]
-    differs = (known["amount_minor"] != known["our_amount_minor"]) | (known["currency"] != known["our_currency"])
+    differs = (known["amount_minor"] != known["sent_amount_minor"]) | (known["currency"] != known["our_currency"])
     reached = status.isin(_REACHED[kind]) & is_current
     if kind == "booked":
         in_flight = status.isin(["Requested", "Executed"])
         rules = [
-            (status == "", "not ours"),
+            ((status == "") | known["sent_end_to_end_id"].isna(), "not ours"),
             (reached & (same_reference | (known["bank_reference"] == "")), "again"),
             ((in_flight & ~is_current) | ((status == "Executed") & is_current), "paid twice"),
             (differs, "amount differs"),
@@ -138,5 +169,5 @@ def _late(moves: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
     payable, sales = (f"liabilities:{a}:" + moved["our_merchant_id"] for a in ("payout_payable", "settlement_payable"))
     common = moves.assign(event=moves.index, kind="single", pending_no=0, debit_account=payable)
     paid = common.assign(credit_account="assets:bank:" + moves["currency"])
-    set_off = common.assign(credit_account=sales, amount_minor=moved["our_set_off_minor"].astype("int64"))
+    set_off = common.assign(credit_account=sales, amount_minor=moves["set_off_minor"])
     return pd.concat([paid, set_off[set_off["amount_minor"] > 0]])[list(_TRANSFER)]

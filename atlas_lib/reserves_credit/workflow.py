@@ -66,6 +66,21 @@ def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     return fold_states(events[events["event_type"].isin(list(STATUS_AFTER))])
 
 
+def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
+    """Every payment file that these payouts were ever put into: end_to_end_id, amount_minor, contracts, set_off_minor."""
+    events = ledger.events(transaction_ids=["payout:" + i for i in payout_ids], event_types=["PAYOUT_PREPARED"])
+    facts = [json.loads(d) for d in events["details"]]
+    told = pd.DataFrame(
+        {
+            "end_to_end_id": pd.Series([f["end_to_end_id"] for f in facts], dtype="str"),
+            "amount_minor": events["amount_minor"].to_numpy("int64"),
+            "contracts": pd.Series([f["contracts"] for f in facts], dtype="str"),
+            "set_off_minor": pd.Series([f["set_off_minor"] for f in facts], dtype="int64"),
+        }
+    )
+    return told.drop_duplicates("end_to_end_id", keep="last", ignore_index=True)
+
+
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
     prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix="payout:")

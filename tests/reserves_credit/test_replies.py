@@ -8,6 +8,7 @@ import pytest
 from atlas_lib.core.bank_files import REPLY_COLUMNS, read_replies, replies_of_lines, shape_replies
 from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit import workflow
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>
@@ -249,3 +250,83 @@ def test_an_amount_that_is_none_is_refused_by_name(office, amount):
 def test_no_replies_are_no_work(office):
     empty = shape_replies(pd.DataFrame(columns=list(REPLY_COLUMNS)))
     assert office.desk("olga", "settlement_ops").book_replies(empty).empty
+
+
+NAMELESS = """<OrgnlPmtInfAndSts><OrgnlPmtInfId>P</OrgnlPmtInfId><TxInfAndSts><StsId>1</StsId><TxSts>RJCT</TxSts>
+<StsRsnInf><Rsn><Cd>AC04</Cd></Rsn></StsRsnInf></TxInfAndSts></OrgnlPmtInfAndSts>"""
+
+
+def test_one_rejected_payment_without_its_id_is_no_rejection_of_the_whole_file(office):
+    payment_id = office.requested("M1", "M2")
+    part = PAIN002.format(payment_id=payment_id, group="<GrpSts>PART</GrpSts>", payments=NAMELESS)
+    assert answer(office, part) == ["unclear"]
+    assert set(office.status().values()) == {"Requested"}
+    assert answer(office, PAIN002.format(payment_id="PAY-OTHER", group="", payments=NAMELESS)) == ["not ours"]
+
+
+def test_a_booked_line_that_names_only_the_file_books_and_returns_nothing(office):
+    office.payouts = payouts({}, {"merchant_id": "M2"})
+    payment_id = office.requested("M1", "M2")
+    nameless = {"old": f"<EndToEndId>{office.of('M1')}-1</EndToEndId>", "new": f"<MsgId>{payment_id}</MsgId>"}
+    assert booked(office, entry(office).replace(*nameless.values())) == ["unclear"]
+    assert set(office.status().values()) == {"Requested"}
+    booked(office, entry(office), entry(office, end_to_end_id=office.of("M2") + "-1", reference="BR2"))
+    back = entry(office, direction="CRDT", reference="BR3").replace(*nameless.values())
+    assert booked(office, back) == ["unclear"]
+    assert set(office.status().values()) == {"Executed"}
+
+
+@pytest.mark.parametrize("code", ["AM05", "DU01", "DU04"])
+@pytest.mark.parametrize("place", ["file", "payment", "payments of the file"])
+def test_a_second_copy_that_the_bank_refuses_leaves_the_first_under_way(office, code, place):
+    payment_id, end_to_end_id = office.requested("M1"), office.of("M1") + "-1"
+    reason = f"<StsRsnInf><Rsn><Cd>{code}</Cd></Rsn></StsRsnInf>"
+    one = TRANSACTION.format(payment_id=payment_id, end_to_end_id=end_to_end_id, status="RJCT", code=code)
+    group = "<GrpSts>PART</GrpSts>" if place == "payment" else "<GrpSts>RJCT</GrpSts>" + reason
+    payments = {"file": "", "payment": one, "payments of the file": one.replace(code, "NARR")}[place]
+    found = answer(office, PAIN002.format(payment_id=payment_id, group=group, payments=payments))
+    assert set(found) == {"unclear"}
+    assert office.status()["M1"] == "Requested"
+    assert booked(office, entry(office)) == ["moved"]
+
+
+def test_a_return_that_is_taken_back_moves_nothing(office):
+    office.requested("M1")
+    booked(office, entry(office))
+    taken_back = entry(office, reference="BR2").replace("<Sts>", "<RvslInd>true</RvslInd><Sts>")
+    assert booked(office, taken_back) == ["unclear"]
+    assert office.status()["M1"] == "Executed"
+
+
+def test_details_of_a_collective_entry_have_their_own_amounts_in_every_version(office):
+    office.requested("M1", "M2")
+    amounts = {"M1": "500.00", "M2": "20000.00"}
+    detail = "<TxDtls><Refs><EndToEndId>{}-1</EndToEndId></Refs>{}</TxDtls>"
+    own = '<AmtDtls><TxAmt><Amt Ccy="EUR">{}</Amt></TxAmt></AmtDtls>'
+    collective = """<Ntry><Amt Ccy="EUR">20500.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts><NtryDtls>{}</NtryDtls></Ntry>"""
+    without = "".join(detail.format(office.of(m), "") for m in amounts)
+    assert booked(office, collective.format(without)) == ["amount differs"] * 2
+    with_own = "".join(detail.format(office.of(m), own.format(a)) for m, a in amounts.items())
+    assert booked(office, collective.format(with_own)) == ["moved"] * 2
+    assert set(office.status().values()) == {"Executed"}
+
+
+def test_a_late_booking_is_of_the_attempt_it_names_and_stops_the_present_one(office):
+    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    office.now += pd.Timedelta(minutes=5)
+    office.payouts = payouts({"amount_minor": 700_00, "set_off_minor": 50_00})
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    sha256 = office.order(payment_id)["sha256"]
+    assert booked(office, entry(office, amount="700.00")) == ["amount differs"]
+    assert booked(office, entry(office)) == ["moved"]
+    assert balance(office, "liabilities:payout_payable:M1") == 500_00
+    with pytest.raises(Refused, match="Executed"):
+        office.desk("carl", "credit_manager").approve(payment_id, sha256)
+    (state,) = workflow.read_states([office.of("M1")], office.ledger).to_dict("records")
+    assert (state["amount_minor"], state["contracts"]) == (500_00, '{"C-M1": 50000}')
+    assert booked(office, entry(office, direction="CRDT", reference="BR2", reason=REASON)) == ["moved"]
+    assert balance(office, "liabilities:payout_payable:M1") == 0
+    office.now += pd.Timedelta(minutes=5)
+    olga.prepare([office.of("M1")])
+    assert olga.payouts().set_index("merchant_id").loc["M1", "end_to_end_id"] == office.of("M1") + "-3"
