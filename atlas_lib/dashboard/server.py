@@ -12,18 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 from atlas_lib.core.errors import AtlasError
 from atlas_lib.dashboard.access import environment_of, require_office, viewer_of
+from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.guard import (
+    TOKEN,
+    check_set_up,
+    hosts_of,
+    is_known_host,
+    kernels_of,
+    limit_kernels,
+    proxy_identity,
+)
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file
 
 if TYPE_CHECKING:
     from atlas_lib.dashboard.requests import Answer
 
-TOKEN = "ATLAS_DASHBOARD_TOKEN"  # noqa: S105  # the name of the variable
 _POLICY = "default-src 'none'; script-src 'self'{inline}; style-src 'self' 'unsafe-inline'; img-src data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 def serve(arguments: list[str]) -> None:
     """Serve until stopped; `arguments` are Voilà's. A token comes from the environment, so that no process list shows it."""
-    app: Any = _application().instance(token=os.environ.get(TOKEN) or None)
+    check_set_up(os.environ)
+    own = {"identity_provider_class": proxy_identity()} if os.environ.get("ATLAS_LOGIN_HEADER") else {}
+    app: Any = _application().instance(token=os.environ.get(TOKEN) or None, **own)
     app.initialize(arguments)
     app.start()
 
@@ -35,7 +46,11 @@ def _application() -> Any:
         name = "voila"
 
         def init_settings(self) -> dict[str, Any]:
-            return {**super().init_settings(), "compress_response": True}
+            settings = super().init_settings()
+            is_preheated = self.voila_configuration.preheat_kernel
+            limit_kernels(self.kernel_manager, kernels_of(os.environ, is_preheated=is_preheated))
+            own = {"allow_remote_access": False, "local_hostnames": hosts_of(os.environ)}
+            return {**settings, **own, "compress_response": True}
 
         def init_handlers(self) -> list[Any]:
             base = self.server_url.rstrip("/")
@@ -48,42 +63,56 @@ def _application() -> Any:
                     _page_handler(),
                 ),
             ]
-            return [*own, *(_for_office(entry) for entry in super().init_handlers()), (r"/.*", _missing_handler())]
+            return [*own, *(_guarded(entry) for entry in super().init_handlers()), (r"/.*", _missing_handler())]
 
     return Dashboard
 
 
-def _for_office(entry: Any) -> Any:
-    """Voilà's handlers that show notebooks or reach kernels, closed to everybody but the office."""
+_OFFICE = (
+    "/voila/render", "/voila/tree", "/api/kernels", "/voila/api/contents", "/voila/files", "/voila/query",
+    "/voila/execution", "/voila/api/shutdown",
+)  # fmt: skip
+
+
+def _guarded(entry: Any) -> Any:
+    """A handler of Voilà's behind our checks; those that show notebooks or reach kernels are for the office only."""
+    from tornado.web import HTTPError
+
     pattern, handler, *rest = entry
-    if not any(
-        word in pattern
-        for word in (
-            "/voila/render",
-            "/voila/tree",
-            "/api/kernels",
-            "/voila/api/contents",
-            "/voila/files",
-            "/voila/query",
-            "/voila/execution",
-            "/voila/api/shutdown",
-        )
-    ):
-        return entry
+    is_for_office = any(word in pattern for word in _OFFICE)
 
     async def prepare(self: Any, *arguments: Any, **named: Any) -> None:
-        result = super(closed, self).prepare(*arguments, **named)
+        if not is_known_host(self.request.host, hosts_of(os.environ)):  # raw websockets do not ask themselves
+            raise HTTPError(403)
+        result = super(guarded, self).prepare(*arguments, **named)
         if result is not None:
             await result
-        try:
-            require_office(viewer_of(_login(self), os.environ))
-        except AtlasError as error:
-            from tornado.web import HTTPError
+        if is_for_office:
+            _let_office_in(self)
 
-            raise HTTPError(403, log_message="%s", reason="Forbidden") from error
+    guarded: Any = type(f"Guarded{handler.__name__}", (handler,), {"prepare": prepare, "get_login_url": _login_address})
+    return (pattern, guarded, *rest)
 
-    closed: Any = type(f"Office{handler.__name__}", (handler,), {"prepare": prepare})
-    return (pattern, closed, *rest)
+
+def _login_address(handler: Any) -> str:
+    """Where a reader enters the token; behind a proxy nobody can, so 403."""
+    from tornado.web import HTTPError
+
+    if os.environ.get("ATLAS_LOGIN_HEADER"):
+        raise HTTPError(403)
+    return str(handler.settings["login_url"])
+
+
+def _let_office_in(handler: Any) -> None:
+    """403 for everybody else, and for what another site's page asks for: a picture there must start no kernel."""
+    from tornado.web import HTTPError
+
+    if handler.request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise HTTPError(403, reason="Open this page from the dashboard")
+    try:
+        require_office(viewer_of(_login(handler), os.environ))
+    except AtlasError as error:
+        raise HTTPError(403, log_message="%s", reason="Forbidden") from error
 
 
 def _login(handler: Any) -> str:
@@ -111,6 +140,7 @@ def _base() -> Any:
         """A page of ours: errors become a sentence, nothing is framed, nothing comes from elsewhere."""
 
         allows_inline = False
+        get_login_url = _login_address
 
         @property
         def content_security_policy(self) -> str:
@@ -170,10 +200,20 @@ def _page_handler() -> Any:
     return PageHandler
 
 
+def _desk_address(asked: Asked) -> str:
+    """The desk with merchant and currency as they were; decisions are shown on the latest run."""
+    return Addresses(asked.base, "desk", asked.arguments).to("desk", run="")
+
+
 def _decide_handler() -> Any:
     from tornado import web
 
     class DecideHandler(_base()):  # type: ignore[misc]
+        @web.authenticated
+        async def get(self) -> None:
+            """A confirmation that is loaded anew has lost what was chosen."""
+            self.redirect(_desk_address(_asked(self, "desk")))
+
         @web.authenticated
         async def post(self) -> None:
             web.RequestHandler.check_xsrf_cookie(self)
@@ -185,13 +225,16 @@ def _decide_handler() -> Any:
                 return
             tone, text = await asyncio.to_thread(decide_and_say, asked, name, chosen, said)
             self.set_secure_cookie("atlas-said", f"{tone} {text}"[:3000], httponly=True, samesite="Strict")
-            self.redirect(f"{self.settings['base_url']}desk", status=303)
+            self.redirect(_desk_address(asked), status=303)
 
     return DecideHandler
 
 
 def _asset_handler() -> Any:
+    from jupyter_server.auth.decorator import allow_unauthenticated
+
     class AssetHandler(_base()):  # type: ignore[misc]
+        @allow_unauthenticated
         async def get(self, name: str) -> None:
             """Styles and scripts of the package itself: the same for everybody."""
             is_packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
