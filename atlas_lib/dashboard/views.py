@@ -10,15 +10,26 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
-from atlas_lib.dashboard.actions import ORDER_ACTS, PAYOUT_ACTS, act_of, acts_for, chosen_rows
+from atlas_lib.dashboard.actions import (
+    FRAUD_ACTS,
+    LISTING_ACTS,
+    ORDER_ACTS,
+    PAYOUT_ACTS,
+    Act,
+    act_of,
+    acts_for,
+    chosen_rows,
+)
 from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.fraud import ALERT_COLUMNS, PAGE_SIZE, alert_of, alerts_of, chosen_alerts
 from atlas_lib.dashboard.front import Task, stages_with_change
 from atlas_lib.dashboard.listings import LISTINGS, Listing, listing_of
+from atlas_lib.dashboard.reconciling import add_standing, options_of, pair_keys, rows_chosen
 from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows
 from atlas_lib.dashboard.trail import tables_of_merchant, trail_of
 from atlas_lib.present.report import TITLES, describe_run, read_blocks
@@ -108,7 +119,7 @@ def trail_page(view: View, kind: str, value: str) -> str:
 
 
 def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
-    """Payment files and payouts as they stand now, each with the buttons that the person's role allows."""
+    """Payment files, payouts, breaks and suggestions as they stand now, each with the buttons that the person's role allows."""
     require_office(view.actor)
     links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
     lists = []
@@ -120,7 +131,8 @@ def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
         choose: Callable[[Mapping[str, Any]], str] | None = value if acts else None
         table = show_table(frame, list(columns), links=links, choose=choose, limit=500, empty=f"No {title.lower()}.")
         lists.append({"title": title, "html": table.html, "acts": acts})
-    return _page(view, "desk.html.j2", "Decide", current="desk", lists=lists)
+    listings = [listing_view(view, listing_of(t)) for t in ("breaks", "suggestions") if view.run.has(t)]
+    return _page(view, "desk.html.j2", "Decide", current="desk", lists=lists, listings=listings)
 
 
 def confirm_page(
@@ -129,19 +141,39 @@ def confirm_page(
     """What will happen to which lines, as they stand now, before it does; `tables`: payouts and payment files."""
     act = act_of(name)
     rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
+    frame, columns = _to_confirm(view, name, rows, tables)
+    options = options_of(view.run, name, rows) if act.option else []
+    if act.option and not options:
+        raise Refused(
+            "No state fits all of these disputes", expected="breaks whose disputes stand alike, and are not decided",
+            remedy="go back and choose other lines",
+        )  # fmt: skip
     html = ""
     if len(rows):
-        frame, columns, key = (
-            (tables[1], ORDER_COLUMNS, "payment_id")
-            if act.key == "payment_id"
-            else (tables[0], PAYOUT_COLUMNS, "payout_id")
-        )
-        html = show_table(
-            frame[frame[key].isin(rows[key])], list(columns), limit=500, empty="These lines are no longer there."
-        ).html
+        html = show_table(frame, columns, limit=500, empty="These lines are no longer there.").html
+    current = act.page.removeprefix("page/")
     return _page(
-        view, "confirm.html.j2", act.label, current="desk", name=name, act=act, chosen=chosen, html=html, reason=said
-    )
+        view, "confirm.html.j2", act.label, current=current, name=name, act=act, chosen=chosen, html=html, reason=said,
+        options=options,
+    )  # fmt: skip
+
+
+def _to_confirm(
+    view: View, name: str, rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The chosen lines as they stand now, and which columns of them are shown."""
+    if rows.empty:
+        return rows, []
+    table = next((t for t, acts in LISTING_ACTS.items() if name in acts), "")
+    if table:
+        frame = add_standing(view.run, table, rows_chosen(view.run, table, rows))
+        return frame, _with_standing(listing_of(table).shown, frame)
+    if name in FRAUD_ACTS:
+        return chosen_alerts(view.run, rows), list(ALERT_COLUMNS)
+    key = act_of(name).key
+    frame, columns = (tables[1], ORDER_COLUMNS) if key == "payment_id" else (tables[0], PAYOUT_COLUMNS)
+    first = str(rows.columns[0])
+    return frame[frame[first].isin(rows[first])], list(columns)
 
 
 def message_page(base: str, title: str, text: str) -> str:
@@ -165,9 +197,11 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
     }
     heads[f"{order.removeprefix('-')}:sorted"] = "descending" if order.startswith("-") else "ascending"
     nothing = "No row fits these filters." if query != Query(order=query.order) else "This input has no such rows."
+    acts, frame, choose = _to_choose(view, name, rows.frame)
     html = show_table(
-        rows.frame, columns, heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing
-    ).html
+        frame, _with_standing(columns, frame), heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing,
+        choose=choose,
+    ).html  # fmt: skip
     last = max(1, -(-rows.total // query.size))
     return {
         "name": name, "title": listing.title, "about": declared(name).about, "html": html, "total": rows.total,
@@ -175,9 +209,85 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
         "choices": [(k, label_of(k), v, asked.get(k, "")) for k, v in choices.items()], "sizes": SIZES,
         "turn": {t: view.addresses.here(name, **{f"{name}__page": str(p)}) for t, p in (("Previous", query.page - 1), ("Next", query.page + 1)) if 1 <= p <= last},
         "exports": {"Excel": view.addresses.as_asked(f"export/{name}.xlsx"), "CSV": view.addresses.as_asked(f"export/{name}.csv")},
+        "acts": acts, "has_standing": "standing_decision" in frame,
         "has_tools": rows.total > SIZES[0] or bool(query.search or query.chosen),
         "is_filtered_by_merchant": bool(listing.merchant), "kept": {k: v for k, v in view.asked.items() if not k.startswith(f"{name}.")},
     }  # fmt: skip
+
+
+def _to_choose(
+    view: View, table: str, rows: pd.DataFrame
+) -> tuple[dict[str, Act], pd.DataFrame, Callable[[Mapping[str, Any]], str] | None]:
+    """The buttons of a list for this person, its rows with what stands decided now, and what a chosen row says."""
+    if table not in LISTING_ACTS or not is_office(view.actor):
+        return {}, rows, None
+    acts = acts_for(view.actor, LISTING_ACTS[table]) if view.is_latest else {}
+    stated = add_standing(view.run, table, rows)
+    if not acts:
+        return acts, stated, None
+    if table == "breaks":
+        return acts, stated, lambda row: f"{row['break_id']} {row['discrepancy_minor']}"
+    keyed = stated.assign(pair=pair_keys(stated))
+    return acts, keyed, lambda row: str(row["pair"])
+
+
+def _with_standing(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """What stands decided comes after the first five columns: a person who decides looks there first."""
+    extra = ["standing_decision"] if "standing_decision" in frame else []
+    return [*columns[:5], *extra, *columns[5:]]
+
+
+def fraud_page(view: View, *, is_part: bool = False) -> str:
+    """The alerts that fit, newest first, with the delay of the newest delivery; `is_part`: the list alone."""
+    require_office(view.actor)
+    found = alerts_of(view.run, view.asked)
+    acts = acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {}
+    choose: Callable[[Mapping[str, Any]], str] | None = (lambda r: str(r["transaction_id"])) if acts else None
+    nothing = "No alert fits these filters." if found.open_count else "There is no open alert."
+    table = show_table(
+        found.frame, list(ALERT_COLUMNS), links=_alert_links(view), choose=choose, limit=PAGE_SIZE, empty=nothing
+    )
+    last = max(1, -(-found.total // PAGE_SIZE))
+    turn = {t: view.addresses.here(p=str(n)) for t, n in (("Newer", found.page - 1), ("Older", found.page + 1)) if 1 <= n <= last}  # fmt: skip
+    delivery = found.delivery and {n: format_value(n, _plain(v)) for n, v in found.delivery.items()}
+    shown = {"found": found, "html": table.html, "acts": acts, "turn": turn, "delivery": delivery, "size": PAGE_SIZE}
+    if is_part:
+        return str(_environment().get_template("alerts.html.j2").render(view=view, **shown))
+    return _page(view, "fraud.html.j2", "Fraud console", current="fraud", **shown)
+
+
+def alert_page(view: View, transaction_id: str) -> str:
+    """One alert: what it is, what was said of it, and the newest payments of its user and merchant."""
+    require_office(view.actor)
+    found, links = alert_of(view.run, transaction_id), _alert_links(view)
+    columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at")]
+    user, merchant = found["alert"]["user_id"].iloc[0], found["alert"]["merchant_id"].iloc[0]
+    own = {
+        f"Newest payments of {user or 'the user, who is not named'}": show_table(found["user"], [c for c in columns if c != "user_id"], links=links, limit=50, empty="No payment names its user."),
+        f"Newest payments at merchant {merchant}": show_table(found["merchant"], [c for c in columns if not c.startswith("merchant_")], links=links, limit=50),
+    }  # fmt: skip
+    judged = show_table(found["judgements"], ["judged_at", "actor", "verdict", "said"], empty="Nobody has judged it.")
+    return _page(
+        view, "alert.html.j2", f"Alert {transaction_id}", current="fraud", transaction_id=transaction_id,
+        facts=_facts(found["alert"], {k: v for k, v in view.addresses.cells().items() if k.startswith(("merchant_", "transaction_"))}),
+        judged=judged.html, acts=acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {},
+        state=found["alert"]["state"].iloc[0], histories={title: table.html for title, table in own.items()},
+    )  # fmt: skip
+
+
+def _alert_links(view: View) -> dict[str, Any]:
+    """An alert leads to its own page, a payment that is none to its trail."""
+    cells = view.addresses.cells()
+
+    def alert(row: Mapping[str, Any]) -> str:
+        name = str(row["transaction_id"])
+        return (
+            view.addresses.to(f"fraud/{quote(name, safe='')}")
+            if row.get("state")
+            else str(cells["transaction_id"](row))
+        )
+
+    return {"transaction_id": alert, "merchant_id": cells["merchant_id"], "merchant_name": cells["merchant_name"]}
 
 
 def query_of(view: View, listing: Listing, *, is_whole: bool = False) -> Query:
