@@ -14,7 +14,7 @@ import pandas as pd
 
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
-from atlas_lib.dashboard import views
+from atlas_lib.dashboard import fraud_views, views
 from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
 from atlas_lib.dashboard.actions import LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
@@ -67,7 +67,7 @@ def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -
     if kind == "export":
         return _export(view, value)
     if asked.path == "fraud":
-        return Answer(views.fraud_page(view, is_part="only" in asked.arguments))
+        return Answer(fraud_views.fraud_page(view, is_part="only" in asked.arguments))
     if "only" in asked.arguments:
         return Answer(views.part_of_page(view, asked.arguments["only"]))
     return Answer(_page(view, asked, kind, value))
@@ -168,7 +168,7 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
     if kind == "page":
         return views.stage_page(view, value)
     if kind == "fraud":
-        return views.alert_page(view, value)
+        return fraud_views.alert_page(view, value)
     if kind == "merchant":
         return views.merchant_page(view, view.asked.get("merchant") or value)
     return views.trail_page(view, kind, value)

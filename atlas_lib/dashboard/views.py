@@ -26,7 +26,7 @@ from atlas_lib.dashboard.actions import (
     chosen_rows,
 )
 from atlas_lib.dashboard.addresses import Addresses
-from atlas_lib.dashboard.fraud import ALERT_COLUMNS, PAGE_SIZE, alert_of, alerts_of, chosen_alerts
+from atlas_lib.dashboard.fraud import ALERT_COLUMNS, chosen_alerts
 from atlas_lib.dashboard.front import Task, stages_with_change
 from atlas_lib.dashboard.listings import LISTINGS, Listing, listing_of
 from atlas_lib.dashboard.reconciling import add_standing, options_of, pair_keys, rows_chosen
@@ -62,7 +62,7 @@ def front_page(view: View, before: Run | None, tasks: Sequence[Task]) -> str:
     require_office(view.actor)
     tone, verdict = describe_run(view.run, failure_of(view.run))
     stages = stages_with_change(view.run, before)
-    return _page(
+    return render_page(
         view, "front.html.j2", "Overview", tone=tone, verdict=verdict, tasks=tasks, figures_of=stages, before=before
     )
 
@@ -77,12 +77,12 @@ def stage_page(view: View, stage: str) -> str:
         shown["stage"] = next(s for s in stages_with_change(view.run, None) if s["name"] == stage)
         notebook = view.run.directory / "notebooks" / f"{stage}.ipynb"
         shown["charts"] = [b for b in read_blocks(notebook) if b["kind"] == "chart"] if notebook.exists() else []
-    return _page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
+    return render_page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
 
 
 def part_of_page(view: View, table: str) -> str:
     """One table of a page alone, as it stands on the page."""
-    return str(_environment().get_template("part.html.j2").render(view=view, one=listing_view(view, listing_of(table))))
+    return str(templates().get_template("part.html.j2").render(view=view, one=listing_view(view, listing_of(table))))
 
 
 def merchant_page(view: View, merchant_id: str) -> str:
@@ -94,7 +94,7 @@ def merchant_page(view: View, merchant_id: str) -> str:
     listings = [listing_view(inner, listing_of(t)) for t in tables_of_merchant(view.run, view.actor)]
     listings = [one for one in listings if one["total"]]
     name = filters_of(view.run, Actor("", ""))[0].get(own, "")
-    return _page(
+    return render_page(
         inner, "merchant.html.j2", f"{name} ({own})" if name else f"Merchant {own}", listings=listings, merchant_id=own
     )
 
@@ -106,14 +106,14 @@ def trail_page(view: View, kind: str, value: str) -> str:
     links.pop(f"{kind}_id")
     parts: list[tuple[str, str]] = []
     for title, rows in found["parts"].items():
-        parts.append((title, show_table(rows, links=links, limit=100).html if len(rows) > 1 else _facts(rows, links)))
+        parts.append((title, show_table(rows, links=links, limit=100).html if len(rows) > 1 else facts_of(rows, links)))
     events = show_table(
         found["events"],
         limit=100,
         links={k: links[k] for k in ("batch_id",)},
         empty="The ledger holds nothing about it.",
     )
-    return _page(
+    return render_page(
         view, "trail.html.j2", f"{kind.capitalize()} {value}", parts=parts, events=events.html, source=found["source"]
     )
 
@@ -132,7 +132,7 @@ def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
         table = show_table(frame, list(columns), links=links, choose=choose, limit=500, empty=f"No {title.lower()}.")
         lists.append({"title": title, "html": table.html, "acts": acts})
     listings = [listing_view(view, listing_of(t)) for t in ("breaks", "suggestions") if view.run.has(t)]
-    return _page(view, "desk.html.j2", "Decide", current="desk", lists=lists, listings=listings)
+    return render_page(view, "desk.html.j2", "Decide", current="desk", lists=lists, listings=listings)
 
 
 def confirm_page(
@@ -152,7 +152,7 @@ def confirm_page(
     if len(rows):
         html = show_table(frame, columns, limit=500, empty="These lines are no longer there.").html
     current = act.page.removeprefix("page/")
-    return _page(
+    return render_page(
         view, "confirm.html.j2", act.label, current=current, name=name, act=act, chosen=chosen, html=html, reason=said,
         options=options,
     )  # fmt: skip
@@ -178,7 +178,7 @@ def _to_confirm(
 
 def message_page(base: str, title: str, text: str) -> str:
     """What went wrong, as a sentence."""
-    return str(_environment().get_template("message.html.j2").render(title=title, text=text, base=base))
+    return str(templates().get_template("message.html.j2").render(title=title, text=text, base=base))
 
 
 def listing_view(view: View, listing: Listing) -> dict[str, Any]:
@@ -237,59 +237,6 @@ def _with_standing(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
     return [*columns[:5], *extra, *columns[5:]]
 
 
-def fraud_page(view: View, *, is_part: bool = False) -> str:
-    """The alerts that fit, newest first, with the delay of the newest delivery; `is_part`: the list alone."""
-    require_office(view.actor)
-    found = alerts_of(view.run, view.asked)
-    acts = acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {}
-    choose: Callable[[Mapping[str, Any]], str] | None = (lambda r: str(r["transaction_id"])) if acts else None
-    nothing = "No alert fits these filters." if found.open_count else "There is no open alert."
-    table = show_table(
-        found.frame, list(ALERT_COLUMNS), links=_alert_links(view), choose=choose, limit=PAGE_SIZE, empty=nothing
-    )
-    last = max(1, -(-found.total // PAGE_SIZE))
-    turn = {t: view.addresses.here(p=str(n)) for t, n in (("Newer", found.page - 1), ("Older", found.page + 1)) if 1 <= n <= last}  # fmt: skip
-    delivery = found.delivery and {n: format_value(n, _plain(v)) for n, v in found.delivery.items()}
-    shown = {"found": found, "html": table.html, "acts": acts, "turn": turn, "delivery": delivery, "size": PAGE_SIZE}
-    if is_part:
-        return str(_environment().get_template("alerts.html.j2").render(view=view, **shown))
-    return _page(view, "fraud.html.j2", "Fraud console", current="fraud", **shown)
-
-
-def alert_page(view: View, transaction_id: str) -> str:
-    """One alert: what it is, what was said of it, and the newest payments of its user and merchant."""
-    require_office(view.actor)
-    found, links = alert_of(view.run, transaction_id), _alert_links(view)
-    columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at")]
-    user, merchant = found["alert"]["user_id"].iloc[0], found["alert"]["merchant_id"].iloc[0]
-    own = {
-        f"Newest payments of {user or 'the user, who is not named'}": show_table(found["user"], [c for c in columns if c != "user_id"], links=links, limit=50, empty="No payment names its user."),
-        f"Newest payments at merchant {merchant}": show_table(found["merchant"], [c for c in columns if not c.startswith("merchant_")], links=links, limit=50),
-    }  # fmt: skip
-    judged = show_table(found["judgements"], ["judged_at", "actor", "verdict", "said"], empty="Nobody has judged it.")
-    return _page(
-        view, "alert.html.j2", f"Alert {transaction_id}", current="fraud", transaction_id=transaction_id,
-        facts=_facts(found["alert"], {k: v for k, v in view.addresses.cells().items() if k.startswith(("merchant_", "transaction_"))}),
-        judged=judged.html, acts=acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {},
-        state=found["alert"]["state"].iloc[0], histories={title: table.html for title, table in own.items()},
-    )  # fmt: skip
-
-
-def _alert_links(view: View) -> dict[str, Any]:
-    """An alert leads to its own page, a payment that is none to its trail."""
-    cells = view.addresses.cells()
-
-    def alert(row: Mapping[str, Any]) -> str:
-        name = str(row["transaction_id"])
-        return (
-            view.addresses.to(f"fraud/{quote(name, safe='')}")
-            if row.get("state")
-            else str(cells["transaction_id"](row))
-        )
-
-    return {"transaction_id": alert, "merchant_id": cells["merchant_id"], "merchant_name": cells["merchant_name"]}
-
-
 def query_of(view: View, listing: Listing, *, is_whole: bool = False) -> Query:
     """What the address asks of this table."""
     own = _own(view.asked, listing.table)
@@ -316,26 +263,29 @@ def _filtered(payouts: pd.DataFrame, asked: Mapping[str, str]) -> pd.DataFrame:
     return payouts.reset_index(drop=True)
 
 
-def _facts(rows: pd.DataFrame, links: Mapping[str, Any]) -> str:
+def facts_of(rows: pd.DataFrame, links: Mapping[str, Any]) -> str:
     """One row as a list of names and values."""
     row = {str(k): v for k, v in rows.iloc[0].to_dict().items() if not str(k).startswith("source_")}
     code = str(row.get("currency", ""))
     facts = [
-        (label_of(n), format_value(n, _plain(v), code), links[n](row) if n in links else "") for n, v in row.items()
+        (label_of(n), format_value(n, plain_value(v), code), links[n](row) if n in links else "")
+        for n, v in row.items()
     ]
-    return str(_environment().get_template("facts.html.j2").render(facts=[f for f in facts if f[1]]))
+    return str(templates().get_template("facts.html.j2").render(facts=[f for f in facts if f[1]]))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A NumPy scalar as Python's own."""
     return value.item() if hasattr(value, "item") and not isinstance(value, pd.Timestamp) else value
 
 
-def _page(view: View, template: str, title: str, *, current: str = "", **shown: Any) -> str:
+def render_page(view: View, template: str, title: str, *, current: str = "", **shown: Any) -> str:
+    """A page with its frame: navigation, filters, who looks, and what was just done."""
     is_open = {s: is_office(view.actor) or any(one.own_shown for one in LISTINGS[s]) for s in STAGES}
     pages = [{"name": s, "title": TITLES[s]} for s in STAGES if is_open[s]]
     merchants, currencies = filters_of(view.run, view.actor)
     return str(
-        _environment().get_template(template).render(
+        templates().get_template(template).render(
             view=view, title=title, current=current, pages=pages, merchants=merchants, currencies=currencies,
             office=is_office(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
         )
@@ -369,7 +319,8 @@ def _filters(directory: str, written_ns: int) -> tuple[dict[str, str], list[str]
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def templates() -> Any:
+    """The templates of the pages; everything is escaped unless it says otherwise."""
     import jinja2
 
     made = jinja2.Environment(
