@@ -1,4 +1,6 @@
-"""`atlas decide`: decisions about matches and breaks on the command line; they hold from the next run on.
+"""`atlas decide`: decisions about matches, breaks and fraud alerts on the command line.
+
+What is decided about matches and breaks holds in the figures from the next run on.
 
 Who acts comes from ATLAS_ACTOR with ATLAS_PEOPLE or ATLAS_ROLE. Exit code 7: refused, nothing was changed.
 """
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from atlas_lib.core.run import Run
     from atlas_lib.reconciliation.decisions import DecisionDesk
 
-decide_app = typer.Typer(no_args_is_help=True, help="Force or undo matches; dispute, recheck or write off breaks.")
+decide_app = typer.Typer(
+    no_args_is_help=True, help="Force or undo matches; dispute, recheck or write off breaks; judge fraud alerts."
+)
 
 RunDir = Annotated[Path | None, typer.Option(help="run directory; default: the latest run")]
 Reason = Annotated[str, typer.Option(help="why, in a few words")]
@@ -70,6 +74,29 @@ def write_off(break_id: str, reason_code: str, reason: Reason = "", run_dir: Run
     """Give the difference of a break up under a reason code; it is booked at once."""
     _desk(run_dir).write_off(break_id, reason_code, reason)
     typer.echo(f"{break_id} is written off: {reason_code}.")
+
+
+@decide_app.command()
+def fraud(transaction: str, verdict: str, reason: Reason = "", run_dir: RunDir = None) -> None:
+    """Say of a fraud alert: confirmed, false_positive or escalated."""
+    import pandas as pd
+
+    from atlas_lib.dashboard.fraud import judge
+
+    rows = pd.DataFrame({"transaction_id": [transaction]})
+    typer.echo(judge(_run(run_dir), os.environ, verdict, rows, reason))
+
+
+@decide_app.command("fraud-labels")
+def fraud_labels(file: Path, run_dir: RunDir = None) -> None:
+    """Write what was decided about fraud alerts as a CSV file that `atlas run` reads beside the payments."""
+    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.reconciliation.fraud_console import labels_of, read_judgements
+
+    with open_ledger(_run(run_dir).ledger_url, "decide") as ledger:
+        labels = labels_of(read_judgements(ledger))
+    labels[["transaction_id", "is_fraud", "labelled_at"]].to_csv(file, index=False)
+    typer.echo(f"{len(labels)} label{'' if len(labels) == 1 else 's'} written to {file}.")
 
 
 def _run(run_dir: Path | None) -> Run:

@@ -1,4 +1,4 @@
-"""Decisions from a page: what may be chosen, what will be done, and doing it; rules and roles are the desk's own."""
+"""Decisions from a page: what may be chosen, what will be done, and doing it; rules and roles are the library's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.dashboard import fraud, reconciling
 from atlas_lib.reserves_credit.decisions import order_actions, payout_actions
 from atlas_lib.reserves_credit.desk import PayoutDesk, open_desk, replies_in
 from atlas_lib.reserves_credit.roles import Actor, may
@@ -17,15 +18,22 @@ from atlas_lib.reserves_credit.roles import Actor, may
 
 @dataclass(frozen=True)
 class Act:
-    """One button: `key` names the chosen lines, `permission` the row of the roles' table, `effect` what will happen."""
+    """One button: `key` names the chosen lines, `permission` the row of the roles' table, `effect` what will happen.
+
+    `option` is what must be chosen besides, before it is confirmed; `page` shows the result.
+    """
 
     label: str
     key: str
     permission: str
     effect: str
     needs_reason: bool = False
+    option: str = ""
+    page: str = "desk"
 
 
+_NEXT_RUN = "The figures follow at the next run."
+_RECONCILIATION = "page/05_reconciliation"
 ACTS = {
     "prepare": Act("Prepare", "payout_id", "prepare", "These payouts are put into payment files. Nothing is sent yet; another person may have to approve."),
     "block": Act("Block merchant", "merchant_id", "block", "The payouts of these merchants stop until a person lets them go on.", needs_reason=True),
@@ -35,8 +43,26 @@ ACTS = {
     "request": Act("Request", "payment_id", "request", "These payment files are handed over to the bank. The money is then on its way."),
     "withdraw": Act("Withdraw", "payment_id", "withdraw", "These payment files are taken back; their payouts are ready again.", needs_reason=True),
     "replies": Act("Read bank lines", "", "read_replies", "What the bank lines of this run say about our payments is booked."),
+    "dispute": Act("Dispute", "break_id", "dispute", f"The dispute about these breaks gets the state chosen below. {_NEXT_RUN}", True, "state", _RECONCILIATION),
+    "recheck": Act("Ask for another look", "break_id", "dispute", f"Somebody shall look at these breaks again. {_NEXT_RUN}", True, page=_RECONCILIATION),
+    "write_off": Act("Write off", "break_id", "write_off", f"The differences of these breaks are given up and booked as an expense at once, for good. {_NEXT_RUN}", True, "reason_code", _RECONCILIATION),
+    "force": Act("Match by hand", "break_id", "match", f"The payments and the bank lines of these breaks belong together, all of them in one match. {_NEXT_RUN}", True, page=_RECONCILIATION),
+    "accept": Act("Match", "line_key", "match", f"Each of these payments belongs to its bank line. {_NEXT_RUN}", True, page=_RECONCILIATION),
+    "unmatch": Act("Undo match", "line_key", "match", f"These payments and bank lines do not belong together; both sides are open again. {_NEXT_RUN}", True, page=_RECONCILIATION),
+    "confirmed": Act("Confirm fraud", "transaction_id", "judge_fraud", "You say that these payments were fraud. It becomes a label that the fraud model can learn from.", True, page="fraud"),
+    "false_positive": Act("False positive", "transaction_id", "judge_fraud", "You say that these payments were no fraud. It becomes a label that the fraud model can learn from.", True, page="fraud"),
+    "escalated": Act("Escalate", "transaction_id", "judge_fraud", "Another person than you shall decide about these alerts.", True, page="fraud"),
 }  # fmt: skip
 PAYOUT_ACTS, ORDER_ACTS = ("prepare", "block", "unblock"), ("approve", "refuse", "request", "withdraw", "replies")
+FRAUD_ACTS = ("confirmed", "false_positive", "escalated")
+# The lists of a run's tables whose rows can be chosen.
+LISTING_ACTS = {
+    "breaks": ("dispute", "recheck", "write_off", "force"), "suggestions": ("accept",), "matches": ("unmatch",),
+}  # fmt: skip
+_CHOSEN = {
+    "payment_id": ("payment_id", "sha256"), "break_id": ("break_id", "discrepancy_minor"),
+    "line_key": ("transaction_id", "line_key"), "transaction_id": ("transaction_id", ""),
+}  # fmt: skip
 
 
 @contextmanager
@@ -63,21 +89,28 @@ def act_of(name: str) -> Act:
 
 
 def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
-    """The lines as they stood on the page when they were chosen: `payment_id sha256` or `payout_id merchant_id`.
+    """The lines as they stood on the page when they were chosen: `payment_id sha256`, `payout_id merchant_id`,
+    `break_id discrepancy_minor`, `transaction_id statement/line`, or `transaction_id`.
 
     Raises Refused when nothing is chosen.
     """
     if act.key and not chosen:
         raise Refused("Nothing is chosen", remedy="go back and choose one or more lines of the list")
-    parts = [line.partition(" ") for line in chosen]
-    first, second = [p[0] for p in parts], [p[2] for p in parts]
-    names = ("payment_id", "sha256") if act.key == "payment_id" else ("payout_id", "merchant_id")
-    return pd.DataFrame(dict(zip(names, (first, second), strict=True)), dtype="str").drop_duplicates(ignore_index=True)
+    names = [n for n in _CHOSEN.get(act.key, ("payout_id", "merchant_id")) if n]
+    parts = [line.partition(" ")[::2] if len(names) > 1 else (line,) for line in chosen]
+    return pd.DataFrame(parts, columns=names, dtype="str").drop_duplicates(ignore_index=True)
 
 
-def decide(run: Run, desk: PayoutDesk, name: str, chosen: Sequence[str], said: str) -> str:
+def decide(run: Run, environment: Mapping[str, str], name: str, chosen: Sequence[str], said: str, option: str) -> str:
     """Do it, and say in a sentence what was done; Refused says why it was not. The ledger holds either all or nothing of a line."""
     act = act_of(name)
     rows = chosen_rows(act, chosen)
-    known = payout_actions(desk) if name in PAYOUT_ACTS else order_actions(desk, replies_in(run))
-    return known[act.label](rows, said)
+    if act.needs_reason and not said.strip():
+        raise Refused("A reason is missing", where=act.label, remedy="say why, in a few words")
+    if name in FRAUD_ACTS:
+        return fraud.judge(run, environment, name, rows, said)
+    if act.page == _RECONCILIATION:
+        return reconciling.decide(run, environment, name, rows, said, option)
+    with desk_of(run, environment) as desk:
+        known = payout_actions(desk) if name in PAYOUT_ACTS else order_actions(desk, replies_in(run))
+        return known[act.label](rows, said)

@@ -75,8 +75,9 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("cost_comparison", "The same payments under each plan", "plan wires_count wire_cost_minor fx_cost_minor deferral_cost_minor total_cost_minor saved_rate gap_rate currency", "total_cost_minor", merchant=""),
     ),
     "05_reconciliation": (
-        Listing("breaks", "Breaks", "break_type severity reason transaction_id merchant_id currency amount_minor value_minor discrepancy_minor break_age_days is_open break_date side break_id", "severity", "break_type severity currency is_open"),
+        Listing("breaks", "Breaks", "break_type severity discrepancy_minor currency reason transaction_id merchant_id break_age_days amount_minor value_minor is_open break_date side break_id", "severity", "break_type severity currency is_open"),
         Listing("suggestions", "Pairs for a person to decide", "transaction_id statement_id line_id amount_minor currency match_score rival_margin rival booking_date", "-match_score", "currency", merchant=""),
+        Listing("matches", "Matches", "transaction_id match_pass match_score statement_id line_id booking_date amount_minor value_minor fee_minor currency", "-booking_date", "match_pass currency", merchant=""),
         Listing("final_index", "Final Reconciliation Index", f"transaction_id merchant_id merchant_name type amount_minor currency status created_at risk_label reconciled_status discrepancy_minor settlement_status payout_due_date batch_id {_SOURCE}", "-created_at", "reconciled_status settlement_status type risk_label currency", own="transaction_id type amount_minor currency status created_at reconciled_status settlement_status payout_due_date"),
         Listing("merchant_kpis", "Merchants", "merchant_id merchant_name currency sale_count volume_minor average_ticket_minor refund_rate chargeback_rate fee_minor net_settlement_minor matched_rate", "-net_settlement_minor", "currency", own="currency sale_count volume_minor average_ticket_minor refund_rate chargeback_rate fee_minor net_settlement_minor"),
         Listing("bridges", "Accounts, opening to closing", "account currency opening_minor matched_minor break_minor closing_minor residual_minor line_count status", "account", "status currency", merchant=""),
@@ -104,7 +105,6 @@ TRAIL_LISTINGS = {
     one.table: one
     for one in (
         Listing("contract_payments", "Paid", "contract_id merchant_id currency merchant_payout_minor paid_minor under_way_minor open_minor", "contract_id", own="contract_id currency merchant_payout_minor paid_minor under_way_minor open_minor"),
-        Listing("matches", "At the bank", "transaction_id match_pass match_score statement_id line_id booking_date amount_minor value_minor fee_minor currency", "booking_date", merchant=""),
         Listing("batch_lines", "In the batch", "transaction_id batch_id window mode settlement_date amount_minor currency", "transaction_id", merchant=""),
         Listing("merchants", "Merchant", f"merchant_id merchant_name country risk_level kyc_status onboarding_date credit_limit_minor currency {_SOURCE}", "merchant_id", own="merchant_id merchant_name country onboarding_date currency"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +14,12 @@ import pandas as pd
 
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
-from atlas_lib.dashboard import views
+from atlas_lib.dashboard import fraud_views, views
 from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
-from atlas_lib.dashboard.actions import decide, desk_of
+from atlas_lib.dashboard.actions import LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.exports import to_csv, to_excel
+from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.front import tasks_of
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import read_rows
@@ -28,6 +29,8 @@ from atlas_lib.reserves_credit.roles import Actor, require
 from atlas_lib.scheduling import list_runs
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "json": "application/json", "txt": "text/plain; charset=utf-8", "xml": "application/xml"}  # fmt: skip
+
+_PAGES_THAT_DECIDE = ("desk", "fraud", "page/05_reconciliation")
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,44 @@ class Answer:
 
 def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -> Answer:
     """The page, export or part of a page that was asked for; `choice` (action, lines, reason) asks for its confirmation."""
-    view = _view(asked)
     if choice:
         name, chosen, said = choice
+        view = _view(_returning(asked, name))
         require_office(asked.actor)
-        return Answer(views.confirm_page(view, name, chosen, said, _desk_tables(view, asked)))
+        is_payout = act_of(name).page == "desk"
+        tables = _desk_tables(view, asked) if is_payout else (pd.DataFrame(), pd.DataFrame())
+        return Answer(views.confirm_page(view, name, chosen, said, tables))
+    view = _view(asked)
     kind, _, value = asked.path.partition("/")
     if kind == "export":
         return _export(view, value)
+    if asked.path == "fraud":
+        return Answer(fraud_views.fraud_page(view, is_part="only" in asked.arguments))
     if "only" in asked.arguments:
         return Answer(views.part_of_page(view, asked.arguments["only"]))
     return Answer(_page(view, asked, kind, value))
 
 
-def decide_and_say(asked: Asked, name: str, chosen: Sequence[str], said: str) -> tuple[str, str]:
+def decide_and_say(
+    asked: Asked, name: str, chosen: Sequence[str], said: str, option: str = ""
+) -> tuple[str, str]:  # fmt: skip
     """Do what was confirmed, on the latest run; tone and sentence, also for a refusal."""
     try:
         run = _view(Asked("desk", {}, asked.actor, asked.environment)).run
-        with desk_of(run, asked.environment) as desk:
-            return "good", decide(run, desk, name, chosen, said)
+        return "good", decide(run, asked.environment, name, chosen, said, option)
     except AtlasError as error:
         return "bad", str(error)
+
+
+def result_of(asked: Asked, name: str) -> str:
+    """The address that shows what became of an action: where it was chosen, with the filters that were set there."""
+    table = next((t for t, acts in LISTING_ACTS.items() if name in acts), "")
+    return Addresses(asked.base, _returning(asked, name).path, asked.arguments).here(table)
+
+
+def _returning(asked: Asked, name: str) -> Asked:
+    """The request as of the page that the action was chosen on; a form cannot name any other."""
+    return asked if asked.path in _PAGES_THAT_DECIDE else replace(asked, path=act_of(name).page)
 
 
 def failure(error: BaseException | None, status: int, base: str) -> Answer:
@@ -143,10 +163,12 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
         return (
             views.desk_page(view, payouts, orders)
             if kind
-            else views.front_page(view, _before(view), tasks_of(view.run, payouts, orders))
+            else views.front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
         )
     if kind == "page":
         return views.stage_page(view, value)
+    if kind == "fraud":
+        return fraud_views.alert_page(view, value)
     if kind == "merchant":
         return views.merchant_page(view, view.asked.get("merchant") or value)
     return views.trail_page(view, kind, value)

@@ -22,7 +22,7 @@ from atlas_lib.dashboard.guard import (
     limit_kernels,
     proxy_identity,
 )
-from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file
+from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file, result_of
 
 if TYPE_CHECKING:
     from atlas_lib.dashboard.requests import Answer
@@ -59,7 +59,7 @@ def _application() -> Any:
                 (rf"{base}/files/([^/]+)/(html|exports)/([^/]+)", _file_handler()),
                 (rf"{base}/decide", _decide_handler()),
                 (
-                    rf"{base}/(|desk|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|export/[^/]+)",
+                    rf"{base}/(|desk|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
                     _page_handler(),
                 ),
             ]
@@ -217,15 +217,16 @@ def _decide_handler() -> Any:
         @web.authenticated
         async def post(self) -> None:
             web.RequestHandler.check_xsrf_cookie(self)
-            asked = _asked(self, "desk")
+            asked = _asked(self, self.get_body_argument("back", "desk"))
             chosen, said = self.get_body_arguments("chosen"), self.get_body_argument("said", "")
             name, is_sure = self.get_body_argument("act"), self.get_body_argument("confirmed", "") == "yes"
             if not is_sure:
                 await self.send(lambda: answer(asked, (name, chosen, said)))
                 return
-            tone, text = await asyncio.to_thread(decide_and_say, asked, name, chosen, said)
+            option = self.get_body_argument("option", "")
+            tone, text = await asyncio.to_thread(decide_and_say, asked, name, chosen, said, option)
             self.set_secure_cookie("atlas-said", f"{tone} {text}"[:3000], httponly=True, samesite="Strict")
-            self.redirect(_desk_address(asked), status=303)
+            self.redirect(result_of(asked, name), status=303)
 
     return DecideHandler
 

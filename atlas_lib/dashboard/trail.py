@@ -13,6 +13,7 @@ from atlas_lib.dashboard.access import columns_for, is_office
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation.fraud_console import SUBJECT
 from atlas_lib.reserves_credit.roles import Actor
 
 # Title, table and the column that leads to it, in the order a person asks.
@@ -60,6 +61,7 @@ def _events(run: Run, actor: Actor, key: str, value: str) -> pd.DataFrame:
     """What the ledger says of it, oldest first; who and why are for the office."""
     with open_ledger(run.ledger_url, writer="dashboard") as ledger:
         names = [value] if key == "transaction_id" else _versions(ledger, value)
+        names += [SUBJECT + value] if is_office(actor) else []  # nobody is told of a suspicion against them
         events = ledger.events(transaction_ids=names)
     shown = ["entry_id", "timestamp", "event_type", "amount_minor", "currency"]
     shown += ["batch_id", "actor", "details"] if is_office(actor) else []

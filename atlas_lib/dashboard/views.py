@@ -10,15 +10,26 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
-from atlas_lib.dashboard.actions import ORDER_ACTS, PAYOUT_ACTS, act_of, acts_for, chosen_rows
+from atlas_lib.dashboard.actions import (
+    FRAUD_ACTS,
+    LISTING_ACTS,
+    ORDER_ACTS,
+    PAYOUT_ACTS,
+    Act,
+    act_of,
+    acts_for,
+    chosen_rows,
+)
 from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.fraud import ALERT_COLUMNS, chosen_alerts
 from atlas_lib.dashboard.front import Task, stages_with_change
 from atlas_lib.dashboard.listings import LISTINGS, Listing, listing_of
+from atlas_lib.dashboard.reconciling import add_standing, options_of, pair_keys, rows_chosen
 from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows
 from atlas_lib.dashboard.trail import tables_of_merchant, trail_of
 from atlas_lib.present.report import TITLES, describe_run, read_blocks
@@ -51,7 +62,7 @@ def front_page(view: View, before: Run | None, tasks: Sequence[Task]) -> str:
     require_office(view.actor)
     tone, verdict = describe_run(view.run, failure_of(view.run))
     stages = stages_with_change(view.run, before)
-    return _page(
+    return render_page(
         view, "front.html.j2", "Overview", tone=tone, verdict=verdict, tasks=tasks, figures_of=stages, before=before
     )
 
@@ -66,12 +77,12 @@ def stage_page(view: View, stage: str) -> str:
         shown["stage"] = next(s for s in stages_with_change(view.run, None) if s["name"] == stage)
         notebook = view.run.directory / "notebooks" / f"{stage}.ipynb"
         shown["charts"] = [b for b in read_blocks(notebook) if b["kind"] == "chart"] if notebook.exists() else []
-    return _page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
+    return render_page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
 
 
 def part_of_page(view: View, table: str) -> str:
     """One table of a page alone, as it stands on the page."""
-    return str(_environment().get_template("part.html.j2").render(view=view, one=listing_view(view, listing_of(table))))
+    return str(templates().get_template("part.html.j2").render(view=view, one=listing_view(view, listing_of(table))))
 
 
 def merchant_page(view: View, merchant_id: str) -> str:
@@ -83,7 +94,7 @@ def merchant_page(view: View, merchant_id: str) -> str:
     listings = [listing_view(inner, listing_of(t)) for t in tables_of_merchant(view.run, view.actor)]
     listings = [one for one in listings if one["total"]]
     name = filters_of(view.run, Actor("", ""))[0].get(own, "")
-    return _page(
+    return render_page(
         inner, "merchant.html.j2", f"{name} ({own})" if name else f"Merchant {own}", listings=listings, merchant_id=own
     )
 
@@ -95,20 +106,20 @@ def trail_page(view: View, kind: str, value: str) -> str:
     links.pop(f"{kind}_id")
     parts: list[tuple[str, str]] = []
     for title, rows in found["parts"].items():
-        parts.append((title, show_table(rows, links=links, limit=100).html if len(rows) > 1 else _facts(rows, links)))
+        parts.append((title, show_table(rows, links=links, limit=100).html if len(rows) > 1 else facts_of(rows, links)))
     events = show_table(
         found["events"],
         limit=100,
         links={k: links[k] for k in ("batch_id",)},
         empty="The ledger holds nothing about it.",
     )
-    return _page(
+    return render_page(
         view, "trail.html.j2", f"{kind.capitalize()} {value}", parts=parts, events=events.html, source=found["source"]
     )
 
 
 def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
-    """Payment files and payouts as they stand now, each with the buttons that the person's role allows."""
+    """Payment files, payouts, breaks and suggestions as they stand now, each with the buttons that the person's role allows."""
     require_office(view.actor)
     links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
     lists = []
@@ -120,7 +131,8 @@ def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
         choose: Callable[[Mapping[str, Any]], str] | None = value if acts else None
         table = show_table(frame, list(columns), links=links, choose=choose, limit=500, empty=f"No {title.lower()}.")
         lists.append({"title": title, "html": table.html, "acts": acts})
-    return _page(view, "desk.html.j2", "Decide", current="desk", lists=lists)
+    listings = [listing_view(view, listing_of(t)) for t in ("breaks", "suggestions") if view.run.has(t)]
+    return render_page(view, "desk.html.j2", "Decide", current="desk", lists=lists, listings=listings)
 
 
 def confirm_page(
@@ -129,24 +141,44 @@ def confirm_page(
     """What will happen to which lines, as they stand now, before it does; `tables`: payouts and payment files."""
     act = act_of(name)
     rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
+    frame, columns = _to_confirm(view, name, rows, tables)
+    options = options_of(view.run, name, rows) if act.option else []
+    if act.option and not options:
+        raise Refused(
+            "No state fits all of these disputes", expected="breaks whose disputes stand alike, and are not decided",
+            remedy="go back and choose other lines",
+        )  # fmt: skip
     html = ""
     if len(rows):
-        frame, columns, key = (
-            (tables[1], ORDER_COLUMNS, "payment_id")
-            if act.key == "payment_id"
-            else (tables[0], PAYOUT_COLUMNS, "payout_id")
-        )
-        html = show_table(
-            frame[frame[key].isin(rows[key])], list(columns), limit=500, empty="These lines are no longer there."
-        ).html
-    return _page(
-        view, "confirm.html.j2", act.label, current="desk", name=name, act=act, chosen=chosen, html=html, reason=said
-    )
+        html = show_table(frame, columns, limit=500, empty="These lines are no longer there.").html
+    current = act.page.removeprefix("page/")
+    return render_page(
+        view, "confirm.html.j2", act.label, current=current, name=name, act=act, chosen=chosen, html=html, reason=said,
+        options=options,
+    )  # fmt: skip
+
+
+def _to_confirm(
+    view: View, name: str, rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The chosen lines as they stand now, and which columns of them are shown."""
+    if rows.empty:
+        return rows, []
+    table = next((t for t, acts in LISTING_ACTS.items() if name in acts), "")
+    if table:
+        frame = add_standing(view.run, table, rows_chosen(view.run, table, rows))
+        return frame, _with_standing(listing_of(table).shown, frame)
+    if name in FRAUD_ACTS:
+        return chosen_alerts(view.run, rows), list(ALERT_COLUMNS)
+    key = act_of(name).key
+    frame, columns = (tables[1], ORDER_COLUMNS) if key == "payment_id" else (tables[0], PAYOUT_COLUMNS)
+    first = str(rows.columns[0])
+    return frame[frame[first].isin(rows[first])], list(columns)
 
 
 def message_page(base: str, title: str, text: str) -> str:
     """What went wrong, as a sentence."""
-    return str(_environment().get_template("message.html.j2").render(title=title, text=text, base=base))
+    return str(templates().get_template("message.html.j2").render(title=title, text=text, base=base))
 
 
 def listing_view(view: View, listing: Listing) -> dict[str, Any]:
@@ -165,9 +197,11 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
     }
     heads[f"{order.removeprefix('-')}:sorted"] = "descending" if order.startswith("-") else "ascending"
     nothing = "No row fits these filters." if query != Query(order=query.order) else "This input has no such rows."
+    acts, frame, choose = _to_choose(view, name, rows.frame)
     html = show_table(
-        rows.frame, columns, heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing
-    ).html
+        frame, _with_standing(columns, frame), heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing,
+        choose=choose,
+    ).html  # fmt: skip
     last = max(1, -(-rows.total // query.size))
     return {
         "name": name, "title": listing.title, "about": declared(name).about, "html": html, "total": rows.total,
@@ -175,9 +209,32 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
         "choices": [(k, label_of(k), v, asked.get(k, "")) for k, v in choices.items()], "sizes": SIZES,
         "turn": {t: view.addresses.here(name, **{f"{name}__page": str(p)}) for t, p in (("Previous", query.page - 1), ("Next", query.page + 1)) if 1 <= p <= last},
         "exports": {"Excel": view.addresses.as_asked(f"export/{name}.xlsx"), "CSV": view.addresses.as_asked(f"export/{name}.csv")},
+        "acts": acts, "has_standing": "standing_decision" in frame,
         "has_tools": rows.total > SIZES[0] or bool(query.search or query.chosen),
         "is_filtered_by_merchant": bool(listing.merchant), "kept": {k: v for k, v in view.asked.items() if not k.startswith(f"{name}.")},
     }  # fmt: skip
+
+
+def _to_choose(
+    view: View, table: str, rows: pd.DataFrame
+) -> tuple[dict[str, Act], pd.DataFrame, Callable[[Mapping[str, Any]], str] | None]:
+    """The buttons of a list for this person, its rows with what stands decided now, and what a chosen row says."""
+    if table not in LISTING_ACTS or not is_office(view.actor):
+        return {}, rows, None
+    acts = acts_for(view.actor, LISTING_ACTS[table]) if view.is_latest else {}
+    stated = add_standing(view.run, table, rows)
+    if not acts:
+        return acts, stated, None
+    if table == "breaks":
+        return acts, stated, lambda row: f"{row['break_id']} {row['discrepancy_minor']}"
+    keyed = stated.assign(pair=pair_keys(stated))
+    return acts, keyed, lambda row: str(row["pair"])
+
+
+def _with_standing(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """What stands decided comes after the first five columns: a person who decides looks there first."""
+    extra = ["standing_decision"] if "standing_decision" in frame else []
+    return [*columns[:5], *extra, *columns[5:]]
 
 
 def query_of(view: View, listing: Listing, *, is_whole: bool = False) -> Query:
@@ -206,26 +263,29 @@ def _filtered(payouts: pd.DataFrame, asked: Mapping[str, str]) -> pd.DataFrame:
     return payouts.reset_index(drop=True)
 
 
-def _facts(rows: pd.DataFrame, links: Mapping[str, Any]) -> str:
+def facts_of(rows: pd.DataFrame, links: Mapping[str, Any]) -> str:
     """One row as a list of names and values."""
     row = {str(k): v for k, v in rows.iloc[0].to_dict().items() if not str(k).startswith("source_")}
     code = str(row.get("currency", ""))
     facts = [
-        (label_of(n), format_value(n, _plain(v), code), links[n](row) if n in links else "") for n, v in row.items()
+        (label_of(n), format_value(n, plain_value(v), code), links[n](row) if n in links else "")
+        for n, v in row.items()
     ]
-    return str(_environment().get_template("facts.html.j2").render(facts=[f for f in facts if f[1]]))
+    return str(templates().get_template("facts.html.j2").render(facts=[f for f in facts if f[1]]))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A NumPy scalar as Python's own."""
     return value.item() if hasattr(value, "item") and not isinstance(value, pd.Timestamp) else value
 
 
-def _page(view: View, template: str, title: str, *, current: str = "", **shown: Any) -> str:
+def render_page(view: View, template: str, title: str, *, current: str = "", **shown: Any) -> str:
+    """A page with its frame: navigation, filters, who looks, and what was just done."""
     is_open = {s: is_office(view.actor) or any(one.own_shown for one in LISTINGS[s]) for s in STAGES}
     pages = [{"name": s, "title": TITLES[s]} for s in STAGES if is_open[s]]
     merchants, currencies = filters_of(view.run, view.actor)
     return str(
-        _environment().get_template(template).render(
+        templates().get_template(template).render(
             view=view, title=title, current=current, pages=pages, merchants=merchants, currencies=currencies,
             office=is_office(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
         )
@@ -259,7 +319,8 @@ def _filters(directory: str, written_ns: int) -> tuple[dict[str, str], list[str]
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def templates() -> Any:
+    """The templates of the pages; everything is escaped unless it says otherwise."""
     import jinja2
 
     made = jinja2.Environment(

@@ -46,6 +46,7 @@ EVENT_TYPES = (
     "BREAK_DISPUTED",
     "BREAK_RECHECK_ASKED",
     "BREAK_WRITTEN_OFF",
+    "FRAUD_JUDGED",
 )
 # At most one of each per transaction, whoever writes it.
 ONCE_PER_TRANSACTION = (

@@ -22,6 +22,7 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger.chain import Head
 from atlas_lib.ledger.store import Ledger
 
 EVENT_OF = {
@@ -79,19 +80,23 @@ class DecisionDesk:
     def force(self, transaction_ids: Sequence[str], line_keys: Sequence[str], said: str) -> None:
         """These payments and these lines (`statement/line`) belong together."""
         self._allow("match")
+        head = self._ledger.head()
         if not transaction_ids or not line_keys:
             raise Refused("A match needs both sides", found="one side is empty", remedy="name payments and bank lines")
-        self._append("force", {"transaction_ids": list(transaction_ids), "line_keys": list(line_keys), "said": said})
+        self._append(
+            "force", {"transaction_ids": list(transaction_ids), "line_keys": list(line_keys), "said": said}, head
+        )
 
     def unmatch(self, transaction_id: str, line_key: str, said: str) -> None:
         """This payment and this line do not belong together; both are open again from the next run on."""
         self._allow("match")
-        self._append("unmatch", {"transaction_ids": [transaction_id], "line_keys": [line_key], "said": said})
+        details: dict[str, object] = {"transaction_ids": [transaction_id], "line_keys": [line_key], "said": said}
+        self._append("unmatch", details, self._ledger.head())
 
     def dispute(self, break_id: str, state: str, said: str) -> None:
         """Dispute a break, or say how the dispute stands; Refused where the state cannot follow the present one."""
         self._allow("dispute")
-        row = self._break(break_id)
+        head, row = self._ledger.head(), self._break(break_id)
         decided = read_decisions(self._ledger).query("action == 'dispute' and break_id == @break_id")["state"]
         present = str(decided.iloc[-1]) if len(decided) else ""
         if state not in DISPUTE_AFTER[present]:
@@ -99,13 +104,13 @@ class DecisionDesk:
                 "The dispute cannot go there", where=break_id, found=f"{present or 'not disputed'} -> {state}",
                 expected=" or ".join(DISPUTE_AFTER[present]) or "nothing: it is decided",
             )  # fmt: skip
-        self._append("dispute", self._about(break_id, row) | {"state": state, "said": said}, row)
+        self._append("dispute", self._about(break_id, row) | {"state": state, "said": said}, head, row)
 
     def recheck(self, break_id: str, said: str) -> None:
         """Ask for another look at a break."""
         self._allow("dispute")
-        row = self._break(break_id)
-        self._append("recheck", self._about(break_id, row) | {"said": said}, row)
+        head, row = self._ledger.head(), self._break(break_id)
+        self._append("recheck", self._about(break_id, row) | {"said": said}, head, row)
 
     def write_off(self, break_id: str, reason_code: str, said: str) -> None:
         """Give the difference of an open break up: it is booked against expenses:write_off:<reason>.
@@ -113,13 +118,13 @@ class DecisionDesk:
         What the bank has less than expected is debited there and credited to assets:bank, what it has more the other way.
         """
         self._allow("write_off")
-        row = self._break(break_id)
+        head, row = self._ledger.head(), self._break(break_id)
         if reason_code not in REASON_CODES:
             raise Refused("No such reason code", found=reason_code, expected=", ".join(REASON_CODES))
         same = read_decisions(self._ledger).query("action == 'write_off' and break_id == @break_id")
         if (same["amount_minor"] == row["discrepancy_minor"]).any() or not row["is_open"]:
             raise Refused("There is nothing to write off", where=break_id, found="written off already, or not open")
-        self._append("write_off", self._about(break_id, row) | {"reason_code": reason_code, "said": said}, row)
+        self._append("write_off", self._about(break_id, row) | {"reason_code": reason_code, "said": said}, head, row)
 
     def _break(self, break_id: str) -> pd.Series:
         if break_id not in self._breaks.index:
@@ -133,8 +138,8 @@ class DecisionDesk:
         discrepancy = int(row["discrepancy_minor"])
         return {"break_id": break_id, "transaction_ids": ours, "line_keys": lines, "discrepancy_minor": discrepancy}
 
-    def _append(self, action: str, details: dict[str, object], row: pd.Series | None = None) -> None:
-        head = self._ledger.head()
+    def _append(self, action: str, details: dict[str, object], head: Head, row: pd.Series | None = None) -> None:
+        """`head` was read before what was decided on: of two decisions made at once the second is refused."""
         ids = details["transaction_ids"]
         subject = details.get("break_id") or (ids[0] if isinstance(ids, list) and ids else "")
         event = pd.DataFrame(

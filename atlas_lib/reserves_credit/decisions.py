@@ -35,10 +35,10 @@ def payout_actions(desk: PayoutDesk) -> dict[str, Action]:
         return f"{done}: {', '.join(made)}."
 
     def block(rows: pd.DataFrame, said: str) -> str:
-        return _each(rows, "merchant_id", lambda merchant: desk.block(merchant, said), "blocked")
+        return act_on_each(rows, "merchant_id", lambda merchant: desk.block(merchant, said), "blocked")
 
     def unblock(rows: pd.DataFrame, said: str) -> str:
-        return _each(
+        return act_on_each(
             rows, "merchant_id", lambda merchant: desk.unblock(merchant, said), "no longer blocked by a person"
         )
 
@@ -53,16 +53,16 @@ def order_actions(desk: PayoutDesk, bank_replies: pd.DataFrame) -> dict[str, Act
 
     def approve(rows: pd.DataFrame, said: str) -> str:  # noqa: ARG001
         hashes = rows.set_index("payment_id")["sha256"]
-        return _each(rows, "payment_id", lambda payment: desk.approve(payment, str(hashes[payment])), "approved")
+        return act_on_each(rows, "payment_id", lambda payment: desk.approve(payment, str(hashes[payment])), "approved")
 
     def refuse(rows: pd.DataFrame, said: str) -> str:
-        return _each(rows, "payment_id", lambda payment: desk.refuse(payment, said), "refused")
+        return act_on_each(rows, "payment_id", lambda payment: desk.refuse(payment, said), "refused")
 
     def request(rows: pd.DataFrame, said: str) -> str:  # noqa: ARG001
-        return _each(rows, "payment_id", desk.request, "requested; its file is in the outbox")
+        return act_on_each(rows, "payment_id", desk.request, "requested; its file is in the outbox")
 
     def withdraw(rows: pd.DataFrame, said: str) -> str:
-        return _each(rows, "payment_id", lambda payment: desk.withdraw(payment, said), "withdrawn")
+        return act_on_each(rows, "payment_id", lambda payment: desk.withdraw(payment, said), "withdrawn")
 
     def read_bank(rows: pd.DataFrame, said: str) -> str:  # noqa: ARG001
         found = desk.book_replies(bank_replies)
@@ -137,7 +137,7 @@ class PolicyTrial:
         return merchant_id, currency
 
 
-def _each(rows: pd.DataFrame, key: str, act: Callable[[str], object], done: str) -> str:
+def act_on_each(rows: pd.DataFrame, key: str, act: Callable[[str], object], done: str) -> str:
     """The action on every chosen one; the first refusal stops, and says what was done before."""
     names = list(dict.fromkeys(rows[key]))
     if not names:

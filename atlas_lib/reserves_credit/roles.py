@@ -50,6 +50,7 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "match": ("match bank lines by hand, or undo a match", ("settlement_ops", "finance_controller")),
     "dispute": ("dispute a break, or ask for another look", ("settlement_ops", "finance_controller")),
     "write_off": ("write a break off", ("finance_controller",)),
+    "judge_fraud": ("say whether a fraud alert was fraud, or escalate it", ("risk_analyst", "credit_manager")),
 }
 _NOBODY = "nobody"
 _TOLD, _REVIEW = (

@@ -53,17 +53,36 @@
   });
   document.addEventListener("submit", (event) => {
     const section = event.target.closest(".listing");
-    if (!section) return;
+    if (!section || event.target.method === "post") return;
     event.preventDefault();
     show(section, fitted(addressOf(event.target), section));
   });
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form.filters, .listing form.tools");
-    if (form && event.target.matches("select, input[type=search]")) form.requestSubmit();
+    if (form && event.target.matches("select, input[type=search], input[type=number]")) form.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
     const field = document.querySelector(".listing input[type=search]");
     if (field) { event.preventDefault(); field.focus(); }
   });
+  // A live list renews itself, unless somebody is choosing in it, writing in it, or not looking.
+  const renew = async (section) => {
+    const isBusy = section.querySelector("input:checked") || section.contains(document.activeElement) || document.hidden;
+    const answer = isBusy ? null : await fetch(section.dataset.part, { credentials: "same-origin" }).catch(() => null);
+    let next = section;
+    if (answer && answer.ok) {
+      const holder = document.createElement("template");
+      holder.innerHTML = await answer.text();
+      if (!section.querySelector("input:checked") && !section.contains(document.activeElement)) {
+        next = holder.content.querySelector("section");
+        next.querySelector("time").textContent = new Date().toLocaleTimeString();
+        next.querySelector(".renewed").hidden = false;
+        section.replaceWith(next);
+        reach(next);
+      }
+    }
+    setTimeout(renew, 1000 * next.dataset.seconds, next);
+  };
+  document.querySelectorAll(".live").forEach((section) => setTimeout(renew, 1000 * section.dataset.seconds, section));
 })();

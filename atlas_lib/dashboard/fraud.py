@@ -1,0 +1,151 @@
+"""The fraud console: alerts of the run and of what came since, what was said of them, and saying it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.errors import Refused, SettingsError
+from atlas_lib.core.run import Run
+from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation.fraud_console import (
+    FraudDesk,
+    add_state,
+    alert_sources,
+    filter_alerts,
+    find_alerts,
+    newest_delivery,
+    read_history,
+    read_judgements,
+    reasons_of,
+)
+from atlas_lib.reconciliation.spend import mask_users
+from atlas_lib.reserves_credit.decisions import act_on_each
+from atlas_lib.reserves_credit.roles import identify, require
+
+PAGE_SIZE = 25
+_DONE = {"confirmed": "confirmed as fraud", "false_positive": "no fraud"}
+ALERT_COLUMNS = (
+    "transaction_id", "state", "fraud_score", "amount_minor", "currency", "fraud_reasons", "merchant_id", "country", "user_id",
+    "created_at", "ingested_at", "judged_by",
+)  # fmt: skip
+# Without a key of one's own, masks hold while the server runs.
+_KEY_OF_THIS_SERVER = secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """One page of alerts that fit, with the values of the filters; user ids are masked."""
+
+    frame: pd.DataFrame
+    total: int
+    open_count: int
+    page: int
+    reasons: list[str]
+    countries: list[str]
+    least_score: float
+    delivery: dict[str, Any] | None
+
+
+def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
+    """The alerts that fit what was asked: `score`, `amount`, `reason`, `country`, `state`, `p` (page), merchant, currency."""
+    least, known = _least_score(run), _known(run)
+    score, amount = (_figure(name, asked.get(name, "")) for name in ("score", "amount"))
+    wanted = {k: asked.get(k, "") for k in ("currency", "country", "state", "reason")}
+    fits = filter_alerts(known, wanted | {"merchant_id": asked.get("merchant", "")}, max(score, least), amount)
+    last = max(1, -(-len(fits) // PAGE_SIZE))
+    page = min(max(1, int(_figure("p", asked.get("p", "")))), last)
+    shown = fits.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+    countries = sorted(set(known["country"].dropna().astype("str")))
+    return Alerts(
+        _masked(shown), len(fits), int((known["state"] == "open").sum()), page, reasons_of(known), countries, least,
+        newest_delivery(_sources(run)),
+    )  # fmt: skip
+
+
+def open_alerts(run: Run) -> int:
+    """How many alerts nobody has judged yet."""
+    return int((_known(run)["state"] == "open").sum()) if run.has("streaming_index") else 0
+
+
+def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
+    """One alert with what was said of it, and the newest payments of its user (masked) and its merchant.
+
+    Refused where there is no such alert.
+    """
+    known, sources, judged = _known(run), _sources(run), _judgements(run)
+    alert = known[known["transaction_id"] == transaction_id]
+    if alert.empty:
+        raise Refused("There is no such alert", found=transaction_id, expected="one of the list of alerts")
+    out = {"alert": _masked(alert), "judgements": judged[judged["transaction_id"] == transaction_id]}
+    for name, column in (("user", "user_id"), ("merchant", "merchant_id")):
+        subject = alert[column].iloc[0]
+        found = alert.iloc[:0] if pd.isna(subject) else add_state(read_history(sources, column, str(subject)), judged)
+        # Only an alert has a state.
+        state = found["state"].where((found["fraud_score"] >= _least_score(run)) | (found["state"] != "open"), "")
+        out[name] = _masked(found.assign(state=state))
+    return out
+
+
+def chosen_alerts(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """The chosen alerts as they stand now."""
+    known = _known(run)
+    return _masked(known[known["transaction_id"].isin(rows["transaction_id"])])
+
+
+def judge(run: Run, environment: Mapping[str, str], verdict: str, rows: pd.DataFrame, said: str) -> str:
+    """Say it of the chosen alerts; the first refusal stops, and says what was done before."""
+    actor = identify(environment)
+    with open_ledger(run.ledger_url, "05_reconciliation") as ledger:
+        desk = FraudDesk(_known(run), ledger, actor.name, lambda action: require(actor, action))
+        done = _DONE.get(verdict, verdict)
+        return act_on_each(rows, "transaction_id", lambda one: desk.judge(one, verdict, said), done)
+
+
+def _known(run: Run) -> pd.DataFrame:
+    parts = run.directory.parent / "intake" / "followed_index"
+    written = parts.stat().st_mtime_ns if parts.exists() else 0
+    index = run.manifest["tables"].get("streaming_index", {}).get("sha256", "")
+    return add_state(_found(str(run.directory), index, written, _least_score(run)), _judgements(run))
+
+
+@lru_cache(maxsize=4)
+def _found(directory: str, index: str, written_ns: int, least_score: float) -> pd.DataFrame:  # noqa: ARG001  # a new delivery is read anew
+    return find_alerts(_sources(Run(Path(directory))), least_score)
+
+
+def _sources(run: Run) -> dict[str, Any]:
+    tables = {t: run.path(t) for t in ("streaming_index", "transactions", "merchants") if run.has(t)}
+    return alert_sources(tables, run.directory.parent / "intake")
+
+
+def _judgements(run: Run) -> pd.DataFrame:
+    with open_ledger(run.ledger_url, "dashboard") as ledger:
+        return read_judgements(ledger)
+
+
+def _least_score(run: Run) -> float:
+    return float(Run(run.directory, "01_ingest").settings.fraud_review_rate)
+
+
+def _masked(frame: pd.DataFrame) -> pd.DataFrame:
+    known = frame.assign(user_id=frame["user_id"].where(frame["user_id"].notna(), ""))
+    masked = mask_users(known, os.environ.get("ATLAS_MASK_KEY", "") or _KEY_OF_THIS_SERVER)
+    return masked.assign(user_id=masked["user_id"].where(known["user_id"] != "", ""))
+
+
+def _figure(name: str, text: str) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e12:
+        raise SettingsError("This is no figure to filter by", where=name, expected="a figure from 0 on", found=text)
+    return value

@@ -1,0 +1,125 @@
+"""Decisions about breaks, suggestions and matches: what the ledger says of them now, and the actions for chosen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pandas as pd
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.run import Run
+from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation.decisions import DISPUTE_AFTER, REASON_CODES, DecisionDesk, read_decisions
+from atlas_lib.reconciliation.standing import dispute_states, standing_of_breaks, standing_of_pairs
+from atlas_lib.reserves_credit.decisions import act_on_each
+from atlas_lib.reserves_credit.roles import identify, require
+
+_STAGE = "05_reconciliation"
+
+
+def add_standing(run: Run, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `standing_decision`: what people decided about each so far, as the ledger has it at this moment."""
+    decisions = _decisions(run)
+    counted = set(run.read("decisions")["entry_id"]) if run.has("decisions") else set()
+    if table == "breaks":
+        known, keys = standing_of_breaks(decisions, counted), rows["break_id"]
+    else:
+        known, keys = standing_of_pairs(decisions, counted), pair_keys(rows)
+    return rows.assign(standing_decision=[known.get(str(key), "") for key in keys])
+
+
+def pair_keys(rows: pd.DataFrame) -> pd.Series:
+    """`transaction statement/line` of suggestions and matches."""
+    texts = rows[["transaction_id", "statement_id", "line_id"]].astype("str")
+    return texts["transaction_id"] + " " + texts["statement_id"] + "/" + texts["line_id"]
+
+
+def options_of(run: Run, name: str, rows: pd.DataFrame) -> list[str]:
+    """What can be chosen for an action about these rows: reason codes, or the states that a dispute can go to."""
+    if name != "dispute":
+        return list(REASON_CODES)
+    states = dispute_states(_decisions(run))
+    following = [set(DISPUTE_AFTER[states.get(break_id, "")]) for break_id in rows["break_id"]]
+    common = set.intersection(*following) if following else set()
+    return [s for s in ("open", "pending evidence", "won", "lost") if s in common]
+
+
+def rows_chosen(run: Run, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The chosen rows of the table as the run holds them."""
+    whole = run.read(table)
+    keys, wanted = (
+        (whole["break_id"], rows["break_id"])
+        if table == "breaks"
+        else (pair_keys(whole), rows["transaction_id"] + " " + rows["line_key"])
+    )
+    return whole[keys.isin(wanted)].reset_index(drop=True)
+
+
+def decide(
+    run: Run, environment: Mapping[str, str], name: str, rows: pd.DataFrame, said: str, option: str
+) -> str:  # fmt: skip
+    """Do it for the chosen rows; the first refusal stops, and says what was done before."""
+    with _desk(run, environment) as desk:
+        if name == "force":
+            return _force(desk, _unchanged(run, rows), said)
+        if name in ("accept", "unmatch"):
+            return _pairs(desk, name, rows, said)
+        _unchanged(run, rows)
+        acts: dict[str, tuple[Callable[[str], object], str]] = {
+            "dispute": (lambda one: desk.dispute(one, option, said), f"dispute {option}"),
+            "recheck": (lambda one: desk.recheck(one, said), "another look is asked for"),
+            "write_off": (lambda one: desk.write_off(one, option, said), f"written off as {option} and booked"),
+        }
+        act, done = acts[name]
+        return act_on_each(rows, "break_id", act, f"{done}; the figures follow at the next run")
+
+
+def _force(desk: DecisionDesk, breaks: pd.DataFrame, said: str) -> str:
+    matched = breaks[breaks["is_matched"]]
+    if len(matched):
+        raise Refused(
+            "A row of it is matched already", found=", ".join(matched["break_id"]), remedy="undo that match first"
+        )
+    lines = breaks[breaks["line_id"].notna()]
+    keys = (lines["statement_id"].astype("str") + "/" + lines["line_id"].astype("str")).drop_duplicates().tolist()
+    ids = breaks["transaction_id"].dropna().drop_duplicates().tolist()
+    desk.force(ids, keys, said)
+    return f"{', '.join(ids)} matched by hand with {', '.join(keys)}; the figures follow at the next run."
+
+
+def _pairs(desk: DecisionDesk, name: str, rows: pd.DataFrame, said: str) -> str:
+    def act(pair: str) -> None:
+        transaction_id, _, line_key = pair.partition(" ")
+        if name == "accept":
+            desk.force([transaction_id], [line_key], said)
+        else:
+            desk.unmatch(transaction_id, line_key, said)
+
+    done = "matched by hand" if name == "accept" else "match undone"
+    pairs = rows.assign(pair=rows["transaction_id"] + " " + rows["line_key"])
+    return act_on_each(pairs, "pair", act, f"{done}; the figures follow at the next run")
+
+
+def _unchanged(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """The breaks of the run, which must be worth what stood on the page when they were chosen."""
+    breaks = rows_chosen(run, "breaks", rows)
+    now = dict(zip(breaks["break_id"], breaks["discrepancy_minor"].astype("str"), strict=True))
+    for break_id, shown in zip(rows["break_id"], rows["discrepancy_minor"], strict=True):
+        if now.get(break_id) != shown:
+            raise Refused(
+                "The break is not what it was on the page", where=break_id, remedy="look at the list of breaks again"
+            )
+    return breaks
+
+
+@contextmanager
+def _desk(run: Run, environment: Mapping[str, str]) -> Iterator[DecisionDesk]:
+    actor = identify(environment)
+    with open_ledger(run.ledger_url, _STAGE) as ledger:
+        yield DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))
+
+
+def _decisions(run: Run) -> pd.DataFrame:
+    with open_ledger(run.ledger_url, "dashboard") as ledger:
+        return read_decisions(ledger)
