@@ -60,7 +60,10 @@ _AMOUNT_DATE = {
 def matching_steps(remaining: list[tuple[str, str | Computed]]) -> list[tuple[str, str | Computed]]:
     """All passes in order, `remaining` the last; the table of taken pairs grows from `taken_0` to `taken_9`."""
     steps: list[tuple[str, str | Computed]] = [*reference_steps(), *NAMED]
-    passes: list[tuple[Any, dict[str, str]]] = [(ROUND, _REFERENCE)] * _ROUNDS + [(GROUPS, {}), (LINKS + CANDIDATES, {})]
+    passes: list[tuple[Any, dict[str, str]]] = [(ROUND, _REFERENCE)] * _ROUNDS + [
+        (GROUPS, {}),
+        (LINKS + CANDIDATES, {}),
+    ]
     passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS + [(DAY_SUMS, {}), (remaining, {}), (RESULTS, {})]
     number = 0
     for statements, words in passes:

@@ -26,7 +26,14 @@ MOST_ROWS = 10_000  # of either side
 _MOST_LINES_IN_BLOCK = 200
 _FEWEST_ROWS = 50  # of either side, from which pairs are taken without a person
 _FEWEST_LABELS = 5  # of either answer: of one answer alone a model would learn only that answer
-_PAIR = {"left_key": "str", "right_key": "str", "probability": float, "margin_rate": float, "rival": "str", "is_auto": "int64"}
+_PAIR = {
+    "left_key": "str",
+    "right_key": "str",
+    "probability": float,
+    "margin_rate": float,
+    "rival": "str",
+    "is_auto": "int64",
+}
 _LOGGER = logging.getLogger("atlas_lib.reconciliation")
 
 # Placeholders as in `passes`. Days are whole, so that no order among equal rows decides what is tried.
@@ -62,7 +69,7 @@ _RECORDS = [
         "our_records",
         """
         SELECT r.transaction_id AS key, r.transaction_date AS day, r.amount_minor, r.currency, r.direction,
-               COALESCE(r.reference_key, '') || ' ' || r.merchant_id AS reference_text,
+               COALESCE(t.reference, '') || ' ' || r.merchant_id AS reference_text,
                COALESCE(m.merchant_name, '') || ' ' || COALESCE(c.name, '') AS name_text
         FROM rest_ours r
         JOIN rest_scope s ON r.day >= s.first_day
@@ -74,7 +81,8 @@ _RECORDS = [
         "line_records",
         """
         SELECT r.line_key AS key, r.booking_date AS day, r.gross_minor AS amount_minor, r.currency, r.direction,
-               COALESCE(r.reference_key, '') || ' ' || COALESCE(r.text, '') AS reference_text,
+               CASE WHEN r.reference_key IS NULL THEN '' ELSE r.end_to_end_id || ' ' END || COALESCE(r.text, '')
+                   AS reference_text,
                COALESCE(r.counterparty_name, '') AS name_text
         FROM rest_lines r JOIN rest_scope s ON r.day >= s.first_day""",
     ),
