@@ -1,6 +1,6 @@
 """Matching against the generated truth: precision and recall of what is matched or linked without a person.
 
-    python -m benchmarks matching_quality [rows] [--noise 4]
+    python -m benchmarks.matching_quality [rows] [--noise 4]
 
 `--noise 4` loses or misspells the reference of three times as many plain lines as the generator did, so that lines
 without a usable reference are four times as many. A true pair is found when it is matched, or linked with its break.

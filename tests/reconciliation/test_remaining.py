@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from atlas_lib.reconciliation import remaining
+from atlas_lib.reconciliation.scoring import score_candidates
 from tests.reconciliation.reconciliation_frames import frame_of, line, match, payment, reconcile
 from tests.reconciliation.reconciliation_frames import settings as chosen
 
@@ -106,14 +107,16 @@ def test_a_name_of_another_merchant_keeps_a_pair_from_being_taken(sides):
     assert set(found["matches"]["transaction_id"]) <= {"T000"}
 
 
-def test_a_higher_wanted_precision_takes_less():
-    ours, bank = book(80)
-    bank = bank.assign(remittance_text=bank["remittance_text"].str[:10])
-    counts = [
-        (match(ours, bank, chosen(auto_precision=p))["matches"]["match_pass"] == "scored").sum()
-        for p in (0.9, 0.999999)
-    ]
-    assert counts[0] > counts[1]
+def test_the_wanted_precisions_of_the_run_are_those_of_the_scoring(sides, monkeypatch):
+    asked = []
+
+    def spy(ours, lines, scoring, labels):
+        asked.append(scoring)
+        return score_candidates(ours, lines, scoring, labels)
+
+    monkeypatch.setattr("atlas_lib.reconciliation.scoring.score_candidates", spy)
+    match(*sides, chosen(auto_precision=0.98, suggest_precision=0.9))
+    assert [(s.auto_precision, s.suggest_precision) for s in asked] == [(0.98, 0.9)]
 
 
 def test_the_order_of_the_input_does_not_matter(sides, result):
@@ -122,13 +125,13 @@ def test_the_order_of_the_input_does_not_matter(sides, result):
         pd.testing.assert_frame_equal(again[name], result[name])
 
 
-def test_the_oldest_whole_days_are_left_out_above_the_bound_and_said_so(sides, monkeypatch, caplog):
-    monkeypatch.setattr("atlas_lib.reconciliation.matching.MOST_ROWS", 60)
+def test_the_oldest_whole_days_are_left_out_above_the_bound_and_said_so(monkeypatch, caplog):
+    ours, bank = book(160)
+    monkeypatch.setattr("atlas_lib.reconciliation.matching.MOST_ROWS", 130)
     with caplog.at_level(logging.WARNING, "atlas_lib.reconciliation"):
-        scored = match(*sides)["matches"].query("match_pass == 'scored'")
-    assert 0 < len(scored) < 60
-    dropped = len(sides[0]) - scored["transaction_date"].ge(scored["transaction_date"].min()).sum()
-    assert dropped > 0
+        scored = match(ours, bank)["matches"].query("match_pass == 'scored'")
+    assert 50 <= len(scored) <= 130
+    assert scored["transaction_date"].min() > ours["created_at"].min().tz_localize(None).normalize()
     assert "were not tried" in caplog.text
 
 
