@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ MOST_ROWS = 10_000  # of either side
 _MOST_LINES_IN_BLOCK = 200
 _FEWEST_ROWS = 50  # of either side, from which pairs are taken without a person
 _FEWEST_LABELS = 5  # of either answer: of one answer alone a model would learn only that answer
-_PAIR = {
+_PAIR: dict[str, Any] = {
     "left_key": "str",
     "right_key": "str",
     "probability": float,
@@ -138,19 +139,16 @@ def _score(
         return pd.DataFrame(columns=list(_PAIR)).astype(_PAIR)
     from atlas_lib.reconciliation.scoring import ScoringSettings, score_candidates
 
-    usual = ScoringSettings()
-    found = score_candidates(
-        ours,
-        lines,
-        ScoringSettings(
-            auto_precision=settings.auto_precision,
-            suggest_precision=settings.suggest_precision,
-            days_before=int(min(max(own["days_before"].max(), usual.days_before), 366)),
-            days_after=int(min(max(own["days_after"].max(), usual.days_after), 366)),
-            crowded_rows=_MOST_LINES_IN_BLOCK,
-        ),
-        _labels(decisions, lines["key"]),
-    )
+    usual = ScoringSettings.model_validate({})
+    wanted = {
+        "auto_precision": settings.auto_precision,
+        "suggest_precision": settings.suggest_precision,
+        "days_before": int(min(max(own["days_before"].max(), usual.days_before), 366)),
+        "days_after": int(min(max(own["days_after"].max(), usual.days_after), 366)),
+        "crowded_rows": _MOST_LINES_IN_BLOCK,
+    }
+    labels = _labels(decisions, lines["key"])
+    found = score_candidates(ours, lines, ScoringSettings.model_validate(wanted), labels)
     enough = min(len(ours), len(lines)) >= _FEWEST_ROWS
     shown = found.assign(rival=_rival(found), is_auto=(found["tier"].eq("auto") & enough).astype("int64"))
     return shown[list(_PAIR)].astype(_PAIR)
