@@ -1,6 +1,6 @@
 """Matching against the generated truth: precision and recall of what is matched or linked without a person.
 
-    python -m benchmarks matching_quality [rows] [--noise 4]
+    python -m benchmarks.matching_quality [rows] [--noise 4]
 
 `--noise 4` loses or misspells the reference of three times as many plain lines as the generator did, so that lines
 without a usable reference are four times as many. A true pair is found when it is matched, or linked with its break.
@@ -51,7 +51,7 @@ def load(folder: Path, rows: int) -> tuple[dict[str, pd.DataFrame], pd.DataFrame
 def add_noise(lines: pd.DataFrame, truth: pd.DataFrame, noise: int) -> pd.DataFrame:
     """Lines without a usable reference, `noise` times as many as before: half lost, half with two digits swapped."""
     keys = lines["statement_id"] + "/" + lines["line_id"]
-    lost = lines["end_to_end_id"].eq(_LOST)
+    lost = lines["end_to_end_id"].isna() | lines["end_to_end_id"].isin(["", _LOST])
     plain = keys.isin(truth.loc[truth["case"] == "", "statement_id"] + "/" + truth.loc[truth["case"] == "", "line_id"])
     rng = np.random.default_rng(7)
     chosen = rng.permutation(np.flatnonzero(plain & ~lost))[: (noise - 1) * int(lost.sum())]

@@ -1,7 +1,8 @@
 """Set-based work: one SQL text, two engines.
 
 A step is one SELECT in the dialect that DuckDB and Spark SQL share; its result is a table that
-later steps can name. Values travel as named parameters (`:as_of`), never as text in the statement.
+later steps can name. What is no SELECT (an assignment, an estimate) is a `Computed` step: a function of the frames of
+earlier tables, which the step before has made few. Values travel as named parameters (`:as_of`), never as text in the statement.
 What the two engines call differently is a macro with the same name on both: `days_between(a, b)`
 (b - a in days), `fold_text(s)` (upper-case ASCII letters and digits only), `text_distance(a, b)`, `epoch_micros(t)`
 (microseconds since 1970 of an instant), `utc_day(t)` and `utc_hour(t)` (of an instant; a plain cast asks the time zone
@@ -22,9 +23,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -43,7 +45,17 @@ if TYPE_CHECKING:
 EngineName = Literal["duckdb", "spark"]
 Input: TypeAlias = pd.DataFrame | pa.Table | Path
 Output: TypeAlias = pd.DataFrame | Path
-Steps: TypeAlias = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A step in Python: `make` gets the frames of the tables in `reads` and returns the step's rows."""
+
+    reads: tuple[str, ...]
+    make: Callable[..., pd.DataFrame]
+
+
+Steps: TypeAlias = Sequence[tuple[str, str | Computed]]
 
 _FOLD_FROM, _FOLD_TO = "ÄÖÜÁÀÂÃÅÉÈÊËÍÌÎÏÓÒÔÕÚÙÛÇÑŠŽŁØ", "AOUAAAAAEEEEIIIIOOOOUUUCNSZLO"
 _FOLD = f"regexp_replace(translate(upper(replace(s, 'ß', 'ss')), '{_FOLD_FROM}', '{_FOLD_TO}'), '[^A-Z0-9]', ''%s)"
@@ -136,7 +148,7 @@ class DuckDBEngine(_Scratch):
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, pd.DataFrame]:
         with self._made(steps, inputs, parameters or {}, outputs) as connection:
-            return {name: arrow_to_frame(_narrow(_duckdb_arrow(connection, name))) for name in outputs}
+            return {name: _duckdb_frame(connection, name) for name in outputs}
 
     def write(
         self,
@@ -151,7 +163,7 @@ class DuckDBEngine(_Scratch):
         with self._made(before, inputs, parameters or {}, needed) as connection:
             for name, schema in files.items():
                 with _named(name):
-                    found = self._select(connection, dict(steps)[name], parameters or {})
+                    found = self._made_step(connection, dict(steps)[name], parameters or {})
                     made[name] = write_parquet(self.new_file(name), schema, found.to_arrow_reader(_ROWS_PER_GROUP))
         return made
 
@@ -167,7 +179,7 @@ class DuckDBEngine(_Scratch):
             passing = _last_readers(steps, kept)
             for name, sql in steps:
                 with _named(name):
-                    self._select(connection, sql, parameters).create(_identifier(name))
+                    self._made_step(connection, sql, parameters).create(_identifier(name))
                 for read in passing.get(name, ()):
                     connection.execute(f"DROP TABLE {_identifier(read)}")
             yield connection
@@ -194,6 +206,13 @@ class DuckDBEngine(_Scratch):
         else:
             connection.register(_identifier(name), _arrow(source))
 
+    def _made_step(
+        self, connection: duckdb.DuckDBPyConnection, step: str | Computed, parameters: Mapping[str, Any]
+    ) -> Any:
+        if isinstance(step, str):
+            return self._select(connection, step, parameters)
+        return connection.from_arrow(_arrow(step.make(*(_duckdb_frame(connection, name) for name in step.reads))))
+
     @staticmethod
     def _select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> Any:
         used = {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
@@ -210,7 +229,9 @@ def _last_readers(steps: Steps, kept: Sequence[str]) -> dict[str, list[str]]:
     return passing
 
 
-def _names(sql: str, table: str) -> bool:
+def _names(sql: str | Computed, table: str) -> bool:
+    if isinstance(sql, Computed):
+        return table in sql.reads
     return re.search(rf"(?<![\w.]){_identifier(table)}(?!\w)", sql) is not None
 
 
@@ -268,7 +289,7 @@ class SparkEngine(_Scratch):
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, pd.DataFrame]:
         with self._made(steps, inputs, parameters or {}):
-            return {name: arrow_to_frame(_narrow(self._spark.table(name).toArrow())) for name in outputs}
+            return {name: self._frame_of(name) for name in outputs}
 
     def write(
         self,
@@ -288,14 +309,22 @@ class SparkEngine(_Scratch):
             for name, source in inputs.items():
                 self._frame(source).createOrReplaceTempView(_identifier(name))
             for name, sql in steps:
-                used = {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
                 # A view holds its whole plan: without a checkpoint the plan of forty steps outgrows the driver.
-                self._spark.sql(sql, args=used).localCheckpoint().createOrReplaceTempView(_identifier(name))
+                self._made_step(sql, parameters).localCheckpoint().createOrReplaceTempView(_identifier(name))
             yield
         finally:
             self._spark.catalog.clearCache()
             for name in [*inputs, *(name for name, _ in steps)]:
                 self._spark.catalog.dropTempView(name)
+
+    def _made_step(self, step: str | Computed, parameters: Mapping[str, Any]) -> Any:
+        if isinstance(step, Computed):
+            return self._frame(step.make(*(self._frame_of(name) for name in step.reads)))
+        used = {p: parameters[p] for p in set(_PARAMETER.findall(step))}
+        return self._spark.sql(step, args=used)
+
+    def _frame_of(self, name: str) -> pd.DataFrame:
+        return arrow_to_frame(_narrow(self._spark.table(name).toArrow()))
 
     def _frame(self, source: Input) -> Any:
         if isinstance(source, Path):
@@ -330,8 +359,8 @@ def _arrow(source: pd.DataFrame | pa.Table) -> pa.Table:
     return table
 
 
-def _duckdb_arrow(connection: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
-    return connection.table(name).to_arrow_table()
+def _duckdb_frame(connection: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:
+    return arrow_to_frame(_narrow(connection.table(name).to_arrow_table()))
 
 
 def _narrow(table: pa.Table) -> pa.Table:

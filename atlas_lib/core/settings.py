@@ -211,7 +211,7 @@ class BatchingSettlementSettings(StageSettings):
     )
 
 
-MATCH_PASSES = ("reference", "split", "merge", "amount_date", "day_sum")
+MATCH_PASSES = ("reference", "split", "merge", "amount_date", "day_sum", "scored")
 
 
 class ToleranceRule(BaseModel):
@@ -219,7 +219,7 @@ class ToleranceRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    match_pass: Literal["*", "reference", "split", "merge", "amount_date", "day_sum"] = Field(
+    match_pass: Literal["*", "reference", "split", "merge", "amount_date", "day_sum", "scored"] = Field(
         "*", description="pass it holds for; * is every pass"
     )
     currency: str = Field("*", description="currency it holds for; * is every currency")
@@ -246,6 +246,12 @@ class ReconciliationSettings(StageSettings):
     cut_off_hour: int = Field(16, ge=0, le=24, description="hour (UTC) from which a payment counts for the next day")
     late_after_days: int = Field(3, ge=0, description="open banking days after which a posting counts as late")
     min_margin_rate: float = Field(0.05, ge=0, le=1, description="score margin over the rival; below it is suggested")
+    auto_precision: float = Field(
+        0.995, gt=0.5, lt=1, description="share of the scored pairs matched without a person that must be right"
+    )
+    suggest_precision: float = Field(
+        0.97, gt=0.5, lt=1, description="share of the scored pairs matched or suggested as likely that must be right"
+    )
     medium_break_amount: float = Field(100.0, ge=0, description="units of currency from which a break is medium")
     high_break_amount: float = Field(1_000.0, ge=0, description="units of currency from which a break is high")
     risk_medium_rate: float = Field(0.4, ge=0, le=1, description="fraud score from which the risk label is MEDIUM")

@@ -123,7 +123,7 @@ _TYPED = [
                CAST(NULL AS VARCHAR(1)) AS line_id, 0 AS line_count, o.currency, o.amount_minor, 0 AS value_minor,
                o.day AS break_date, 1 AS is_open, 0 AS is_matched,
                CASE WHEN s.transaction_id IS NOT NULL
-                    THEN 'Several bookings fit equally well, so none was taken; see the suggestions.'
+                    THEN 'A booking may belong to it, but not surely enough to be taken; see the suggestions.'
                     ELSE 'No booked bank line fits, and the grace period is over.' END AS reason
         FROM open_ours o LEFT JOIN suggestions s ON s.transaction_id = o.transaction_id WHERE o.state = 'break'""",
     ),
@@ -173,7 +173,7 @@ _TYPED = [
                     WHEN break_type = 'ORPHAN_REFUND' THEN 'The bank paid a refund that we have not booked.'
                     WHEN kind = 'further' THEN 'The payment it names is matched already, with another amount.'
                     WHEN kind = 'not_due' THEN 'The transaction it names is ' || status || ', so nothing was due.'
-                    WHEN is_suggested = 1 THEN 'It fits several payments equally well; see the suggestions.'
+                    WHEN is_suggested = 1 THEN 'It may belong to a payment of ours, but not surely enough to be taken; see the suggestions.'
                     ELSE 'We have no such payment.' END AS reason
         FROM line_types""",
     ),

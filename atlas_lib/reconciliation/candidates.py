@@ -141,31 +141,39 @@ RESULTS = [
                     THEN 'bank line ' || replace(our_rival, chr(31), '/')
                     WHEN bank_rival IS NOT NULL THEN 'transaction ' || bank_rival ELSE '' END AS rival,
                b.booking_date
-        FROM rivals r JOIN booked b ON b.line_key = r.line_key""",
+        FROM rivals r JOIN booked b ON b.line_key = r.line_key
+        UNION ALL
+        SELECT s.transaction_id, b.statement_id, b.line_id, b.currency, s.amount_minor, s.probability, s.margin_rate,
+               s.rival, b.booking_date
+        FROM scored_pairs s JOIN booked b ON b.line_key = s.line_key
+        WHERE s.is_taken = 0 AND NOT EXISTS (SELECT 1 FROM rivals r WHERE r.transaction_id = s.transaction_id)
+          AND NOT EXISTS (SELECT 1 FROM rivals r WHERE r.line_key = s.line_key)""",
     ),
     (
         "matches",
         f"""
         SELECT 'M-' || substr(md5(x.match_pass || chr(31) || x.group_key), 1, 16) AS match_id,
                x.transaction_id, x.statement_id, x.line_id, x.match_pass,
-               GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
-               GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0) / CAST(10000 AS DOUBLE)
-                   AS rival_margin,
+               COALESCE(x.probability, GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE)) AS match_score,
+               COALESCE(x.margin_rate, GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0)
+                                       / CAST(10000 AS DOUBLE)) AS rival_margin,
                x.currency, x.amount_minor, x.value_minor, x.fee_minor, x.transaction_date, x.booking_date,
                e.number - CASE WHEN x.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
         FROM (
             SELECT 'reference' AS match_pass, transaction_id AS group_key, transaction_id, statement_id, line_id,
                    {_SETTLED_COST} AS cost, CAST(NULL AS BIGINT) AS rival_cost, currency, amount_minor, value_minor,
-                   fee_minor, transaction_date, booking_date, is_after_cut_off
+                   fee_minor, transaction_date, booking_date, is_after_cut_off, CAST(NULL AS DOUBLE) AS probability,
+                   CAST(NULL AS DOUBLE) AS margin_rate
             FROM settled
             UNION ALL
             SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum') THEN x.line_key ELSE x.transaction_id END,
                    x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
-                   b.booking_date, t.is_after_cut_off
+                   b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
-            JOIN booked b ON b.line_key = x.line_key) x
+            JOIN booked b ON b.line_key = x.line_key
+            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
         ORDER BY x.transaction_id, x.statement_id, x.line_id""",

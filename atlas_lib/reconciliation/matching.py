@@ -7,11 +7,12 @@
 | merge | one line names several transactions and their (signed) sum agrees |
 | amount_date | currency, direction, amount and date window agree and no rival comes near |
 | day_sum | one line is exactly a merchant's day of one type, and nothing else fits |
+| scored | of all that is left, the best assignment holds it with near certainty (remaining.py) |
 
 A line that names a transaction but disagrees stays linked to it (`links`) and becomes a break. Where a
 rival comes near, nothing is taken: the pair is suggested with the rival named (`suggestions`).
 Cost of a pair: 20 per edit between references (40 when one is missing), 4 per minor unit (20 at most), 2 per day,
-10 when the name proves nothing; score = 1 - 0.0025 x cost.
+10 when the name proves nothing; score = 1 - 0.0025 x cost. The score of a scored pair is its probability.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.calendars import is_business_day
-from atlas_lib.core.engine import Engine, Input, as_input, open_engine
+from atlas_lib.core.engine import Computed, Engine, Input, as_input, open_engine
 from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.candidates import CANDIDATES, DAY_SUMS, RESULTS
 from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND
 from atlas_lib.reconciliation.references import reference_steps
+from atlas_lib.reconciliation.remaining import MOST_ROWS, remaining_steps
 from atlas_lib.reconciliation.tolerances import amount_scales, tolerance_table
 
 _EXTENT = [
@@ -55,15 +57,21 @@ _AMOUNT_DATE = {
 }
 
 
-def matching_steps() -> list[tuple[str, str]]:
-    """All passes in order; the table of taken pairs grows from `taken_0` to `taken_8`."""
-    steps = [*reference_steps(), *NAMED]
-    passes = [(ROUND, _REFERENCE)] * _ROUNDS + [(GROUPS, {}), (LINKS + CANDIDATES, {})]
-    passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS + [(DAY_SUMS, {}), (RESULTS, {})]
+def matching_steps(remaining: list[tuple[str, str | Computed]]) -> list[tuple[str, str | Computed]]:
+    """All passes in order, `remaining` the last; the table of taken pairs grows from `taken_0` to `taken_9`."""
+    steps: list[tuple[str, str | Computed]] = [*reference_steps(), *NAMED]
+    passes: list[tuple[Any, dict[str, str]]] = [(ROUND, _REFERENCE)] * _ROUNDS + [
+        (GROUPS, {}),
+        (LINKS + CANDIDATES, {}),
+    ]
+    passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS + [(DAY_SUMS, {}), (remaining, {}), (RESULTS, {})]
     number = 0
     for statements, words in passes:
         names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}", "ranked": f"ranked_{number + 1}"}
-        filled = [(name.format(**names), sql.format(**names, **words)) for name, sql in statements]
+        filled = [
+            (name.format(**names), sql.format(**names, **words) if isinstance(sql, str) else sql)
+            for name, sql in statements
+        ]
         steps += filled
         number += any(name == names["after"] for name, _ in filled)
     return steps
@@ -77,12 +85,14 @@ def match_transactions(
     fx_rates: pd.DataFrame,
     settings: ReconciliationSettings,
     engine: Engine | None = None,
+    decisions: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """matches, links and suggestions of transactions due at the bank and booked statement lines.
 
     Due: status APPROVED, and sales with status REFUNDED. A sale agrees with its line when posted + fee = amount,
     within the tolerance rules (tolerances.py); the order of the input does not matter. With transactions in a Parquet
-    file the tables are files too, in the folder of the engine given; with a frame they are frames.
+    file the tables are files too, in the folder of the engine given; with a frame they are frames. `decisions`: what
+    people decided so far, from which the scored pass learns; they are replayed elsewhere (`replay`).
     """
     tables = [declared(name) for name in ("matches", "links", "suggestions")]
     engine = engine or open_engine(settings.engine)
@@ -93,9 +103,10 @@ def match_transactions(
     known = _reference_tables(extent, fx_rates, settings)
     inputs = sides | {"merchants": merchants, "counterparties": counterparties} | known
     parameters = _parameters(known["tolerances"], settings)
+    steps = matching_steps(remaining_steps(known["tolerances"], settings, decisions))
     if isinstance(transactions, Path):
-        return dict(engine.write(matching_steps(), inputs, {t.name: t.arrow_schema for t in tables}, parameters))
-    found = engine.run(matching_steps(), inputs, [t.name for t in tables], parameters)
+        return dict(engine.write(steps, inputs, {t.name: t.arrow_schema for t in tables}, parameters))
+    found = engine.run(steps, inputs, [t.name for t in tables], parameters)
     return {table.name: table.shaped(found[table.name]) for table in tables}
 
 
@@ -108,6 +119,7 @@ def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> d
         "margin_cost": int(np.ceil(settings.min_margin_rate * 400 - 1e-9)),
         "crowded_pairs": _CROWDED_PAIRS,
         "crowded_side": int(_CROWDED_PAIRS**0.5),
+        "scored_rows": MOST_ROWS,
     }
 
 

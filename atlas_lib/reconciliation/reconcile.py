@@ -29,7 +29,7 @@ def reconcile(
     `before`: the break_states of the run before (`states_before`).
     """
     transactions, statement_lines, statement_balances = sides
-    found = match_transactions(transactions, statement_lines, *references, settings)
+    found = match_transactions(transactions, statement_lines, *references, settings, decisions=decisions)
     return reconcile_decided(transactions, statement_lines, statement_balances, found, decisions, before, settings)
 
 

@@ -141,7 +141,8 @@ MENTIONED = [
         f"""
         SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.currency,
                l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor, {_GROSS},
-               {_NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.remittance_text AS text
+               {_NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.counterparty_name, l.end_to_end_id,
+               l.remittance_text AS text
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
                      COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
               WHERE x.status = 'BOOK' AND NOT EXISTS (

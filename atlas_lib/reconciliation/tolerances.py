@@ -21,7 +21,7 @@ import pandas as pd
 from atlas_lib.core.settings import MATCH_PASSES, ReconciliationSettings
 
 ANY_DAY = 100_000
-_BY_DATE = ("amount_date", "day_sum")
+_BY_DATE = ("amount_date", "day_sum", "scored")
 _DIGITS = range(1, 20)
 
 

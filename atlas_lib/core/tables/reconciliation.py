@@ -15,8 +15,8 @@ match_id string - the group of rows matched together
 transaction_id string - our side
 statement_id string - statement of the bank line
 line_id string - bank line
-match_pass string - pass that found it: reference, split, merge, amount_date, day_sum or manual (forced by a person)
-match_score float rate 1 is certain
+match_pass string - pass that found it: reference, split, merge, amount_date, day_sum, scored or manual (forced by a person)
+match_score float rate 1 is certain; of a scored pair its probability
 rival_margin float rate score minus the score of the best rival; the score itself where there is none
 currency string - currency of the transaction
 amount_minor int minor our amount in this pair; negative where a merged line nets the transaction off
@@ -47,7 +47,7 @@ difference_minor int? minor value - amount
         "suggestions",
         _STAGE,
         "transaction_id",
-        "Best bank line for an open transaction where a rival fits nearly as well: a person decides.",
+        "Best bank line for an open transaction that is not sure enough to be taken (a near rival, a scored pair): a person decides.",
         """
 transaction_id string - open transaction
 statement_id string - statement of the suggested line
@@ -56,7 +56,7 @@ currency string - ISO 4217 code
 amount_minor int minor our amount
 match_score float rate 1 is certain
 rival_margin float rate score minus the rival's score
-rival string - the rival: another bank line (statement/line), or another transaction
+rival string - the rival: another bank line (statement/line), or another transaction; empty where there is none
 booking_date date - day of the suggested line
 """,
     ),
