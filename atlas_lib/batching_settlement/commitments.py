@@ -6,12 +6,38 @@ import json
 
 import pandas as pd
 
-from atlas_lib.batching_settlement.claims import commit_key
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.commit import LOCAL, CommitService
 from atlas_lib.ledger.store import Ledger
 
 _SHOWN = 3
+
+
+def commit_key(batch_id: str, number: int) -> str:
+    return f"batch:{batch_id}:{number}"
+
+
+def refuse_older_ledger(ledger: Ledger, commit: CommitService) -> None:
+    """LedgerError when a batch was committed of which this ledger knows nothing, before anything more is begun.
+
+    Every batch is written into the ledger before it is committed (CONSENSUS_SUBMITTED). One that only the commit service
+    holds was paid, or may have been, from a later state of the ledger: a copy was put back, or events were lost.
+    """
+    held = commit.held_outside()  # before the events: what another process commits meanwhile is written down by then
+    if not held:
+        return
+    events = ledger.events(event_types=["CONSENSUS_SUBMITTED", "CONSENSUS_ACHIEVED"])
+    facts = zip(events["batch_id"], map(json.loads, events["details"]), strict=True)
+    known = {(commit_key(batch_id, fact["round"]), fact["plan_sha256"]) for batch_id, fact in facts}
+    lost = sorted(key for key, value in held.items() if (key, value) not in known)
+    if lost:
+        raise LedgerError(
+            "The commit service holds batches of which the ledger knows nothing, so nothing is paid",
+            where=commit.describe(), found=", ".join(lost[:_SHOWN]) + _more(lost),
+            expected="every committed batch in the ledger (CONSENSUS_SUBMITTED)",
+            remedy="an older copy of the ledger was put back: bring the newest one, these batches may have been paid",
+        )  # fmt: skip
 
 
 def check_commitments(ledger: Ledger, commit: CommitService) -> dict[str, pd.DataFrame]:
@@ -22,13 +48,21 @@ def check_commitments(ledger: Ledger, commit: CommitService) -> dict[str, pd.Dat
     are left out: `committed_by` in their details names it. Output: commit_checks (check_no).
     """
     wrong = commit.disagreements(achieved_commitments(ledger, commit.name))
-    more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
     checks = [
         (f"committed by: {commit.describe()}", True, False, "holds"),
-        ("what is committed is what the ledger says", not wrong, True, "; ".join(wrong[:_SHOWN]) + more or "holds"),
+        (
+            "what is committed is what the ledger says",
+            not wrong,
+            True,
+            "; ".join(wrong[:_SHOWN]) + _more(wrong) or "holds",
+        ),
     ]
     frame = pd.DataFrame(checks, columns=pd.Index(["check", "passed", "is_blocking", "detail"]))
     return {"commit_checks": declared("commit_checks").shaped(frame.assign(check_no=range(1, len(frame) + 1)))}
+
+
+def _more(told: list[str]) -> str:
+    return f" and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else ""
 
 
 def achieved_commitments(ledger: Ledger, service: str) -> dict[str, str]:
