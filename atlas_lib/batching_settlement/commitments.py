@@ -1,4 +1,4 @@
-"""Proof that the commit service and the ledger tell the same story."""
+"""Proof that the commit service, the bank and the ledger tell the same story."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 
+from atlas_lib.batching_settlement.bookings import booking_differences
+from atlas_lib.batching_settlement.rails import Rail
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.commit import LOCAL, CommitService
@@ -40,12 +42,13 @@ def refuse_older_ledger(ledger: Ledger, commit: CommitService) -> None:
         )  # fmt: skip
 
 
-def check_commitments(ledger: Ledger, commit: CommitService) -> dict[str, pd.DataFrame]:
+def check_commitments(ledger: Ledger, commit: CommitService, rail: Rail | None = None) -> dict[str, pd.DataFrame]:
     """Who commits, and whether it holds exactly what the ledger's CONSENSUS_ACHIEVED events say of it.
 
     The local store must hold each of them with the value of its event; of a cluster, besides, no key may be there
     that no event speaks of, and its members' hashes must be equal. Events of another service than the present one
-    are left out: `committed_by` in their details names it. Output: commit_checks (check_no).
+    are left out: `committed_by` in their details names it. With the `rail`: every payment the bank has booked is in the ledger as the
+    bank has it (bookings.py). Output: commit_checks (check_no).
     """
     wrong = commit.disagreements(achieved_commitments(ledger, commit.name))
     checks = [
@@ -57,6 +60,10 @@ def check_commitments(ledger: Ledger, commit: CommitService) -> dict[str, pd.Dat
             "; ".join(wrong[:_SHOWN]) + _more(wrong) or "holds",
         ),
     ]
+    if rail is not None:
+        odd = booking_differences(ledger, rail)
+        told = "; ".join(odd[:_SHOWN]) + _more(odd) or "holds"
+        checks.append(("what the bank has booked is what the ledger says", not odd, True, told))
     frame = pd.DataFrame(checks, columns=pd.Index(["check", "passed", "is_blocking", "detail"]))
     return {"commit_checks": declared("commit_checks").shaped(frame.assign(check_no=range(1, len(frame) + 1)))}
 
