@@ -181,7 +181,10 @@ def returns(
     files: Annotated[list[Path], typer.Argument(help="camt.053 or camt.054 files of the bank")],
     runs_dir: RunsDir = None,
 ) -> None:
-    """Reverse settlements whose payment the bank sent back: new entries in the ledger, each once; one line per payment."""
+    """Reverse settlements whose payment the bank sent back: new entries in the ledger, each once; one line per payment.
+
+    For who may book what the bank answered: ATLAS_ACTOR and ATLAS_ROLE, or ATLAS_PEOPLE.
+    """
     import pandas as pd
 
     from atlas_lib.batching_settlement.returns import book_returns, returned_payments
@@ -189,10 +192,12 @@ def returns(
     from atlas_lib.core.run import ledger_url
     from atlas_lib.core.run import runs_dir as default_runs_dir
     from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.reserves_credit import roles
 
+    actor = roles.identify(os.environ)
+    roles.require(actor, "read_replies")
     came_back = returned_payments(pd.concat([read_replies(path) for path in files], ignore_index=True))
-    actor = os.environ.get("ATLAS_ACTOR", "returns")
-    with open_ledger(ledger_url(runs_dir or default_runs_dir(_root())), writer=actor) as ledger:
+    with open_ledger(ledger_url(runs_dir or default_runs_dir(_root())), writer=actor.name) as ledger:
         booked = book_returns(came_back, ledger, pd.Timestamp.now("UTC"))
     for row in booked.to_dict("records"):
         typer.echo(f"{row['end_to_end_id']}: {row['outcome']}, {row['reversed_count']} transactions")

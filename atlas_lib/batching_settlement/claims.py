@@ -13,6 +13,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from atlas_lib.batching_settlement.commitments import commit_key, refuse_older_ledger
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.commit import CommitService
 from atlas_lib.ledger.events import fingerprint_columns
@@ -86,7 +87,8 @@ def claim(
     plans = plans.assign(round=_rounds(fresh, plans, ledger)).merge(batches, on="batch_id", how="left", validate="1:1")
     day_end = pd.Timestamp(as_of).tz_localize("UTC") + DAY_END
     _append_new(ledger, "plan", _plan_events(plans).assign(timestamp=day_end))
-    plans, standing = _commit(plans, commit)
+    refuse_older_ledger(ledger, commit)
+    plans, standing = _commit(plans, commit, ledger, day_end)
     achieved = _batch_events(standing, "CONSENSUS_ACHIEVED", _commit_details(standing, commit.name))
     _append_new(ledger, "commit", achieved.assign(timestamp=day_end))
     _initiate(fresh, plans, ledger)
@@ -153,11 +155,13 @@ def _commit_details(plans: pd.DataFrame, service: str = "") -> list[str]:
     return [json.dumps({"plan_sha256": digest, "round": number, **by}, sort_keys=True) for digest, number in pairs]
 
 
-def _commit(plans: pd.DataFrame, commit: CommitService) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _commit(
+    plans: pd.DataFrame, commit: CommitService, ledger: Ledger, day_end: pd.Timestamp
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Commit every batch once: the plans with the round they stand in, and all that stands up to there.
 
     A round that holds another plan was voided, or committed and never begun: the next round decides anew. It is
-    written down too, so that the ledger knows of every commitment. What may start is not decided here: two plans of
+    written down too, before and after, so that the ledger knows of every commitment. What may start is not decided here: two plans of
     one transaction, committed in two rounds, meet at the claim, which the ledger grants once.
     """
     standing, open_plans, done = [], plans, []
@@ -169,11 +173,9 @@ def _commit(plans: pd.DataFrame, commit: CommitService) -> tuple[pd.DataFrame, p
         is_ours = (found["plan_sha256"] == open_plans["plan_sha256"]).to_numpy()
         done.append(open_plans[is_ours])
         open_plans = open_plans[~is_ours].assign(round=lambda left: left["round"] + 1)
+        asked = _batch_events(open_plans, "CONSENSUS_SUBMITTED", _commit_details(open_plans))
+        _append_new(ledger, "commit", asked.assign(timestamp=day_end))
     return pd.concat(done).sort_index(), pd.concat(standing, ignore_index=True)
-
-
-def commit_key(batch_id: str, number: int) -> str:
-    return f"batch:{batch_id}:{number}"
 
 
 def _initiate(fresh: pd.DataFrame, plans: pd.DataFrame, ledger: Ledger) -> None:

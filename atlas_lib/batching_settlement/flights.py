@@ -24,6 +24,8 @@ class PaymentHistory:
 
     attempts: int = 0
     is_paid: bool = False
+    amount_minor: int = 0
+    currency: str = ""
     cancelled: set[str] = field(default_factory=set)
 
 
@@ -69,7 +71,18 @@ def read_attempts(ledger: Ledger, batch_ids: Iterable[str]) -> pd.DataFrame:
 
 def is_booked_as_paid(ledger: Ledger, batch_ids: Iterable[str]) -> set[str]:
     """Instructions of these batches whose payment is in the ledger."""
-    return {name for name, known in _histories(_payment_events(ledger, batch_ids)).items() if known.is_paid}
+    return {name for name, known in read_histories(ledger, batch_ids).items() if known.is_paid}
+
+
+def read_histories(ledger: Ledger, batch_ids: Iterable[str] | None = None) -> dict[str, PaymentHistory]:
+    """What the ledger holds of every payment of these batches, or of all, by instruction_id."""
+    return _histories(_payment_events(ledger, batch_ids))
+
+
+def key_of(instruction_id: str, known: PaymentHistory) -> str:
+    """The key under which it is, or was, paid: those before it are dead."""
+    number = len(known.cancelled)
+    return f"{instruction_id}.{number}" if number else instruction_id
 
 
 def _whole_groups(ledger: Ledger, transaction_ids: Iterable[str]) -> pd.DataFrame:
@@ -105,19 +118,22 @@ def _planned_instructions(ledger: Ledger, transactions: pd.DataFrame) -> pd.Data
     return pd.DataFrame(planned, columns=columns).drop_duplicates("instruction_id")
 
 
-def _payment_events(ledger: Ledger, batch_ids: Iterable[str]) -> pd.DataFrame:
+def _payment_events(ledger: Ledger, batch_ids: Iterable[str] | None) -> pd.DataFrame:
     """Events about payments, not about transactions; their details in `fact`."""
-    events = ledger.events(batch_ids=sorted(batch_ids), event_types=PAYMENT_EVENTS)
+    wanted = None if batch_ids is None else sorted(batch_ids)
+    events = ledger.events(batch_ids=wanted, event_types=PAYMENT_EVENTS)
     about = events[events["transaction_id"] == ""].reset_index(drop=True)
     return about.assign(fact=pd.Series([json.loads(d) for d in about["details"]], dtype=object))
 
 
 def _histories(events: pd.DataFrame) -> dict[str, PaymentHistory]:
     found: dict[str, PaymentHistory] = defaultdict(PaymentHistory)
-    for event_type, fact in zip(events["event_type"], events["fact"], strict=True):
+    columns = (events[c].tolist() for c in ("event_type", "amount_minor", "currency", "fact"))
+    for event_type, amount_minor, currency, fact in zip(*columns, strict=True):
         known = found[_name(fact)]
         known.attempts = max([known.attempts, *(a["attempt"] for a in fact.get("attempts", []))])
         known.is_paid |= event_type == "SETTLEMENT_CONFIRMED"
+        known.amount_minor, known.currency = int(amount_minor), str(currency)
         known.cancelled |= {fact["cancelled"]} if "cancelled" in fact else set()
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -51,6 +51,14 @@ class Answer:
     detail: str
 
 
+@dataclass(frozen=True)
+class Movements:
+    """What the bank's statements show of one key: how often it was booked, and how often it came back."""
+
+    booked: int
+    returned: int
+
+
 class Rail(Protocol):
     """Carries instructions; idempotent by key."""
 
@@ -68,6 +76,10 @@ class Rail(Protocol):
 
     def hand_over(self) -> None:
         """What was taken since the last call leaves now, where a rail collects (a payment file)."""
+        ...
+
+    def movements(self) -> Mapping[str, Movements]:
+        """What the bank has shown so far of every key that this rail has sent, where a bank reports later."""
         ...
 
 
@@ -116,6 +128,10 @@ class SimulatedRail:
 
     def hand_over(self) -> None:
         """Every payment has left on its own already."""
+
+    def movements(self) -> Mapping[str, Movements]:
+        """None: this rail says all it knows in its answers."""
+        return {}
 
     def _known(self, key: str, said: str) -> Answer | None:
         if key in self.cancelled:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from atlas_lib.batching_settlement.flights import key_of, read_histories
 from atlas_lib.ledger.events import fingerprint_columns
 from atlas_lib.ledger.store import Ledger
 
@@ -16,39 +17,56 @@ def returned_payments(replies: pd.DataFrame) -> pd.DataFrame:
     """The replies (core.bank_files.REPLY_COLUMNS) that say a payment came back after it was booked.
 
     A credit that quotes one of our keys is also how a payment between two of our accounts arrives, so that a return
-    counts only with its reason. Output: end_to_end_id, reason_code, reason_text, bank_reference.
+    counts only with its reason. Output: end_to_end_id, amount_minor, currency, reason_code, reason_text, bank_reference.
     """
     back = replies[(replies["reply"] == "returned") & (replies["reason_code"] != "") & (replies["end_to_end_id"] != "")]
-    return back[["end_to_end_id", "reason_code", "reason_text", "bank_reference"]].reset_index(drop=True)
+    return back[
+        ["end_to_end_id", "amount_minor", "currency", "reason_code", "reason_text", "bank_reference"]
+    ].reset_index(drop=True)
 
 
 def book_returns(returned: pd.DataFrame, ledger: Ledger, as_of: pd.Timestamp) -> pd.DataFrame:
     """SETTLEMENT_REVERSED for every settled transaction of a returned payment, with postings the other way round.
 
-    `returned`: as returned_payments gives them; the EndToEndId is the key of the payment. The postings that stand
-    are never touched: each is mirrored by a new one, and the balances are as before the settlement. A transaction is
-    reversed once, however often this is called. It is not settled again by itself: whether it is paid anew, and to
-    which account, is a person's decision and a new transaction.
-    Output, one row per returned payment: end_to_end_id, outcome (reversed, again, not settled, not ours), reversed_count.
+    `returned`: as returned_payments gives them; the EndToEndId is the key of the payment. It must be the key that was
+    paid, and the whole amount: a part, or the return of a key that was given up, says nothing of the payment that stands,
+    and is for a person. The postings that stand are never touched: each is mirrored by a new one, and the balances are as
+    before the settlement. A transaction is reversed once, however often this is called. It is not settled again by
+    itself: whether it is paid anew, and to which account, is a person's decision and a new transaction.
+    Output, one row per returned payment: end_to_end_id, outcome (reversed, again, not settled, not ours, amount differs,
+    other key), reversed_count.
     """
     named = returned.assign(instruction_id=returned["end_to_end_id"].str.split(".").str[0])
-    named = named.drop_duplicates("instruction_id", ignore_index=True)
+    named = named.drop_duplicates(["end_to_end_id", "amount_minor", "currency"], ignore_index=True)
     with ledger.together():
         lines = _settled_lines(named["instruction_id"], ledger)
+        named = named.assign(outcome=_judge(named, lines, ledger))
         due = lines[lines["status"] == "settled"].drop_duplicates("transaction_id")
-        due = due.merge(named, on="instruction_id", how="left", validate="m:1")
+        moving = named[named["outcome"] == "reversed"]
+        due = due.merge(moving, on="instruction_id", how="inner", suffixes=("", "_returned"), validate="m:1")
         if len(due):
             _reverse(due, ledger, as_of)
+    counts = due.groupby("end_to_end_id").size()
+    moved = named["end_to_end_id"].map(counts).where(named["outcome"] == "reversed").fillna(0).astype("int64")
+    return named[["end_to_end_id", "outcome"]].assign(reversed_count=moved)
+
+
+def _judge(named: pd.DataFrame, lines: pd.DataFrame, ledger: Ledger) -> list[str]:
+    """One word per returned payment, against how the ledger has it."""
+    histories = read_histories(ledger, lines["batch_id"].unique())
     status = lines.groupby("instruction_id")["status"].agg(set)
-    counts = due.groupby("instruction_id").size()
-    names = named["instruction_id"]
-    return pd.DataFrame(
-        {
-            "end_to_end_id": named["end_to_end_id"],
-            "outcome": [_outcome(status.get(name, set())) for name in names],
-            "reversed_count": [int(counts.get(name, 0)) for name in names],
-        }
-    )
+    outcomes = []
+    for key, amount_minor, currency, name in named[
+        ["end_to_end_id", "amount_minor", "currency", "instruction_id"]
+    ].itertuples(index=False):
+        known, held = histories.get(name), status.get(name, set())
+        if held and known is not None and key != key_of(name, known):
+            outcomes.append("other key")
+        elif held and known is not None and (amount_minor, currency) != (known.amount_minor, known.currency):
+            outcomes.append("amount differs")
+        else:
+            outcomes.append(_outcome(held))
+    return outcomes
 
 
 def _outcome(status: Iterable[str]) -> str:

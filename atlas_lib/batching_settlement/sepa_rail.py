@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atlas_lib.batching_settlement.rails import Answer, Instruction
+from atlas_lib.batching_settlement.rails import Answer, Instruction, Movements
 from atlas_lib.core import calendars, durable
 from atlas_lib.core.bank_files import REPLY_COLUMNS, read_pain001, read_replies, shape_replies
 from atlas_lib.core.errors import AtlasError, SettingsError
 from atlas_lib.core.sepa import Debtor, check_instructions, write_pain001
 
 ACCOUNT_COLUMNS = ("account", "name", "iban", "bic", "town", "country")
-_SAID = ["reply", "payment_id", "end_to_end_id", "amount_minor", "reason_code", "reason_text", "bank_reference"]
+_OF_A_FILE = ("rejected", "duplicate")  # a statement speaks of single payments only
 _LOCK_SECONDS = 60
 
 
@@ -44,10 +44,7 @@ class SepaFileRail:
         self._taken: dict[str, Instruction] = {}
         self._keys: dict[str, tuple[str, int]] = {}
         self._files_read: set[str] = set()
-        self._answers, self._answers_read = (
-            shape_replies(pd.DataFrame(columns=pd.Index(REPLY_COLUMNS)))[_SAID],
-            set[Path](),
-        )
+        self._answers, self._answers_read = shape_replies(pd.DataFrame(columns=pd.Index(REPLY_COLUMNS))), set[Path]()
         for name in ("sent", "prepared", "outbox", "answers", "cancelled"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         with self._alone():
@@ -92,17 +89,33 @@ class SepaFileRail:
             self._taken.clear()
             self._let_go()
 
+    def movements(self) -> dict[str, Movements]:
+        """Bookings and returns of the keys that were sent.
+
+        One booking may be in several statements: of those with one reference the file with the most counts.
+        """
+        replies = self._replies()
+        own = replies[replies["end_to_end_id"].isin(self._sent().keys())]
+        moves = own[(own["reply"] == "booked") | ((own["reply"] == "returned") & (own["reason_code"] != ""))]
+        per_file = moves.groupby(["end_to_end_id", "reply", "bank_reference", "source"]).size()
+        counts = per_file.groupby(level=[0, 1, 2]).max().groupby(level=[0, 1]).sum().to_dict()
+        keys = moves["end_to_end_id"].unique()
+        return {k: Movements(*(int(counts.get((k, reply), 0)) for reply in ("booked", "returned"))) for k in keys}
+
     def _judge(self, key: str, message_id: str, amount_minor: int) -> Answer:
         replies = self._replies()
-        is_whole = (replies["end_to_end_id"] == "") & (replies["payment_id"] == message_id)
-        own = replies[(replies["end_to_end_id"] == key) | is_whole]
-        booked, rejected = own[own["reply"] == "booked"], own[own["reply"] == "rejected"]
+        is_of_file = replies["reply"].isin(_OF_A_FILE) & (replies["end_to_end_id"] == "")
+        own = replies[(replies["end_to_end_id"] == key) | (is_of_file & (replies["payment_id"] == message_id))]
+        booked, rejected, doubled = (own[own["reply"] == kind] for kind in ("booked", "rejected", "duplicate"))
         if len(booked) and (booked["amount_minor"] == amount_minor).all():
             return Answer("confirmed", f"booked, {booked['bank_reference'].iloc[0]}")
         if len(booked):
             return Answer(
                 "pending", f"the bank booked {booked['amount_minor'].iloc[0]} minor units: a person has to look"
             )
+        if len(doubled):
+            said = f"the bank has it already ({doubled['reason_code'].iloc[0]}), and the first copy may be paid"
+            return Answer("pending", f"{said}: a person has to look")
         if len(rejected):
             first = rejected.iloc[0]
             return Answer("refused", f"rejected by the bank: {first['reason_code']} {first['reason_text']}".strip())
@@ -164,7 +177,7 @@ class SepaFileRail:
         """What the bank said so far; a file is read once."""
         new = sorted(p for p in (self._folder / "answers").glob("*.xml") if p not in self._answers_read)
         if new:
-            self._answers = pd.concat([self._answers, *(read_replies(p)[_SAID] for p in new)], ignore_index=True)
+            self._answers = pd.concat([self._answers, *(read_replies(p) for p in new)], ignore_index=True)
             self._answers_read |= set(new)
         return self._answers
 

@@ -40,6 +40,10 @@ class CommitService(Protocol):
         """What commits, in a few words for people."""
         ...
 
+    def held_outside(self) -> dict[str, str]:
+        """Every key of this ledger and its value, as far as they are kept outside the ledger's own store."""
+        ...
+
     def disagreements(self, expected: Mapping[str, str]) -> list[str]:
         """Where what is stored differs from `expected` (key to value), in sentences; empty when it does not."""
         ...
@@ -62,6 +66,10 @@ class LocalCommit:
 
     def describe(self) -> str:
         return "local store, no replication"
+
+    def held_outside(self) -> dict[str, str]:
+        """Nothing: what the store commits goes, and is put back, with the ledger itself."""
+        return {}
 
     def disagreements(self, expected: Mapping[str, str]) -> list[str]:
         stored = self._ledger.committed(expected)

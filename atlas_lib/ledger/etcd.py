@@ -83,6 +83,9 @@ class EtcdCommit:
         """Every key of this ledger and its value."""
         return {key: value for key, (_, value) in self._held().items()}
 
+    def held_outside(self) -> dict[str, str]:
+        return self.committed()
+
     def disagreements(self, expected: Mapping[str, str]) -> list[str]:
         """Keys that differ from `expected`, are missing or too many, and members that differ from each other."""
         stored = self.committed()

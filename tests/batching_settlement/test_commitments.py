@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,15 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ledger.commit import LocalCommit
 from atlas_lib.ledger.etcd import EtcdCommit
 from atlas_lib.ledger.store import Ledger, open_ledger
-from tests.batching_settlement.execution_frames import banks, check_books, execute, outcome, small_plan
+from tests.batching_settlement.execution_frames import (
+    Crash,
+    banks,
+    check_books,
+    execute,
+    make_plan,
+    outcome,
+    small_plan,
+)
 from tests.ledger.etcd_cluster import Cluster, wait_until
 
 pytestmark = [pytest.mark.xdist_group("etcd"), pytest.mark.filterwarnings("ignore:The commit service runs on")]
@@ -90,6 +99,62 @@ def test_a_commitment_that_was_never_begun_is_written_down_when_another_plan_fol
     assert json.loads(events["details"].iloc[0])["plan_sha256"] == "a plan whose process ended here"
     assert passed(check_commitments(ledger, local)) == [True, True]
     check_books(ledger, rail, plan)
+
+
+class OtherMachine(LocalCommit):
+    """A commit service that outlives what happens to the ledger's file."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, str] = {}
+
+    def commit_all(self, values: Mapping[str, str]) -> dict[str, tuple[bool, str]]:
+        return {k: (k not in self.held, self.held.setdefault(k, v)) for k, v in values.items()}
+
+    def held_outside(self) -> dict[str, str]:
+        return dict(self.held)
+
+
+@pytest.mark.parametrize("was_voided", [False, True], ids=["never seen", "an earlier round seen"])
+def test_a_ledger_that_was_put_back_pays_nothing_more(tmp_path: Path, was_voided: bool) -> None:
+    address, service, rail = f"sqlite:///{tmp_path / 'ledger.sqlite'}", OtherMachine(), SimulatedRail(1, 0.0)
+    plan = make_plan([("T-1", "D-1", "SALE", "I-1", "I-1", 100)], {"I-1": ("PRO-1", "MER", 100)})
+    with open_ledger(address, "settlement") as ledger:
+        if was_voided:
+            nothing_goes = SimulatedRail(1, 0.0, down={"BANK-A", "BANK-B"})
+            assert outcome(execute(plan, banks(), ledger, nothing_goes, commit=service)) == {"T-1": "failed"}
+    shutil.copytree(tmp_path, tmp_path.with_name(tmp_path.name + "-copy"))
+    with open_ledger(address, "settlement") as ledger:
+        assert outcome(execute(plan, banks(), ledger, rail, commit=service)) == {"T-1": "settled"}
+    shutil.rmtree(tmp_path)
+    shutil.move(tmp_path.with_name(tmp_path.name + "-copy"), tmp_path)
+    wider = make_plan(
+        [("T-1", "D-2", "SALE", "I-2", "I-2", 100), ("T-2", "D-2", "SALE", "I-2", "I-2", 50)],
+        {"I-2": ("PRO-1", "MER", 150)},
+    )
+    with open_ledger(address, "settlement") as ledger:
+        with pytest.raises(LedgerError, match="of which the ledger knows nothing"):
+            execute(wider, banks(), ledger, rail, commit=service)
+        assert sorted(rail.paid) == (["I-1.1"] if was_voided else ["I-1"])
+        assert "batch:D-2:0" not in service.held
+
+
+def test_a_round_of_another_plan_is_in_the_ledger_before_the_next_one_is_committed(ledger: Ledger) -> None:
+    class Dies(OtherMachine):
+        def commit_all(self, values: Mapping[str, str]) -> dict[str, tuple[bool, str]]:
+            answer = super().commit_all(values)
+            if not all(is_won for is_won, _ in answer.values()):
+                return answer
+            raise Crash
+
+    service, rail = Dies(), SimulatedRail(1, 0.0)
+    first = make_plan([("T-1", "D-1", "SALE", "I-1", "I-1", 100)], {"I-1": ("PRO-1", "MER", 100)})
+    other = make_plan([("T-1", "D-1", "SALE", "I-2", "I-2", 100)], {"I-2": ("PRO-2", "MER", 100)})
+    for plan in (first, other):
+        with pytest.raises(Crash):
+            execute(plan, banks(), ledger, rail, commit=service)
+    assert sorted(service.held) == ["batch:D-1:0", "batch:D-1:1"]
+    assert outcome(execute(other, banks(), ledger, rail, commit=service)) == {"T-1": "settled"}
+    assert sorted(rail.paid) == ["I-2"]
 
 
 def test_two_clients_that_carry_out_the_same_batches_commit_once_and_pay_once(

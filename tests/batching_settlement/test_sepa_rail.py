@@ -9,14 +9,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from atlas_lib.batching_settlement import sepa_rail
+from atlas_lib.batching_settlement.commitments import check_commitments
 from atlas_lib.batching_settlement.rail_choice import open_rail
 from atlas_lib.batching_settlement.rails import Instruction, SimulatedRail
-from atlas_lib.batching_settlement.returns import returned_payments
+from atlas_lib.batching_settlement.returns import book_returns, returned_payments
 from atlas_lib.batching_settlement.sepa_rail import ACCOUNT_COLUMNS, SepaFileRail, read_accounts
 from atlas_lib.core.bank_files import read_pain001, read_replies
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import BatchingSettlementSettings
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.ledger.commit import LocalCommit
+from atlas_lib.ledger.store import Ledger, open_ledger
 from tests.batching_settlement.execution_frames import banks, execute, make_plan, outcome
 
 DAY = date(2026, 10, 30)
@@ -51,9 +54,9 @@ def booked(key: str, amount: str, direction: str = "DBIT", reason: str = "") -> 
     )
 
 
-def rejected(folder: Path, message_id: str, key: str = "") -> None:
+def rejected(folder: Path, message_id: str, key: str = "", reason: str = "AC04") -> None:
     status = f"<TxInfAndSts><OrgnlEndToEndId>{key}</OrgnlEndToEndId><TxSts>RJCT</TxSts><StsRsnInf><Rsn><Cd>AC04</Cd></Rsn></StsRsnInf></TxInfAndSts>"
-    group = "<GrpSts>RJCT</GrpSts>" if not key else ""
+    group = f"<GrpSts>RJCT</GrpSts><StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>" if not key else ""
     (folder / "answers" / "status.xml").write_text(
         '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt><OrgnlGrpInfAndSts>'
         f"<OrgnlMsgId>{message_id}</OrgnlMsgId>{group}</OrgnlGrpInfAndSts>"
@@ -178,6 +181,95 @@ def test_a_rejected_payment_is_voided_and_its_next_plan_has_another_key(tmp_path
         execute(plan, banks(), ledger, SepaFileRail(tmp_path, BOOK, DAY))
         keys = [read_pain001(path)[1]["end_to_end_id"].tolist() for path in files(tmp_path)]
         assert sorted(keys) == [["I-1"], ["I-1.1"]]
+
+
+def bookings_check(ledger: Ledger, rail: SepaFileRail) -> tuple[bool, str]:
+    row = check_commitments(ledger, LocalCommit(ledger), rail)["commit_checks"].iloc[2]
+    return bool(row["passed"]), str(row["detail"])
+
+
+def run_once(ledger: Ledger, folder: Path) -> tuple[str, SepaFileRail]:
+    """The one transaction's status after a run, and the rail it was paid on."""
+    plan = make_plan([("T-1", "D-1", "SALE", "I-1", "I-1", 100)], {"I-1": ("PRO", "MER", 100)})
+    rail = SepaFileRail(folder, BOOK, DAY)
+    return outcome(execute(plan, banks(), ledger, rail))["T-1"], rail
+
+
+def test_a_statement_without_our_key_speaks_for_no_payment(rail: SepaFileRail, tmp_path: Path) -> None:
+    rail.send(PAYMENT, "I-1")
+    rail.hand_over()
+    name = files(tmp_path)[0].stem
+    nameless = booked("I-1", "123.45").replace("<EndToEndId>I-1</EndToEndId>", f"<MsgId>{name}</MsgId>")
+    answer(tmp_path, "1.xml", nameless)
+    assert rail.query("I-1").outcome == "pending"
+    assert rail.movements() == {}
+
+
+def test_what_the_bank_calls_a_duplicate_is_not_given_up(
+    rail: SepaFileRail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sepa_rail, "read_replies", lambda path: read_replies(path).assign(reply="duplicate"))
+    rail.send(PAYMENT, "I-1")
+    rail.hand_over()
+    rejected(tmp_path, files(tmp_path)[0].stem, reason="AM05")
+    assert rail.query("I-1").outcome == "pending"
+    assert rail.cancel("I-1").outcome == "pending"
+    assert "person" in rail.query("I-1").detail
+
+
+def test_a_key_that_was_given_up_and_is_booked_all_the_same_is_told(tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "settlement") as ledger:
+        run_once(ledger, tmp_path)
+        rejected(tmp_path, files(tmp_path)[0].stem)
+        assert run_once(ledger, tmp_path)[0] == "failed"
+        assert run_once(ledger, tmp_path)[0] == "in_flight"
+        answer(tmp_path, "1.xml", booked("I-1.1", "1.00"))
+        status, rail = run_once(ledger, tmp_path)
+        assert (status, *bookings_check(ledger, rail)) == ("settled", True, "holds")
+        answer(tmp_path, "2.xml", booked("I-1", "1.00"))
+        is_right, told = bookings_check(ledger, rail)
+        assert (is_right, told) == (False, "I-1: booked by the bank although it was given up: ask for it back")
+        answer(tmp_path, "3.xml", booked("I-1", "1.00", "CRDT", "DUPL"))
+        assert bookings_check(ledger, rail)[0]
+
+
+def test_a_key_booked_twice_is_told_and_one_booking_in_two_statements_is_not(tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "settlement") as ledger:
+        run_once(ledger, tmp_path)
+        for name in ("1.xml", "2.xml"):
+            answer(tmp_path, name, booked("I-1", "1.00"))
+        status, rail = run_once(ledger, tmp_path)
+        assert (status, *bookings_check(ledger, rail)) == ("settled", True, "holds")
+        answer(tmp_path, "3.xml", booked("I-1", "1.00"), booked("I-1", "1.00"))
+        assert bookings_check(ledger, rail) == (False, "I-1: booked by the bank 2 times: ask for 1 of them back")
+
+
+def test_a_booking_and_its_return_in_one_statement_are_not_left_at_settled(tmp_path: Path) -> None:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "settlement") as ledger:
+        run_once(ledger, tmp_path)
+        answer(tmp_path, "1.xml", booked("I-1", "1.00"), booked("I-1", "1.00", "CRDT", "AC04"))
+        back = returned_payments(read_replies(tmp_path / "answers" / "1.xml"))
+        at = pd.Timestamp("2026-11-02", tz="UTC")
+        assert book_returns(back, ledger, at)["outcome"].tolist() == ["not settled"]
+        status, rail = run_once(ledger, tmp_path)
+        is_right, told = bookings_check(ledger, rail)
+        assert (status, is_right) == ("settled", False)
+        assert "atlas returns" in told
+        assert book_returns(back, ledger, at)["outcome"].tolist() == ["reversed"]
+        assert bookings_check(ledger, rail) == (True, "holds")
+        assert ledger.trial_balance()["balance_minor"].eq(0).all()
+        assert run_once(ledger, tmp_path)[0] == "reversed"
+
+
+def test_a_booking_of_which_the_ledger_knows_nothing_is_told(rail: SepaFileRail, tmp_path: Path) -> None:
+    rail.send(PAYMENT, "I-1")
+    rail.hand_over()
+    answer(tmp_path, "1.xml", booked("I-1", "123.45"), booked("X-9", "1.00"))
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "settlement") as ledger:
+        is_right, told = bookings_check(ledger, rail)
+    assert not is_right
+    assert told.startswith("I-1: booked by the bank, and the ledger knows nothing of it")
+    assert "X-9" not in told
 
 
 def test_the_rail_is_a_setting(tmp_path: Path) -> None:

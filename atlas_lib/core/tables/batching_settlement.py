@@ -299,7 +299,7 @@ currency string - ISO 4217 code
         "commit_checks",
         _STAGE,
         "check_no",
-        "Who committed the batches, and that it holds what the ledger says; a failed check stops the run.",
+        "Who committed the batches, that it holds what the ledger says, and that the bank does; a failed check stops the run.",
         """
 check_no int count order of the rows
 check string - what must hold; the first row names the commit service
