@@ -124,7 +124,7 @@ def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]
     prices = read_prices(settings, book.currencies)
     cash = declared("liquidity").empty() if cash_share is None else cash_of(items, cash_share)
     at_hand = cash_by_window(cash, None, [])
-    limits = read_limits(book, at_hand, declared("counterparties").empty(), RATES, "half_even")
+    limits = read_limits(book, at_hand, declared("counterparties").empty(), RATES)
     spent, solution = cpu_seconds(lambda: solve_book(book, limits, prices, gap_rate=settings.solver_gap_rate))
     dates = settlement_dates(settings.as_of)
     packing, lines = cpu_seconds(lambda: pack_lines(book, solution.plan, dates, settings.max_batch_count))
@@ -169,9 +169,7 @@ def main(sizes: list[int]) -> None:
     settings = BatchingSettlementSettings(as_of=date(2026, 10, 30))
     prices = read_prices(settings, measure_warm.currencies)
     cash = cash_by_window(declared("liquidity").empty(), None, [])
-    solve_book(
-        measure_warm, read_limits(measure_warm, cash, declared("counterparties").empty(), RATES, "half_even"), prices
-    )
+    solve_book(measure_warm, read_limits(measure_warm, cash, declared("counterparties").empty(), RATES), prices)
     sys.stdout.write(
         "                               plan, CPU ms                saved against              gap                              outside of plan, ms   batches/s\n"
         "transactions  cash  runs   median    mean     p90 ms/1,000   gross  simple    hub     mean     p90 searched deferred   arrays  batches   x size    peer: CPU, saved\n"

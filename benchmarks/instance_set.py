@@ -61,7 +61,7 @@ def make_case(count: int, seed: int, cash_share: float | None, limit_share: floa
     owed = items.groupby("counterparty_id")["net_debit_minor"].sum()
     caps = {} if limit_share is None else {str(k): int(v * limit_share) for k, v in owed.items()}
     parties = pd.DataFrame({"counterparty_id": list(caps), "limit_minor": list(caps.values()), "currency": "EUR"})
-    limits = read_limits(book, cash_by_window(cash, None, []), parties, RATES, "half_even")
+    limits = read_limits(book, cash_by_window(cash, None, []), parties, RATES)
     solution = solve_book(book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else 1.0)
     pieces = cut_pieces(book, limits)
     slots = np.arange(len(SLOTS))

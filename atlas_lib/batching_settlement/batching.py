@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
+from atlas_lib.batching_settlement.attempts import alternate_routes
 from atlas_lib.batching_settlement.book import DEFERRED, MODES, NETTED, Book, Plan, read_book, slot_names
 from atlas_lib.batching_settlement.comparison import compare_costs
 from atlas_lib.batching_settlement.costs import (
@@ -17,9 +20,10 @@ from atlas_lib.batching_settlement.costs import (
 )
 from atlas_lib.batching_settlement.instructions import make_instructions
 from atlas_lib.batching_settlement.items import COST_CURRENCY, rates_on, settlement_dates
-from atlas_lib.batching_settlement.limits import Limits, cash_by_window, read_limits, why_deferred
+from atlas_lib.batching_settlement.limits import cash_by_window, read_limits
 from atlas_lib.batching_settlement.packing import pack_lines, summarise_batches
 from atlas_lib.batching_settlement.plan_check import check_plan
+from atlas_lib.batching_settlement.reasons import tell_alternates, why_deferred
 from atlas_lib.batching_settlement.solving import SOLVERS, solve_book
 from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
@@ -39,13 +43,14 @@ def plan_settlement(
     fx_rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
     liquidity_forecast: pd.DataFrame | None = None,
+    counterparty_limits: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The least-cost plan for the due transactions, packed into batches with their payment instructions.
 
     Every due transaction is in exactly one of batch_lines and deferrals; the plan is recomputed from the
     finished tables and refused if anything does not hold (CheckFailed). Inputs: settlement_items
     (transaction_id), counterparties, liquidity, fx_rates, and the forecast's known flows where there is one
-    (currency, flow_date). Outputs: batches, batch_lines, instructions,
+    (currency, flow_date), and the limits in one currency where there are any (counterparty_id, currency). Outputs: batches, batch_lines, instructions,
     deferrals, fx_conversions, cost_comparison, plan_checks; all empty when nothing is due, but for deferrals.
     """
     book = read_book(settlement_items)
@@ -53,7 +58,14 @@ def plan_settlement(
     prices = read_prices(settings, book.currencies)
     dates = settlement_dates(settings.as_of)
     cash = cash_by_window(liquidity, liquidity_forecast, dates)
-    limits = read_limits(book, cash, counterparties, rates, settings.rounding)
+    limits_of = partial(
+        read_limits,
+        cash=cash,
+        counterparties=counterparties,
+        rates=rates,
+        counterparty_limits=counterparty_limits,
+    )
+    limits = limits_of(book)
     deferrals = _unrouted(settlement_items)
     if len(book) == 0:
         names = ("batches", "batch_lines", "instructions", "fx_conversions", "cost_comparison", "plan_checks")
@@ -63,7 +75,8 @@ def plan_settlement(
     lines = pack_lines(book, solution.plan, dates, settings.max_batch_count)
     instructions, lines = make_instructions(lines, book.accounts)
     rate_date = rates.loc[[c for c in book.currencies if c in rates.index], "date"].min()
-    left = _left_over(book, solution.plan, limits)
+    why = why_deferred(book, solution.plan.slot, limits)
+    left = _left_over(book, tell_alternates(why, book, solution.plan.slot, alternate_routes(counterparties), limits_of))
     made = {
         "batches": summarise_batches(lines, instructions),
         "batch_lines": lines,
@@ -73,7 +86,8 @@ def plan_settlement(
         "cost_comparison": compare_costs(book, solution, limits, prices, rate_date),
     }
     tables = {name: declared(name).shaped(frame) for name, frame in made.items()}
-    checks = check_plan(settlement_items, tables, counterparties, liquidity, rates, settings, liquidity_forecast)
+    given = (counterparties, liquidity, rates, settings, liquidity_forecast, counterparty_limits)
+    checks = check_plan(settlement_items, tables, *given)
     return tables | {"plan_checks": declared("plan_checks").shaped(checks)}
 
 
@@ -92,9 +106,8 @@ def _unrouted(items: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _left_over(book: Book, plan: Plan, limits: Limits) -> pd.DataFrame:
+def _left_over(book: Book, why: pd.DataFrame) -> pd.DataFrame:
     """Items that no window has room for, with the limit in the way."""
-    why = why_deferred(book, plan.slot, limits)
     kept = book.items.loc[why.index]
     latest = slot_names(kept["latest_slot"].to_numpy(dtype=np.int64), kept["is_gross"].to_numpy(dtype=bool))
     return pd.DataFrame(

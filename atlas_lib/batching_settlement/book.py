@@ -14,6 +14,7 @@ from atlas_lib.core.money import Int64
 NETTED, DIRECT, GROSS = 0, 1, 2
 MODES = ("netted", "direct", "gross")
 TYPES = ("SALE", "REFUND", "CHARGEBACK", "FEE", "PAYOUT")
+OWING = (0, 1, 2)  # of them, those that a counterparty owes for or is owed for
 DEFERRED = -1
 
 

@@ -7,7 +7,8 @@ and the sum is a lower bound of every plan, for any prices whatever; good prices
 bound = legs of the backbone + sum over pieces of min(pool, direct, gross, unsettled) - sum of overpaid legs and wires
         - sum limit x price
 pool = value x (price of source - price of target) + leg prices;  direct = own conversion + wire price;
-either one + cash out x price of cash + net debit x price of the limit in its window.
+either one + cash out x price of cash + net debit x price of the limit in its window, for the limit in total and the one
+in its currency. A limit that has no price is left out of the bound, which stays valid and may be lower for it.
 
 Currency prices are first brought within the spreads, so that no conversion can earn money.
 """
@@ -37,7 +38,7 @@ class Multipliers:
     """The prices, in minor units of EUR.
 
     `currency` (slot, currency) per EUR minor unit; `leg` (piece, slot, side) and `wire` (piece) of the pieces in
-    `core`; `cash` (currency, slot) per minor unit, summed over later windows; `debit` (counterparty, slot);
+    `core`; `cash` (currency, slot) per minor unit, summed over later windows; `debit` (limit on net debit, slot);
     `cover` (currency) of the cover row.
     """
 
@@ -145,8 +146,10 @@ def _limit_prices(pieces: Pieces, found: Multipliers) -> Floats:
     """(piece, slot): what a piece pays for the room it takes under limits."""
     if not (found.cash.any() or found.debit.any()):
         return np.zeros((len(pieces), len(SLOTS)))
-    cash = pieces.cash_out_minor[:, None] * found.cash[pieces.cash_currency]
-    return np.asarray(cash + pieces.net_debit_minor[:, None] * found.debit[pieces.route])
+    paid = pieces.cash_out_minor[:, None] * found.cash[pieces.cash_currency]
+    for limit, owed in pieces.debits:
+        paid = paid + owed[:, None] * found.debit[limit]
+    return np.asarray(paid)
 
 
 def _limit_worth(limits: Limits, found: Multipliers) -> Floats:

@@ -8,7 +8,8 @@ Minimise  shared (sum y + g + m) + (single - shared) (sum s + h) + sum spread f 
           + deferral price of u
 subject to  sum (x + z) + u = 1;  x <= y of both accounts;  z <= g;  s >= 2 y - sum n x;  h >= 2 g - sum n z;
 m >= sum n z / batch size - g;  per window and currency, sold - bought in the pool = sum f out - sum f in;
-cash per tight currency, cumulative over the windows;  net debit per tight counterparty and window.
+cash per tight currency, cumulative over the windows;  net debit per tight limit (a counterparty's in total, or in one
+currency) and window.
 
 The backbone of the pool enters as constants, its flexible pieces as one share per currencies and windows.
 """
@@ -253,12 +254,13 @@ class Formulation:
             for slot, _, share in self.options[k]:
                 if slot != DEFERRED:
                     cash[int(self.book.cash_currency[item])].append((slot, share, int(self.pieces.cash_out_minor[k])))
-                    debit[int(self.book.route[item]), slot].append((share, int(self.pieces.net_debit_minor[k])))
+                    for limit_of, owed in self.pieces.debits:
+                        debit[int(limit_of[k]), slot].append((share, int(owed[k])))
         for currency, moves in cash.items():
             for slot in range(min(w for w, _, _ in moves), len(SLOTS)):
                 self._limit_row([(x, v) for w, x, v in moves if w <= slot and v], int(self.limits.cash[currency, slot]))
-        for (route, _), moves_of_slot in debit.items():
-            self._limit_row([(x, v) for x, v in moves_of_slot if v], int(self.limits.debit[route]))
+        for (limit, _), moves_of_slot in debit.items():
+            self._limit_row([(x, v) for x, v in moves_of_slot if v], int(self.limits.debit[limit]))
 
     def _limit_row(self, terms: list[tuple[Any, int]], limit: int) -> None:
         if sum(v for _, v in terms if v > 0) > limit:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from atlas_lib.batching_settlement.day_rates import converted_up
 from atlas_lib.core.calendars import add_business_days, roll_to_business_day
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.money import Int64, Rounding, round_product, scale_of
@@ -60,7 +61,7 @@ def select_items(
     frame = items.assign(
         standing=standing,
         reason=reason,
-        **_used(items),
+        **_used(items, rates),
         payer_account=items["source_account"],
         payee_account=items["destination_account"],
         asked_counterparty_id=items["counterparty_id"],
@@ -70,21 +71,24 @@ def select_items(
 
 
 def _lacks_rate(items: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame) -> pd.Series:
-    """Converting, or counted under a counterparty's limit, without the rate for it."""
-    limited = counterparties.loc[counterparties["limit_minor"].notna(), "counterparty_id"]
-    needs_rate = (items["currency"] != items["destination_currency"]) | items["route"].isin(limited)
-    return needs_rate & ~(items["currency"].isin(rates.index) & items["destination_currency"].isin(rates.index))
+    """Converting, or counted under a counterparty's limit in total, without the rate for it or for the limit."""
+    limited = counterparties[counterparties["limit_minor"].notna()]
+    unread = limited.loc[~limited["currency"].isin(rates.index), "counterparty_id"]
+    needs_rate = (items["currency"] != items["destination_currency"]) | items["route"].isin(limited["counterparty_id"])
+    has_rates = items["currency"].isin(rates.index) & items["destination_currency"].isin(rates.index)
+    return items["route"].isin(unread) | (needs_rate & ~has_rates)
 
 
-def _used(items: pd.DataFrame) -> dict[str, Any]:
-    """What each takes of the cash and of its counterparty's limit."""
+def _used(items: pd.DataFrame, rates: pd.DataFrame) -> dict[str, Any]:
+    """What each takes of the cash and of its counterparty's limit in total, that one rounded up to a whole cent."""
     is_sale = (items["type"] == "SALE").to_numpy()
     gets_back = items["type"].isin(["REFUND", "CHARGEBACK"]).to_numpy()
-    value = items["value_minor"].to_numpy()
+    owed = items["amount_minor"].to_numpy(dtype=np.int64) * (is_sale.astype(np.int64) - gets_back)
+    into = pd.Series(COST_CURRENCY, index=items.index)
     return {
         "cash_currency": np.where(is_sale, items["destination_currency"], items["currency"]),
         "cash_out_minor": np.where(is_sale, -items["destination_minor"], items["amount_minor"]),
-        "net_debit_minor": np.where(is_sale, value, np.where(gets_back, -value, 0)),
+        "net_debit_minor": converted_up(owed, items["currency"], into, rates),
     }
 
 
@@ -202,11 +206,13 @@ def leave_room(
     settled_before: pd.DataFrame,
     fx_rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cash and counterparty limits less what earlier runs have committed from the as-of day on.
+    counterparty_limits: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Cash, limits in total and limits in one currency less what earlier runs have committed from the as-of day on.
 
     Cash left = opening balance - cash out of those payments + cash that comes in on the first settlement day (what
-    comes later pays nothing before). Limit left = limit - their net debit where it is positive, over all windows.
+    comes later pays nothing before). Limit left = limit - their net debit where it is positive, over all windows; in
+    total and in each currency on its own.
     So an earlier run may leave less room than there is, never more.
     """
     ahead = settled_before[settled_before["settlement_date"] >= pd.Timestamp(settings.as_of)]
@@ -217,13 +223,25 @@ def leave_room(
     comes_later = (used["cash_out_minor"] < 0) & (used["settlement_date"] > first_day)
     cash = used[~comes_later].groupby("cash_currency")["cash_out_minor"].sum()
     debit = used.groupby("counterparty_id")["net_debit_minor"].sum().clip(lower=0)
-    rate = counterparties["currency"].map(rates_on(fx_rates, settings.as_of)["rate"]).astype(float).fillna(1.0)
-    factor = rate * scale_of(counterparties["currency"]) / int(scale_of(COST_CURRENCY))
-    taken = round_product(counterparties["counterparty_id"].map(debit).fillna(0), factor, settings.rounding)
+    owed = counterparties["counterparty_id"].map(debit).fillna(0).to_numpy(dtype=np.int64)
+    of_euro = pd.Series(COST_CURRENCY, index=counterparties.index)
+    taken = converted_up(owed, of_euro, counterparties["currency"], rates_on(fx_rates, settings.as_of))
+    given = declared("counterparty_limits").empty() if counterparty_limits is None else counterparty_limits
     return (
         liquidity.assign(
             opening_balance_minor=liquidity["opening_balance_minor"]
             - liquidity["currency"].map(cash).fillna(0).astype("int64")
         ),
         counterparties.assign(limit_minor=(counterparties["limit_minor"] - taken).clip(lower=0)),
+        given.assign(
+            currency_limit_minor=(given["currency_limit_minor"] - _taken_in_currency(used, given)).clip(lower=0)
+        ),
     )
+
+
+def _taken_in_currency(used: pd.DataFrame, counterparty_limits: pd.DataFrame) -> pd.Series:
+    owing = used[used["type"].isin(["SALE", "REFUND", "CHARGEBACK"])]
+    owed = -owing.groupby(["counterparty_id", "cash_currency"])["cash_out_minor"].sum()
+    keys = pd.MultiIndex.from_frame(counterparty_limits[["counterparty_id", "currency"]])
+    taken = owed.clip(lower=0).reindex(keys, fill_value=0).to_numpy(dtype=np.int64)
+    return pd.Series(taken, index=counterparty_limits.index)

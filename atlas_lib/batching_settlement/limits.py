@@ -2,7 +2,9 @@
 
 Cash of a currency: cumulative over the windows, out - in <= opening balance - minimum balance + what is known to
 flow until the day of the window (at least 0).
-Net debit of a counterparty, in each window: what it owes - what it is owed <= its limit, in EUR at mid.
+Net debit of a counterparty, in each window: what it owes - what it is owed <= its limit. In total, over all
+currencies: in EUR at the day's rates, each payment rounded up and the limit down (`day_rates`). In one currency: what
+it brings of that currency - what goes back to it, in minor units, nothing converted.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from atlas_lib.batching_settlement.book import DEFERRED, Book
+from atlas_lib.batching_settlement.book import DEFERRED, OWING, Book
+from atlas_lib.batching_settlement.day_rates import converted_up
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS
-from atlas_lib.core.money import Int64, Rounding, format_minor, round_product, scale_of
+from atlas_lib.core.money import Int64
 
 Floats = NDArray[np.float64]
 _NO_LIMIT = 2**62
@@ -25,10 +28,15 @@ _SLOT_NUMBERS = np.arange(len(SLOTS))
 
 @dataclass(frozen=True)
 class Limits:
-    """Cash in minor units per currency of the book and slot; net debit in EUR minor units per counterparty of it."""
+    """Cash in minor units per currency of the book and slot, and highest net debits.
+
+    `debit`: first the limit in total of each counterparty of the book, in minor units of EUR, then those in one
+    currency, in its own; `in_currency` (counterparty, currency) is where in `debit` the latter stand, -1 without one.
+    """
 
     cash: Int64
     debit: Int64
+    in_currency: Int64
 
     @property
     def is_cash_limited(self) -> NDArray[np.bool_]:
@@ -38,25 +46,65 @@ class Limits:
     def is_debit_limited(self) -> NDArray[np.bool_]:
         return np.asarray(self.debit < _NO_LIMIT)
 
+    def debits(self, book: Book) -> list[tuple[Int64, Int64]]:
+        """For each kind of limit given, in total and in one currency: the limit of every item and what it takes of it.
+
+        An item without one takes 0 of the first.
+        """
+        found = []
+        if self.is_debit_limited[: len(book.counterparties)].any():
+            found.append((book.route, book.column("net_debit_minor")))
+        if (self.in_currency >= 0).any():
+            place = self.in_currency[book.route, book.cash_currency]
+            owed = np.where((place >= 0) & np.isin(book.kind, OWING), -book.column("cash_out_minor"), 0)
+            found.append((np.maximum(place, 0), owed))
+        return found
+
+    def unit_of(self, limit: int, book: Book) -> tuple[str, str]:
+        """How a limit on net debit is called, and its currency."""
+        if limit < len(book.counterparties):
+            return "total", COST_CURRENCY
+        currency = book.currencies[int(np.argwhere(self.in_currency == limit)[0][1])]
+        return currency, currency
+
 
 def read_limits(
-    book: Book, cash: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame, rounding: Rounding
+    book: Book,
+    cash: pd.DataFrame,
+    counterparties: pd.DataFrame,
+    rates: pd.DataFrame,
+    counterparty_limits: pd.DataFrame | None = None,
 ) -> Limits:
     """Limits of the book's currencies and counterparties; one without a row (or an empty limit) is unlimited.
 
-    `cash`: cash_by_window. Limits of counterparties are converted to EUR at the rates of the day.
+    `cash`: cash_by_window. `counterparties`: the limit in total, in any currency with a rate of the day, becomes
+    floor(limit in EUR). `counterparty_limits` (counterparty_id, currency): limits in one currency, taken as they are.
     """
     at_hand = {str(c): row for c, row in zip(cash.index, cash.to_numpy(dtype=np.int64), strict=True)}
     capped = counterparties[counterparties["limit_minor"].notna() & counterparties["currency"].isin(rates.index)]
-    rate = capped["currency"].map(rates["rate"]).to_numpy(dtype=float)
-    factor = int(scale_of(COST_CURRENCY)) / rate / scale_of(capped["currency"])
-    in_euro = round_product(capped["limit_minor"].astype("int64"), factor, rounding)
-    debit = dict(zip(capped["counterparty_id"], in_euro, strict=True))
+    into = pd.Series(COST_CURRENCY, index=capped.index)
+    in_euro = -converted_up(-capped["limit_minor"].to_numpy(dtype=np.int64), capped["currency"], into, rates)
+    total = dict(zip(capped["counterparty_id"], in_euro.tolist(), strict=True))
     unlimited = np.full(len(SLOTS), _NO_LIMIT, dtype=np.int64)
+    in_currency, caps = _by_currency(book, counterparty_limits)
     return Limits(
         np.array([at_hand.get(c, unlimited) for c in book.currencies], dtype=np.int64).reshape(-1, len(SLOTS)),
-        np.array([debit.get(c, _NO_LIMIT) for c in book.counterparties], dtype=np.int64),
+        np.array([*(total.get(c, _NO_LIMIT) for c in book.counterparties), *caps], dtype=np.int64),
+        in_currency,
     )
+
+
+def _by_currency(book: Book, given: pd.DataFrame | None) -> tuple[Int64, list[int]]:
+    """Where each limit in one currency stands among all, and the limits."""
+    place = np.full((len(book.counterparties), len(book.currencies)), -1, dtype=np.int64)
+    if given is None or given.empty:
+        return place, []
+    known = given[given["counterparty_id"].isin(book.counterparties) & given["currency"].isin(book.currencies)]
+    known = known.sort_values(["counterparty_id", "currency"], kind="stable")
+    route = pd.Index(book.counterparties).get_indexer(pd.Index(known["counterparty_id"]))
+    currency = pd.Index(book.currencies).get_indexer(pd.Index(known["currency"]))
+    place[route, currency] = len(book.counterparties) + np.arange(len(known))
+    return place, known["currency_limit_minor"].astype("int64").tolist()
 
 
 def cash_by_window(
@@ -86,10 +134,11 @@ def cash_left(book: Book, slot: Int64, limits: Limits) -> Int64:
 
 
 def debit_left(book: Book, slot: Int64, limits: Limits) -> Int64:
-    """Room under the net debit limit per counterparty and slot."""
-    return np.asarray(
-        limits.debit[:, None] - _summed(book.route, slot, book.column("net_debit_minor"), len(limits.debit))
-    )
+    """Room under each limit on net debit, per slot."""
+    left = np.repeat(limits.debit[:, None], len(SLOTS), axis=1)
+    for limit, owed in limits.debits(book):
+        left -= _summed(limit, slot, owed, len(left))
+    return left
 
 
 def is_within(book: Book, slot: Int64, limits: Limits) -> bool:
@@ -103,13 +152,13 @@ def tight_items(book: Book, limits: Limits) -> NDArray[np.bool_]:
     come in by then and touches no tight limit itself (repeated until nothing changes).
     """
     tight = np.zeros(len(book), dtype=bool)
-    cash, debit = limits.is_cash_limited & False, limits.is_debit_limited & False
+    cash, debit, debits = limits.is_cash_limited & False, limits.is_debit_limited & False, limits.debits(book)
     while True:
         cash = cash | (limits.is_cash_limited & (_worst_cash(book, tight, len(cash)) > limits.cash).any(axis=1))
-        debit = debit | (limits.is_debit_limited & (_worst_debit(book, tight, len(debit)) > limits.debit))
-        found = (cash[book.cash_currency] & (book.column("cash_out_minor") != 0)) | (
-            debit[book.route] & (book.column("net_debit_minor") != 0)
-        )
+        found = cash[book.cash_currency] & (book.column("cash_out_minor") != 0)
+        for limit, owed in debits:
+            debit = debit | (_worst_debit(book, tight, limit, owed, len(debit)) > limits.debit)
+            found = found | (debit[limit] & (owed != 0))
         if (found == tight).all():
             return tight
         tight = found
@@ -143,41 +192,30 @@ def smallest_first(book: Book) -> Int64:
     return np.lexsort((np.arange(len(book)), book.column("value_minor"))).astype(np.int64)
 
 
-def why_deferred(book: Book, slot: Int64, limits: Limits) -> pd.DataFrame:
-    """Reason and detail of every deferred item: the limit that its latest window has no room under."""
-    left = np.flatnonzero(slot == DEFERRED)
-    cash, debit = cash_left(book, slot, limits), debit_left(book, slot, limits)
-    columns = (book.column(c)[left].tolist() for c in ("latest_slot", "cash_out_minor", "net_debit_minor"))
-    reasons = []
-    for i, latest, needed, owed in zip(left.tolist(), *columns, strict=True):
-        currency, route = book.currencies[book.cash_currency[i]], book.counterparties[book.route[i]]
-        room, cap = int(cash[book.cash_currency[i], latest:].min()), int(debit[book.route[i], latest])
-        if needed > max(room, 0):
-            needs, has = format_minor(needed, currency), format_minor(room, currency)
-            reasons.append(("LIQUIDITY_SHORTFALL", f"{needs} {currency} needed, {has} left in {SLOTS[latest]}"))
-        else:
-            owes, has = format_minor(owed, COST_CURRENCY), format_minor(cap, COST_CURRENCY)
-            detail = f"{route} would owe {owes} EUR more, {has} left under its limit in {SLOTS[latest]}"
-            reasons.append(("COUNTERPARTY_LIMIT", detail))
-    return pd.DataFrame(reasons, columns=["reason", "detail"], index=left)
+def taken_room(debits: list[tuple[Int64, Int64]], rows: Int64) -> list[list[tuple[int, int]]]:
+    """Per item the limits it takes room of (or makes room under), and how much."""
+    pairs = [list(zip(limit[rows].tolist(), owed[rows].tolist(), strict=True)) for limit, owed in debits]
+    return [[pair for pair in of_item if pair[1]] for of_item in zip(*pairs, strict=True)] or [[] for _ in rows]
 
 
 def _filled(book: Book, slot: Int64, preferred: Int64, queue: Int64, limits: Limits) -> Int64:
     # Each placement changes what is left for the next: a greedy rule is a loop by nature, so on plain numbers.
     slot, cash, debit = slot.copy(), cash_left(book, slot, limits).tolist(), debit_left(book, slot, limits).tolist()
-    names = ("cash_out_minor", "net_debit_minor", "earliest_slot", "latest_slot")
-    columns = [queue, book.cash_currency[queue], book.route[queue], *(book.column(c)[queue] for c in names)]
-    waiting = list(zip(*(c.tolist() for c in [*columns, preferred[queue]]), strict=True))
+    names = ("cash_out_minor", "earliest_slot", "latest_slot")
+    columns = [queue, book.cash_currency[queue], *(book.column(c)[queue] for c in names), preferred[queue]]
+    waiting = list(zip(*(c.tolist() for c in columns), taken_room(limits.debits(book), queue), strict=True))
     while True:
         stays = []
         for item in waiting:
-            i, currency, route, out, owed, first, last, wish = item
-            fits = _first_fit(out, owed, first, last, wish, cash[currency], debit[route])
+            i, currency, out, first, last, wish, taken = item
+            rooms = [(debit[limit], owed) for limit, owed in taken]
+            fits = _first_fit(out, first, last, wish, cash[currency], rooms)
             if fits == DEFERRED:
                 stays.append(item)
                 continue
             slot[i] = fits
-            debit[route][fits] -= owed
+            for room, owed in rooms:
+                room[fits] -= owed
             for w in range(fits, len(SLOTS)):
                 cash[currency][w] -= out
         if len(stays) in (0, len(waiting)):
@@ -185,11 +223,11 @@ def _filled(book: Book, slot: Int64, preferred: Int64, queue: Int64, limits: Lim
         waiting = stays
 
 
-def _first_fit(out: int, owed: int, first: int, last: int, wish: int, cash: list[int], debit: list[int]) -> int:
-    """The preferred window, then the earliest, with room under both limits."""
+def _first_fit(out: int, first: int, last: int, wish: int, cash: list[int], rooms: list[tuple[list[int], int]]) -> int:
+    """The preferred window, then the earliest, with room under all limits."""
     choices = [wish, *range(first, last + 1)] if first <= wish <= last else range(first, last + 1)
     for slot in choices:
-        if (out <= 0 or min(cash[slot:]) >= out) and (owed <= 0 or debit[slot] >= owed):
+        if (out <= 0 or min(cash[slot:]) >= out) and all(owed <= 0 or room[slot] >= owed for room, owed in rooms):
             return slot
     return DEFERRED
 
@@ -217,19 +255,19 @@ def restore(book: Book, slot: Int64, limits: Limits, wait_cost: Floats, defer_co
 
 def _first_broken(book: Book, slot: Int64, limits: Limits) -> tuple[Int64, Int64, int, int] | None:
     """Settled payments that take room under the first limit broken, the room of each, what is missing, the window."""
-    cash, debit = cash_left(book, slot, limits), debit_left(book, slot, limits)
-    out, owed = book.column("cash_out_minor"), book.column("net_debit_minor")
-    settled = slot != DEFERRED
+    cash, debit, out = cash_left(book, slot, limits), debit_left(book, slot, limits), book.column("cash_out_minor")
     if (cash < 0).any():
         window = int((cash < 0).any(axis=0).argmax())
         currency = int((cash[:, window] < 0).argmax())
-        takes = np.flatnonzero(settled & (book.cash_currency == currency) & (out > 0) & (slot <= window))
+        takes = np.flatnonzero((slot != DEFERRED) & (book.cash_currency == currency) & (out > 0) & (slot <= window))
         return takes, out[takes], -int(cash[currency, window]), window
     if (debit < 0).any():
         window = int((debit < 0).any(axis=0).argmax())
-        route = int((debit[:, window] < 0).argmax())
-        takes = np.flatnonzero(settled & (book.route == route) & (owed > 0) & (slot == window))
-        return takes, owed[takes], -int(debit[route, window]), window
+        broken = int((debit[:, window] < 0).argmax())
+        for limit, owed in limits.debits(book):
+            takes = np.flatnonzero((limit == broken) & (owed > 0) & (slot == window))
+            if len(takes):
+                return takes, owed[takes], -int(debit[broken, window]), window
     return None
 
 
@@ -241,14 +279,13 @@ def _worst_cash(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
     return np.asarray(np.cumsum(leaving + coming, axis=1))
 
 
-def _worst_debit(book: Book, tight: NDArray[np.bool_], count: int) -> Int64:
-    owed = book.column("net_debit_minor")
+def _worst_debit(book: Book, tight: NDArray[np.bool_], limit: Int64, owed: Int64, count: int) -> Int64:
     first, last = book.column("earliest_slot"), book.column("latest_slot")
     worst = np.zeros((count, len(SLOTS)), dtype=np.int64)
     for slot in _SLOT_NUMBERS:
         could = (first <= slot) & (slot <= last) & (owed > 0)
         surely = (first == slot) & (slot == last) & (owed < 0) & ~tight
-        np.add.at(worst[:, slot], book.route[could | surely], owed[could | surely])
+        np.add.at(worst[:, slot], limit[could | surely], owed[could | surely])
     return np.asarray(worst.max(axis=1, initial=0))
 
 

@@ -33,7 +33,7 @@ class Pieces:
     count: Int64
     value_minor: Int64
     cash_out_minor: Int64
-    net_debit_minor: Int64
+    debits: list[tuple[Int64, Int64]]  # per kind of limit on net debit: which one, and what the piece takes of it
     is_tight: NDArray[np.bool_]
     is_gross: NDArray[np.bool_]
     can_take: NDArray[np.bool_]
@@ -68,18 +68,22 @@ def cut_pieces(book: Book, limits: Limits) -> Pieces:
     kept = set(range(len(SLOTS))) if tight.any() else useful_slots(first, last, gross)
     part = _parts(tight, (last > first) & ~tight)
     # One whole number per kind of item: far quicker to sort than rows.
-    of_item, first_item, count = _numbered((book.bundle * 16 + first * 4 + last) * 2 + gross, part)
+    kind = (book.bundle * 16 + first * 4 + last) * 2 + gross
+    if (limits.in_currency >= 0).any():
+        kind = kind * 2 + (book.cash_currency == book.target)  # one limit for all of a piece
+    of_item, first_item, count = _numbered(kind, part)
     size = len(first_item)
     first, last = first[first_item], last[first_item]
     useful = np.isin(_SLOT_NUMBERS, list(kept))
     can = (first[:, None] <= _SLOT_NUMBERS) & (last[:, None] >= _SLOT_NUMBERS)
     can &= useful | (first == last)[:, None]
-    total = {c: _summed(of_item, book.column(c), size) for c in ("value_minor", "cash_out_minor", "net_debit_minor")}
+    total = {c: _summed(of_item, book.column(c), size) for c in ("value_minor", "cash_out_minor")}
     return Pieces(
         of_item=of_item,
         first_item=first_item,
         count=count,
         **total,
+        debits=[(limit[first_item], _summed(of_item, owed, size)) for limit, owed in limits.debits(book)],
         is_tight=tight[first_item],
         is_gross=gross[first_item],
         can_take=can,

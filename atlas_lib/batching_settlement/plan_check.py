@@ -10,9 +10,10 @@ import pandas as pd
 
 from atlas_lib.batching_settlement.costs import MICRO, read_priorities, read_spreads
 from atlas_lib.batching_settlement.items import COST_CURRENCY, SLOTS, settlement_dates
+from atlas_lib.batching_settlement.limit_check import over_limits, slots_of
 from atlas_lib.batching_settlement.netting import POOL
 from atlas_lib.core.errors import CheckFailed
-from atlas_lib.core.money import Rounding, round_product, scale_of, to_minor
+from atlas_lib.core.money import to_minor
 from atlas_lib.core.settings import BatchingSettlementSettings
 
 Tables = Mapping[str, pd.DataFrame]
@@ -26,6 +27,7 @@ def check_plan(
     rates: pd.DataFrame,
     settings: BatchingSettlementSettings,
     liquidity_forecast: pd.DataFrame | None = None,
+    counterparty_limits: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per property with what was found; CheckFailed names the first that does not hold."""
     due = items[items["standing"] == "due"]
@@ -39,7 +41,7 @@ def check_plan(
         ("net position of every account unchanged", _moved_positions(settled, tables["instructions"])),
         ("every instruction positive, every line under its instructions", _loose_lines(tables)),
         ("cash never below its minimum", _overdrawn(settled, liquidity, liquidity_forecast, settings)),
-        ("no counterparty above its limit", _over_limit(settled, counterparties, rates, settings.rounding)),
+        ("no counterparty above its limit", over_limits(settled, counterparties, counterparty_limits, rates)),
         ("conversions clear every currency of the pool", _uncleared(settled, tables["fx_conversions"])),
         ("cost recomputed to the cent", _other_cost(due, settled, tables, settings)),
         ("lower bound <= optimised <= simple grouping <= gross", _disorder(tables["cost_comparison"])),
@@ -72,7 +74,7 @@ def _missing(items: pd.DataFrame, tables: Tables) -> list[str]:
 
 
 def _wrong_windows(settled: pd.DataFrame, settings: BatchingSettlementSettings) -> list[str]:
-    slot = _slots(settled)
+    slot = slots_of(settled)
     day = slot.map(dict(enumerate(settlement_dates(settings.as_of))))
     is_rtgs, gross = settled["window"] == "RTGS", settled["mode"] == "gross"
     right = (slot >= settled["earliest_slot"]) & (slot <= settled["latest_slot"]) & (settled["settlement_date"] == day)
@@ -122,7 +124,7 @@ def _overdrawn(
     settings: BatchingSettlementSettings,
 ) -> list[str]:
     """Window after window: what is there and known to come, less what has gone out."""
-    moved = settled.assign(slot=_slots(settled)).groupby(["cash_currency", "slot"])["cash_out_minor"].sum()
+    moved = settled.assign(slot=slots_of(settled)).groupby(["cash_currency", "slot"])["cash_out_minor"].sum()
     flows = (
         []
         if forecast is None
@@ -139,22 +141,6 @@ def _overdrawn(
             if left < 0:
                 faults.append(f"{currency} {left} in {SLOTS[slot]}")
     return faults
-
-
-def _over_limit(
-    settled: pd.DataFrame, counterparties: pd.DataFrame, rates: pd.DataFrame, rounding: Rounding
-) -> list[str]:
-    limited = counterparties[counterparties["limit_minor"].notna() & counterparties["currency"].isin(rates.index)]
-    rate = limited["currency"].map(rates["rate"]).to_numpy(dtype=float)
-    factor = int(scale_of(COST_CURRENCY)) / rate / scale_of(limited["currency"])
-    limits = round_product(limited["limit_minor"].astype("int64"), factor, rounding)
-    moved = settled.assign(slot=_slots(settled)).groupby(["counterparty_id", "slot"])["net_debit_minor"].sum()
-    return [
-        f"{name} {int(moved.get((name, slot), 0)) - limit} over in {SLOTS[slot]}"
-        for name, limit in zip(limited["counterparty_id"], limits.tolist(), strict=True)
-        for slot in range(len(SLOTS))
-        if int(moved.get((name, slot), 0)) > limit
-    ]
 
 
 def _uncleared(settled: pd.DataFrame, conversions: pd.DataFrame) -> list[str]:
@@ -226,9 +212,3 @@ def _moves(frame: pd.DataFrame, key: list[str], amount: str, sign: int) -> pd.Se
     """Signed sum of the amount per key, keys without names so that sums of several tables line up."""
     moved = (sign * frame[amount]).groupby([frame[k] for k in key]).sum()
     return moved.rename_axis([None] * len(key))
-
-
-def _slots(settled: pd.DataFrame) -> pd.Series:
-    """A gross payment is made in its only slot, whatever its window is called."""
-    named = settled["window"].map({name: i for i, name in enumerate(SLOTS)})
-    return named.where(~settled["is_gross"], settled["earliest_slot"]).astype("int64")

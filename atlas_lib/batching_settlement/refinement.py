@@ -43,11 +43,11 @@ class _Moves:
     mode: Int64
     legs: Int64  # account, slot: transactions
     cash: Int64  # currency, slot: cash left
-    debit: Int64  # counterparty, slot: room under the limit
+    debit: Int64  # limit on net debit, slot: room under it
     first: Int64
     last: Int64
     out: Int64
-    owed: Int64
+    debits: list[tuple[Int64, Int64]]  # per kind of limit on net debit: which one, what each payment takes of it
 
     @classmethod
     def of(cls, book: Book, plan: Plan, limits: Limits, prices: Prices) -> _Moves:
@@ -56,8 +56,9 @@ class _Moves:
         for side in (book.payer, book.payee):
             np.add.at(legs, (side[pooled], plan.slot[pooled]), 1)
         room = cash_left(book, plan.slot, limits), debit_left(book, plan.slot, limits)
-        columns = (book.column(c) for c in ("earliest_slot", "latest_slot", "cash_out_minor", "net_debit_minor"))
-        return cls(book, prices, plan.slot.copy(), plan.mode.copy(), legs, *room, *columns)
+        first, last, out = (book.column(c) for c in ("earliest_slot", "latest_slot", "cash_out_minor"))
+        slot, mode = plan.slot.copy(), plan.mode.copy()
+        return cls(book, prices, slot, mode, legs, *room, first, last, out, limits.debits(book))
 
     def balance(self) -> None:
         """Converting payments change the window where conversions and legs of both windows cost less by it."""
@@ -202,14 +203,15 @@ class _Moves:
 
     def _has_room(self, item: int, goal: int) -> bool:
         """Whether every limit still holds."""
-        home, currency, route = int(self.slot[item]), self.book.cash_currency[item], self.book.route[item]
-        out, owed = self.out[item], self.owed[item]
+        home, currency, out = int(self.slot[item]), self.book.cash_currency[item], self.out[item]
         early, late = sorted((home, goal))
         less = out if goal < home else -out
         is_funded = less <= 0 or bool((self.cash[currency, early:late] >= less).all())
-        return is_funded and (
-            home == goal or bool(self.debit[route, goal] >= owed and self.debit[route, home] >= -owed)
-        )
+        return is_funded and (home == goal or all(self._may_owe(item, home, goal, *limit) for limit in self.debits))
+
+    def _may_owe(self, item: int, home: int, goal: int, limit: Int64, owed: Int64) -> bool:
+        room, takes = self.debit[limit[item]], owed[item]
+        return bool(room[goal] >= takes and room[home] >= -takes)
 
     def _join(self, item: int, goal: int) -> None:
         home, book = int(self.slot[item]), self.book
@@ -219,8 +221,9 @@ class _Moves:
             self.legs[account, goal] += 1
         early, late = sorted((home, goal))
         self.cash[book.cash_currency[item], early:late] += self.out[item] if goal > home else -self.out[item]
-        self.debit[book.route[item], home] += self.owed[item]
-        self.debit[book.route[item], goal] -= self.owed[item]
+        for limit, owed in self.debits:
+            self.debit[limit[item], home] += owed[item]
+            self.debit[limit[item], goal] -= owed[item]
         self.slot[item], self.mode[item] = goal, NETTED
 
 

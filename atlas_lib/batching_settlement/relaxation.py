@@ -11,7 +11,7 @@ price above any deferral.
 Minimise  sum price (y + g) + sum spread f + own conversions of z + deferral price of u
 subject to  sum (x + z) + u = 1;  x <= y of both accounts;  g + sum x + u >= 1;  per window and currency, sold -
 bought in the pool = sum f out - sum f in;  cash per currency, cumulative over the windows;  net debit per
-counterparty and window.
+counterparty, in total and in one currency, and window.
 """
 
 from __future__ import annotations
@@ -146,15 +146,16 @@ class Relaxation:
         options.append((DEFERRED, DIRECT, self.programme.variable(f"u_{k}", cost=unsettled, is_whole=True)))
         self.programme.row([(x, 1.0) for _, _, x in options], "==", 1.0)
         self.options[k] = options
-        cash, debit = int(pieces.cash_out_minor[k]), int(pieces.net_debit_minor[k])
+        cash, debits = int(pieces.cash_out_minor[k]), [(int(limit[k]), int(owed[k])) for limit, owed in pieces.debits]
         for slot, _, share in options[:-1]:
-            self._use_limits(int(pieces.cash_currency[k]), int(pieces.route[k]), slot, share, cash, debit)
+            self._use_limits(int(pieces.cash_currency[k]), slot, share, cash, debits)
 
-    def _use_limits(self, currency: int, route: int, slot: int, share: Any, cash: float, debit: float) -> None:
+    def _use_limits(self, currency: int, slot: int, share: Any, cash: float, debits: list[tuple[int, int]]) -> None:
         if cash:
             self.cash[currency].append((slot, share, cash))
-        if debit:
-            self.debit[route, slot].append((share, debit))
+        for limit, owed in debits:
+            if owed:
+                self.debit[limit, slot].append((share, owed))
 
     def _join_pool(self, k: int, place: int, slot: int, share: Any) -> None:
         pieces = self.pieces
@@ -189,7 +190,7 @@ class Relaxation:
         keys = [
             pieces.source[rows], pieces.target[rows], self.backbone.is_free[rows] @ (1 << np.arange(len(SLOTS))),
             np.where(tight, pieces.cash_currency[rows] * 2 + (pieces.cash_out_minor[rows] > 0), -1),
-            np.where(tight & self.limits.is_debit_limited[pieces.route[rows]], pieces.route[rows], -1),
+            *(np.where(tight & self.limits.is_debit_limited[limit[rows]], limit[rows], -1) for limit, _ in pieces.debits),
         ]  # fmt: skip
         kinds, of_piece = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
         order = np.argsort(of_piece, kind="stable")
@@ -204,10 +205,11 @@ class Relaxation:
                     self.balance[slot, kind[0]].append((share, value))
                     self.balance[slot, kind[1]].append((share, -value))
                 if kind[3] >= 0:
-                    cash, debit = (int(c[members].sum()) for c in (pieces.cash_out_minor, pieces.net_debit_minor))
-                    self._use_limits(
-                        kind[3] // 2, int(pieces.route[members[0]]), slot, share, cash, debit if kind[4] >= 0 else 0
-                    )
+                    debits = [
+                        (limit, int(owed[members].sum()))
+                        for limit, (_, owed) in zip(kind[4:], pieces.debits, strict=True) if limit >= 0
+                    ]  # fmt: skip
+                    self._use_limits(kind[3] // 2, slot, share, int(pieces.cash_out_minor[members].sum()), debits)
             self.classes.append((members, shares))
 
     def _add_conversions(self) -> dict[tuple[int, int], Any]:
@@ -238,16 +240,17 @@ class Relaxation:
         used = np.zeros((len(self.limits.cash), len(SLOTS)), dtype=np.int64)
         np.add.at(used, (pieces.cash_currency[fixed], self.fixed_slot[fixed]), pieces.cash_out_minor[fixed])
         owed = np.zeros((len(self.limits.debit), len(SLOTS)), dtype=np.int64)
-        np.add.at(owed, (pieces.route[fixed], self.fixed_slot[fixed]), pieces.net_debit_minor[fixed])
+        for limit_of, takes in pieces.debits:
+            np.add.at(owed, (limit_of[fixed], self.fixed_slot[fixed]), takes[fixed])
         for currency, moves in self.cash.items():
             if self.limits.is_cash_limited[currency]:
                 for slot in range(min(w for w, _, _ in moves), len(SLOTS)):
                     room = int(self.limits.cash[currency, slot]) - int(used[currency, : slot + 1].sum())
                     cash_rows[currency, slot] = self._limit_row([(x, v) for w, x, v in moves if w <= slot], room)
-        for (route, slot), terms in self.debit.items():
-            if self.limits.is_debit_limited[route]:
-                room = int(self.limits.debit[route]) - int(owed[route, slot])
-                debit_rows[route, slot] = self._limit_row(terms, room)
+        for (limit, slot), terms in self.debit.items():
+            if self.limits.is_debit_limited[limit]:
+                room = int(self.limits.debit[limit]) - int(owed[limit, slot])
+                debit_rows[limit, slot] = self._limit_row(terms, room)
         return cash_rows, debit_rows
 
     def _add_cover(self) -> dict[int, Any]:
@@ -282,8 +285,8 @@ class Relaxation:
         cash, debit = np.zeros((len(self.limits.cash), len(SLOTS))), np.zeros((len(self.limits.debit), len(SLOTS)))
         for (currency, slot), (row, scale) in self.cash_rows.items():
             cash[currency, : slot + 1] += max(-_price(row), 0.0) / scale
-        for (route, slot), (row, scale) in self.debit_rows.items():
-            debit[route, slot] = max(-_price(row), 0.0) / scale
+        for (limit, slot), (row, scale) in self.debit_rows.items():
+            debit[limit, slot] = max(-_price(row), 0.0) / scale
         return cash, debit
 
 

@@ -32,7 +32,7 @@ STANDARD: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class PlanInputs:
-    """What a plan is made from; `liquidity` and `limits` are what earlier runs have left."""
+    """What a plan is made from; cash and limits are what earlier runs have left."""
 
     transactions: pd.DataFrame
     streaming_index: pd.DataFrame
@@ -41,6 +41,7 @@ class PlanInputs:
     fx_rates: pd.DataFrame
     settled_before: pd.DataFrame
     liquidity_forecast: pd.DataFrame | None = None
+    counterparty_limits: pd.DataFrame | None = None
 
 
 def plan_scenarios(inputs: PlanInputs, settings: BatchingSettlementSettings) -> dict[str, pd.DataFrame]:
@@ -56,7 +57,8 @@ def plan_scenarios(inputs: PlanInputs, settings: BatchingSettlementSettings) -> 
 def compare_change(inputs: PlanInputs, settings: BatchingSettlementSettings, **change: float) -> pd.DataFrame:
     """Present plan and changed plan side by side: measure, present, changed, difference; for a person who tries.
 
-    change: cash_percent, limit_percent, discount_percent, spread_percent (100 = as it is), cut_off_hours.
+    change: cash_percent, limit_percent (of all limits on counterparties), discount_percent, spread_percent (100 = as it
+    is), cut_off_hours.
     """
     rows = [_planned(inputs, settings, name, c) for name, c in ((PRESENT, {}), ("changed", change))]
     names = [n for n in rows[0] if n not in ("scenario", "change", "currency")]
@@ -93,11 +95,14 @@ def _planned(
 ) -> dict[str, Any]:
     chosen = changed_settings(settings, change)
     cash = _scaled(inputs.liquidity, "opening_balance_minor", float(change.get("cash_percent", 100)))
-    parties = _scaled(inputs.counterparties, "limit_minor", float(change.get("limit_percent", 100)))
+    limit = float(change.get("limit_percent", 100))
+    parties = _scaled(inputs.counterparties, "limit_minor", limit)
+    currencies = inputs.counterparty_limits
+    by_currency = None if currencies is None else _scaled(currencies, "currency_limit_minor", limit)
     items = select_items(
         inputs.transactions, inputs.streaming_index, parties, inputs.fx_rates, inputs.settled_before, chosen
     )["settlement_items"]
-    made = plan_settlement(items, parties, cash, inputs.fx_rates, chosen, inputs.liquidity_forecast)
+    made = plan_settlement(items, parties, cash, inputs.fx_rates, chosen, inputs.liquidity_forecast, by_currency)
     told = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in change.items()) or "as it is"
     by_window = made["batch_lines"]["window"].value_counts()
     row: dict[str, Any] = {

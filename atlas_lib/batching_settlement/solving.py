@@ -210,8 +210,8 @@ def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:
     at_risk = np.zeros(len(pieces), dtype=bool)
     if pieces.is_tight.any():
         cash = limits.is_cash_limited, limits.cash, pieces.cash_currency, pieces.cash_out_minor
-        debit = limits.is_debit_limited, limits.debit[:, None], pieces.route, pieces.net_debit_minor
-        for (is_limited, limit, group, amount), is_cumulative in ((cash, True), (debit, False)):
+        debits = [((limits.is_debit_limited, limits.debit[:, None], *owed), False) for owed in pieces.debits]
+        for (is_limited, limit, group, amount), is_cumulative in ((cash, True), *debits):
             used = np.zeros((len(limit), len(SLOTS)), dtype=np.int64)
             np.add.at(used, (group, pieces.first_slot), amount)
             over = ((np.cumsum(used, axis=1) if is_cumulative else used) - limit).max(axis=1, initial=0)

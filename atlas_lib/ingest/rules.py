@@ -244,5 +244,6 @@ _OWN: dict[str, list[Rule]] = {
         ),
     ],
     "counterparties": [Rule("NEGATIVE_AMOUNT", "limit", _below("limit", 0), "a limit of 0 or more")],
+    "counterparty_limits": [Rule("NEGATIVE_AMOUNT", "currency_limit", _below("currency_limit", 0), "a limit of 0 or more")],
     "fx_rates": [Rule("RATE_NOT_POSITIVE", "rate", _below("rate", 0, or_equal=True), "a rate above 0")],
 }  # fmt: skip

@@ -133,10 +133,15 @@ labelled_at: labeled at, reported at, confirmed at, known since
 table counterparties: counterparty, banks, processors
 counterparty_id: id
 name: counterparty name
-limit: exposure limit, counterparty limit
-currency: Währung, ccy, limit currency
+limit: exposure limit, counterparty limit, total limit, overall limit, Gesamtlimit
+currency: Währung, ccy, limit currency, total limit currency
 is_available: available, reachable
 alternate_counterparty_id: alternate, alternate route
+
+table counterparty_limits: counterparty limit, currency limits, limits by currency, limits per currency, Limite je Währung
+counterparty_id: id, counterparty, bank, processor
+currency: Währung, ccy, limit currency
+currency_limit: limit, limit in currency, exposure limit, counterparty limit
 
 table liquidity: cash, cash positions, Liquidität
 currency: Währung, ccy
@@ -163,10 +168,11 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "sanctions": {"list_name": "@file", "listed_id": "=name", "alias": "=name"},
     "fraud_labels": {},
     "counterparties": {"name": "=counterparty_id", "is_available": True},
+    "counterparty_limits": {},
     "liquidity": {"minimum_balance": 0.0},
     "fx_rates": {},
 }  # fmt: skip
-_WITHOUT_DEFAULT_CURRENCY = {"transactions", "fx_rates", "liquidity"}
+_WITHOUT_DEFAULT_CURRENCY = {"transactions", "fx_rates", "liquidity", "counterparty_limits"}
 _NOT_FOLDED = re.compile("[^a-z0-9]")
 _SOURCE = ("source_file", "source_sheet", "source_row")
 

@@ -55,6 +55,12 @@ def counterparties(*rows: dict[str, Any]) -> pd.DataFrame:
     return declared("counterparties").checked(frame) if rows else declared("counterparties").empty()
 
 
+def counterparty_limits(*rows: tuple[str, str, int]) -> pd.DataFrame:
+    """Limits in one currency: counterparty, currency, minor units."""
+    frame = pd.DataFrame(rows, columns=["counterparty_id", "currency", "currency_limit_minor"]).assign(**_SOURCE)
+    return declared("counterparty_limits").checked(frame) if rows else declared("counterparty_limits").empty()
+
+
 def liquidity(**cash_minor: int) -> pd.DataFrame:
     rows = [
         {"currency": c, "opening_balance_minor": v, "minimum_balance_minor": 0, **_SOURCE}
@@ -95,12 +101,13 @@ def planned(
     cash: pd.DataFrame | None = None,
     limited: pd.DataFrame | None = None,
     forecast: pd.DataFrame | None = None,
+    by_currency: pd.DataFrame | None = None,
 ) -> tuple[Book, Limits, Prices]:
     book = read_book(items)
     rates = rates_on(fx_rates(), chosen.as_of)
     empty = (declared("liquidity").empty(), declared("counterparties").empty())
     at_hand = cash_by_window(empty[0] if cash is None else cash, forecast, settlement_dates(chosen.as_of))
-    limits = read_limits(book, at_hand, empty[1] if limited is None else limited, rates, "half_even")
+    limits = read_limits(book, at_hand, empty[1] if limited is None else limited, rates, by_currency)
     return book, limits, read_prices(chosen, book.currencies)
 
 
@@ -136,5 +143,13 @@ scarce_limits = st.sampled_from(
         counterparties(
             {"counterparty_id": "CP1", "limit_minor": 0}, {"counterparty_id": "CP2", "limit_minor": 180_000}
         ),
+    ]
+)
+currency_limits = st.sampled_from(
+    [
+        counterparty_limits(),
+        counterparty_limits(("CP1", "EUR", 60_000)),
+        counterparty_limits(("CP1", "USD", 700), ("CP1", "EUR", 9_100_000), ("CP2", "EUR", 0)),
+        counterparty_limits(("CP1", "GBP", 120_000), ("CP2", "JPY", 123_457)),
     ]
 )

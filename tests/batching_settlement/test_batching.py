@@ -10,6 +10,8 @@ from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
     books,
     counterparties,
+    counterparty_limits,
+    currency_limits,
     fx_rates,
     items_of,
     liquidity,
@@ -27,6 +29,7 @@ def plan(
     chosen: BatchingSettlementSettings | None = None,
     cash: pd.DataFrame | None = None,
     parties: pd.DataFrame | None = None,
+    by_currency: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     return plan_settlement(
         items,
@@ -34,6 +37,7 @@ def plan(
         liquidity() if cash is None else cash,
         fx_rates(),
         chosen or settings(),
+        counterparty_limits=by_currency,
     )
 
 
@@ -85,6 +89,26 @@ def test_held_unroutable_and_short_payments_are_deferred_with_their_reason() -> 
     assert deferrals["next_window"].tolist() == ["next run", "next run", "next run", "T1"]
 
 
+def test_a_payment_kept_back_by_a_limit_says_what_its_alternate_route_could_do() -> None:
+    rows = [{**SALE, "counterparty_id": name} for name in ("CP1", "CP2", "CP3", "CP1")]
+    parties = counterparties(
+        {"counterparty_id": "CP1", "limit_minor": 0, "alternate_counterparty_id": "CP4"},
+        {"counterparty_id": "CP2", "limit_minor": 0, "alternate_counterparty_id": "CP5"},
+        {"counterparty_id": "CP3"},
+        {"counterparty_id": "CP4", "limit_minor": 1_500},
+        {"counterparty_id": "CP5", "is_available": False},
+    )
+    items = items_of(transactions(*rows), counterparties=parties)
+    made = plan(items, parties=parties, by_currency=counterparty_limits(("CP3", "EUR", 999)))["deferrals"]
+    assert set(made["reason"]) == {"COUNTERPARTY_LIMIT"}
+    assert made["detail"].tolist() == [
+        "CP1 would owe 10.00 EUR more, 0.00 left under its total limit in T0; its alternate CP4 has room in T0",
+        "CP2 would owe 10.00 EUR more, 0.00 left under its total limit in T0; it has no alternate that is available",
+        "CP3 would owe 10.00 EUR more, 9.99 left under its EUR limit in T0; it has no alternate that is available",
+        "CP1 would owe 10.00 EUR more, 0.00 left under its total limit in T0; its alternate CP4 could not take it either",
+    ]
+
+
 def test_the_comparison_shows_every_plan_on_the_same_input() -> None:
     # Four payments P -> M, N: gross 4 x 5.00; grouped 2 x 4.25; nothing nets, so grouping is already best.
     rows = [{"payer": "P", "payee": m, "amount_minor": 100_000} for m in "MMNN"]
@@ -114,11 +138,11 @@ def test_nothing_due_gives_empty_tables_and_keeps_the_holds() -> None:
 
 
 @hypothesis_settings(max_examples=15)
-@given(books(), scarce_cash, scarce_limits, st.sampled_from([1, 2, 1000]))
+@given(books(), scarce_cash, scarce_limits, currency_limits, st.sampled_from([1, 2, 1000]))
 def test_every_due_transaction_is_once_in_a_batch_or_deferred_and_the_plan_passes_its_check(
-    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, batch: int
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, by_currency: pd.DataFrame, batch: int
 ) -> None:
-    made = plan(items_of(accepted), settings(max_batch_count=batch), cash, parties)
+    made = plan(items_of(accepted), settings(max_batch_count=batch), cash, parties, by_currency)
     seen = [*made["batch_lines"]["transaction_id"], *made["deferrals"]["transaction_id"]]
     assert sorted(seen) == sorted(accepted["transaction_id"])
     assert made["plan_checks"]["passed"].all()

@@ -17,6 +17,7 @@ from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.batching_settlement.solving import solve_book
 from tests.batching_settlement.planning_frames import (
     books,
+    currency_limits,
     items_of,
     liquidity,
     planned,
@@ -57,11 +58,11 @@ def any_prices(book: Book, limits: Limits, pieces: Pieces, seed: int) -> Multipl
 
 
 @hypothesis_settings(max_examples=30)
-@given(books(most=3), scarce_cash, scarce_limits, st.integers(0, 2**32 - 1))
+@given(books(most=3), scarce_cash, scarce_limits, currency_limits, st.integers(0, 2**32 - 1))
 def test_no_plan_costs_less_than_the_bound_whatever_the_prices(
-    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, seed: int
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, by_currency: pd.DataFrame, seed: int
 ) -> None:
-    book, limits, prices = planned(items_of(accepted), settings(), cash, parties)
+    book, limits, prices = planned(items_of(accepted), settings(), cash, parties, by_currency=by_currency)
     pieces = cut_pieces(book, limits)
     bound = bound_with(book, limits, prices, any_prices(book, limits, pieces, seed), pieces)
     assert bound <= cheapest_by_trying(book, limits, prices)

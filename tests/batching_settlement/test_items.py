@@ -6,6 +6,7 @@ from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
     counterparties,
+    counterparty_limits,
     fx_rates,
     items_of,
     liquidity,
@@ -155,6 +156,15 @@ def test_what_an_earlier_run_settles_today_is_no_longer_cash_or_limit_at_hand():
     banks = counterparties({"counterparty_id": "CP1", "limit_minor": 1_000, "currency": "USD"})
     chosen, rates = settings(), fx_rates(USD=1.25)
     seen = select_items(accepted, streaming_index(accepted), banks, rates, before, chosen)["settlement_items"]
-    cash, limits = leave_room(liquidity(EUR=1_000, USD=100), banks, seen, before, rates, chosen)
+    cash, limits, _ = leave_room(liquidity(EUR=1_000, USD=100), banks, seen, before, rates, chosen)
     assert dict(zip(cash["currency"], cash["opening_balance_minor"], strict=True)) == {"EUR": 300, "USD": 400}
     assert limits["limit_minor"].tolist() == [700]
+    given = counterparty_limits(("CP1", "USD", 1_000), ("CP1", "EUR", 40), ("CP2", "USD", 90), ("CP3", "USD", 5))
+    left = leave_room(liquidity(), banks, seen, before, rates, chosen, given)[2]
+    assert left["currency_limit_minor"].tolist() == [40, 700, 50, 5]  # CP1's EUR payment settled the day before
+
+
+def test_a_payment_under_a_limit_that_no_rate_converts_waits() -> None:
+    banks = counterparties({"counterparty_id": "CP1", "limit_minor": 1_000, "currency": "CHF"})
+    items = items_of(transactions(SALE, {**SALE, "counterparty_id": "CP2"}), counterparties=banks)
+    assert items["reason"].tolist() == ["FX_RATE_MISSING", ""]

@@ -12,11 +12,13 @@ from atlas_lib.batching_settlement.limits import (
     place,
     read_limits,
     tight_items,
-    why_deferred,
 )
+from atlas_lib.batching_settlement.reasons import why_deferred
 from tests.batching_settlement.planning_frames import (
     books,
     counterparties,
+    counterparty_limits,
+    currency_limits,
     fx_rates,
     items_of,
     known_flows,
@@ -65,7 +67,50 @@ def test_a_limit_in_another_currency_is_taken_at_the_rate_of_the_day() -> None:
     parties = counterparties({"counterparty_id": "CP1", "limit_minor": 16_000, "currency": "JPY"})
     rates = rates_on(fx_rates(), settings().as_of)
     cash = cash_by_window(liquidity(), None, [])
-    assert read_limits(book, cash, parties, rates, "half_even").debit.tolist() == [10_000]
+    assert read_limits(book, cash, parties, rates).debit.tolist() == [10_000]
+
+
+def test_the_total_limit_counts_every_currency_and_rounds_to_the_safe_side() -> None:
+    # 1 JPY is 0.625 cents: counted as 1 each; 1.99 USD of limit are 1.592 EUR, taken as 1.59.
+    accepted = transactions({**SALE, "amount_minor": 158}, *[{**SALE, "amount_minor": 1, "currency": "JPY"}] * 2)
+    parties = counterparties({"counterparty_id": "CP1", "limit_minor": 199, "currency": "USD"})
+    book, limits, _ = planned(items_of(accepted), settings(), limited=parties)
+    assert limits.debit.tolist() == [159]
+    slot = place(book, book.column("earliest_slot"), limits)
+    assert slot.tolist() == [1, 1, -1]
+    assert why_deferred(book, slot, limits)["detail"].tolist() == [
+        "CP1 would owe 0.01 EUR more, 0.00 left under its total limit in T0"
+    ]
+
+
+def test_a_limit_in_one_currency_leaves_the_others_alone_and_what_goes_back_makes_room() -> None:
+    usd = {**SALE, "currency": "USD"}
+    into_usd = {**SALE, "destination_currency": "USD"}
+    accepted = transactions(
+        {**usd, "amount_minor": 700},
+        {**usd, "amount_minor": 301},
+        {**SALE, "amount_minor": 5_000_000},
+        {**into_usd, "amount_minor": 300},  # brings 3.75 USD
+        {**usd, "amount_minor": 50, "type": "REFUND"},
+    )
+    given_limits = counterparty_limits(("CP1", "USD", 1_000), ("CP7", "USD", 1), ("CP1", "CHF", 1))
+    book, limits, _ = planned(items_of(accepted), settings(), by_currency=given_limits)
+    slot = place(book, book.column("earliest_slot"), limits)
+    assert slot.tolist() == [1, 1, 1, -1, 1]  # the refund makes room for the second
+    assert why_deferred(book, slot, limits)["detail"].tolist() == [
+        "CP1 would owe 3.75 USD more, 0.49 left under its USD limit in T0"
+    ]
+
+
+def test_both_limits_are_named_where_both_are_in_the_way() -> None:
+    parties = counterparties({"counterparty_id": "CP1", "limit_minor": 100})
+    book, limits, _ = planned(
+        items_of(transactions({**SALE, "amount_minor": 500, "currency": "USD"})), settings(),
+        limited=parties, by_currency=counterparty_limits(("CP1", "USD", 200)),
+    )  # fmt: skip
+    assert why_deferred(book, place(book, book.column("earliest_slot"), limits), limits)["detail"].tolist() == [
+        "CP1 would owe 4.00 EUR more, 1.00 left under its total limit and 5.00 USD more, 2.00 left under its USD limit in T0"
+    ]
 
 
 def test_cash_below_its_minimum_lets_nothing_out_on_balance() -> None:
@@ -97,11 +142,11 @@ def test_a_payout_waits_for_the_day_on_which_the_forecast_has_the_cash() -> None
 
 
 @hypothesis_settings(max_examples=40)
-@given(books(), scarce_cash, scarce_limits, st.randoms(use_true_random=False))
+@given(books(), scarce_cash, scarce_limits, currency_limits, st.randoms(use_true_random=False))
 def test_placing_never_breaks_a_limit_and_what_is_not_tight_never_can(
-    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, random: object
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, by_currency: pd.DataFrame, random: object
 ) -> None:
-    book, limits, _ = planned(items_of(accepted), settings(), cash, parties)
+    book, limits, _ = planned(items_of(accepted), settings(), cash, parties, by_currency=by_currency)
     first, last = book.column("earliest_slot"), book.column("latest_slot")
     wished = np.array(
         [random.randint(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)], dtype=np.int64

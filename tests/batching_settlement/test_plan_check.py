@@ -9,6 +9,7 @@ from atlas_lib.batching_settlement.plan_check import check_plan
 from atlas_lib.core.errors import CheckFailed
 from tests.batching_settlement.planning_frames import (
     counterparties,
+    counterparty_limits,
     fx_rates,
     items_of,
     known_flows,
@@ -30,9 +31,14 @@ CASH = liquidity(EUR=500_000)
 PARTIES = counterparties({"counterparty_id": "CP1", "limit_minor": 900_000})
 
 
-def check(tables: Tables, cash: pd.DataFrame = CASH, parties: pd.DataFrame = PARTIES) -> pd.DataFrame:
-    chosen = settings()
-    return check_plan(items_of(transactions(*ROWS)), tables, parties, cash, rates_on(fx_rates(), chosen.as_of), chosen)
+def check(
+    tables: Tables,
+    cash: pd.DataFrame = CASH,
+    parties: pd.DataFrame = PARTIES,
+    by_currency: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    chosen, items = settings(), items_of(transactions(*ROWS))
+    return check_plan(items, tables, parties, cash, rates_on(fx_rates(), chosen.as_of), chosen, None, by_currency)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,27 @@ def test_a_plan_above_cash_or_limit_is_refused(good: Tables) -> None:
     check(good, cash=short)  # what comes in covers the payout
     with pytest.raises(CheckFailed, match="no counterparty above its limit"):
         check(good, parties=counterparties({"counterparty_id": "CP1", "limit_minor": 100_000}))
+
+
+def test_a_plan_one_cent_above_a_limit_in_one_currency_is_refused(good: Tables) -> None:
+    check(good, by_currency=counterparty_limits(("CP1", "USD", 62_500)))  # 500.00 EUR at 1.25
+    with pytest.raises(CheckFailed, match=r"CP1 0\.01 USD over in T0"):
+        check(good, by_currency=counterparty_limits(("CP1", "USD", 62_499)))
+
+
+def test_a_total_limit_is_checked_without_rounding() -> None:
+    rows = [{"payer": "P", "payee": "M", "amount_minor": 1, "currency": "JPY"}] * 2  # 1.25 cents
+    chosen, none = settings(), liquidity()
+    items, rates = items_of(transactions(*rows)), rates_on(fx_rates(), chosen.as_of)
+    made = plan_settlement(items, counterparties(), none, fx_rates(), chosen)
+    yen = {"counterparty_id": "CP1", "currency": "JPY"}
+    check_plan(items, made, counterparties({**yen, "limit_minor": 2}), none, rates, chosen)
+    for limit in (
+        counterparties({**yen, "limit_minor": 1}),
+        counterparties({"counterparty_id": "CP1", "limit_minor": 1}),
+    ):
+        with pytest.raises(CheckFailed, match="above its limit"):
+            check_plan(items, made, limit, none, rates, chosen)
 
 
 def test_a_payout_beyond_the_cash_is_refused() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 from atlas_lib.batching_settlement.scenarios import PlanInputs, changed_settings, compare_change, plan_scenarios
 from tests.batching_settlement.planning_frames import (
     counterparties,
+    counterparty_limits,
     fx_rates,
     liquidity,
     settings,
@@ -44,6 +46,13 @@ def test_an_earlier_cut_off_sends_the_late_payment_to_the_next_day() -> None:
 def test_a_tighter_limit_leaves_a_sale_behind() -> None:
     sales = [{"payer": "P", "payee": "M", "amount_minor": 400}] * 2
     shown = compare_change(inputs(*sales, CP1=800), settings(), limit_percent=50.0).set_index("measure")
+    assert shown.loc["settled", ["present", "changed"]].tolist() == ["2", "1"]
+
+
+def test_limits_in_one_currency_are_changed_with_the_others() -> None:
+    given = inputs(*[{"payer": "P", "payee": "M", "amount_minor": 400}] * 2)
+    given = replace(given, counterparty_limits=counterparty_limits(("CP1", "EUR", 800)))
+    shown = compare_change(given, settings(), limit_percent=50.0).set_index("measure")
     assert shown.loc["settled", ["present", "changed"]].tolist() == ["2", "1"]
 
 

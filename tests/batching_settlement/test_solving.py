@@ -26,6 +26,8 @@ from atlas_lib.batching_settlement.solving import solve_book
 from tests.batching_settlement.planning_frames import (
     books,
     counterparties,
+    counterparty_limits,
+    currency_limits,
     items_of,
     liquidity,
     planned,
@@ -75,23 +77,24 @@ def test_many_transactions_of_one_pair_are_one_piece() -> None:
     assert pieces.count.tolist() == [2, 2]
 
 
-@hypothesis_settings(max_examples=12)
-@given(books(most=3), scarce_cash, scarce_limits)
+@hypothesis_settings(max_examples=20)
+@given(books(most=3), scarce_cash, scarce_limits, currency_limits)
 def test_on_tiny_books_the_plan_is_the_best_of_all(
-    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, by_currency: pd.DataFrame
 ) -> None:
-    book, limits, prices = planned(items_of(accepted), settings(), cash, parties)
+    book, limits, prices = planned(items_of(accepted), settings(), cash, parties, by_currency=by_currency)
     best, solution = cheapest_by_trying(book, limits, prices), solve_book(book, limits, prices)
     assert solution.bound_micro <= best <= solution.cost.total_micro
     assert solution.cost.total_micro - best <= MICRO // 2
 
 
 @hypothesis_settings(max_examples=20)
-@given(books(), scarce_cash, scarce_limits, st.sampled_from([2, 1000]))
+@given(books(), scarce_cash, scarce_limits, currency_limits, st.sampled_from([2, 1000]))
 def test_bound_optimised_simple_and_gross_are_in_this_order_and_every_limit_is_kept(
-    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, batch: int
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, by_currency: pd.DataFrame, batch: int
 ) -> None:
-    book, limits, prices = planned(items_of(accepted), settings(max_batch_count=batch), cash, parties)
+    chosen = settings(max_batch_count=batch)
+    book, limits, prices = planned(items_of(accepted), chosen, cash, parties, by_currency=by_currency)
     solution = solve_book(book, limits, prices)
     asked = place(book, requested_slots(book), limits)
     simple, gross = (price_plan(book, plan(book, asked), prices) for plan in (grouped_plan, single_plan))
@@ -161,7 +164,8 @@ def test_a_book_of_thousands_is_cut_to_few_pieces_and_solved_within_its_limits(l
         )
     ]  # fmt: skip
     parties = counterparties({"counterparty_id": "CP1", "limit_minor": limit})
-    book, limits, prices = planned(items_of(transactions(*rows)), settings(), limited=parties)
+    of_usd = counterparty_limits(("CP1", "USD", limit // 3))
+    book, limits, prices = planned(items_of(transactions(*rows)), settings(), limited=parties, by_currency=of_usd)
     solution = solve_book(book, limits, prices)
     assert is_within(book, solution.plan.slot, limits)
     assert solution.bound_micro <= solution.cost.total_micro

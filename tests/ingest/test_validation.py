@@ -196,3 +196,17 @@ def test_dated_customer_payments_are_read_from_a_german_list(tmp_path):
     kept = tables["customer_payments"][["payment_id", "contract_id", "amount_minor", "currency"]]
     assert kept.to_numpy().tolist() == [["Z1", "V-1", 5600, "EUR"]]
     assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMOUNT_NOT_POSITIVE"]
+
+
+def test_limits_of_a_counterparty_in_several_currencies_are_a_sheet_of_their_own_beside_its_total(tmp_path):
+    banks = ["counterparty_id,total_limit,total_limit_currency", "CP-1,250000,USD", "CP-2,,EUR"]
+    limits = ["Bank,ccy,limit", "CP-1,EUR,100000.50", "CP-1,JPY,9000000", "CP-1,EUR,5", "CP-2,GBP,-1", "CP-2,,7"]
+    (tmp_path / "counterparties.csv").write_text("\n".join(banks), encoding="utf-8")
+    (tmp_path / "counterparty_limits.csv").write_text("\n".join(limits), encoding="utf-8")
+    tables = clean_inputs(read_inputs(tmp_path), SETTINGS)
+    kept = tables["counterparty_limits"][["counterparty_id", "currency", "currency_limit_minor"]]
+    assert kept.to_numpy().tolist() == [["CP-1", "EUR", 10_000_050], ["CP-1", "JPY", 9_000_000]]
+    assert tables["counterparties"]["currency"].tolist() == ["USD", "EUR"]
+    assert tables["counterparties"]["limit_minor"].fillna(-1).tolist() == [25_000_000, -1]
+    errors = tables["rejects"].query("severity == 'error'")
+    assert sorted(errors["rule"]) == ["DUPLICATE_KEY", "EMPTY_CELL", "NEGATIVE_AMOUNT"]

@@ -215,10 +215,22 @@ labelled_at instant - when it became known
         """
 counterparty_id string - counterparty
 name string - its name
-limit_minor int? minor highest net debit position; empty is unlimited
+limit_minor int? minor highest net debit position over all currencies, at the day's rates; empty is unlimited
 currency string - currency of the limit
 is_available bool - reachable today
 alternate_counterparty_id string? - route to take when it is not
+"""
+        + _SOURCE,
+    ),
+    table(
+        "counterparty_limits",
+        _STAGE,
+        "counterparty_id currency",
+        "Limits of counterparties in one currency, beside their limit over all currencies.",
+        """
+counterparty_id string - counterparty
+currency string - currency that the limit is for, and in
+currency_limit_minor int minor highest net debit position in this currency alone
 """
         + _SOURCE,
     ),
