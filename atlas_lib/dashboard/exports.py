@@ -17,7 +17,7 @@ from atlas_lib.dashboard.listings import SUMS, Listing
 from atlas_lib.present.excel import Sheet, write_workbook
 
 EXCEL_ROWS = 100_000  # a sheet holds a million, but writing it holds a core for a minute and a gigabyte
-PART_ROWS = 20_000
+PART_ROWS = 5_000
 _BUSY, _WAIT_SECONDS = threading.Lock(), 3.0
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
