@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.dashboard.listings import Listing
+from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.accounts import masked_in_sql
+from atlas_lib.dashboard.listings import MAY_HOLD_ACCOUNTS, Listing
 from atlas_lib.reserves_credit.roles import Actor, identify, may, require
 
 NOBODY = Actor("", "")
@@ -65,3 +67,23 @@ def conditions_for(actor: Actor, listing: Listing) -> list[tuple[str, list[objec
         column, values = listing.own_not
         own.append((f'"{column}" NOT IN (SELECT unnest(?))', [values.split("|")]))
     return own
+
+
+def may_see_accounts(actor: Actor) -> bool:
+    """Whether account numbers stand there in full; where no login is configured they never do."""
+    return may(actor, "see_bank_details")
+
+
+def shown_as(actor: Actor, listing: Listing) -> dict[str, str]:
+    """Columns that the person gets otherwise than they are, as SQL; search, filters and sorting know them no better.
+
+    A merchant sees no difference between a payment that waits and one that was put off, which may tell of a suspicion.
+    """
+    present = declared(listing.table).column_names
+    hidden = () if may_see_accounts(actor) else tuple(n for n in MAY_HOLD_ACCOUNTS if n in present)
+    out = {name: masked_in_sql(name) for name in hidden}
+    if not is_office(actor) and "settlement_status" in present:
+        out["settlement_status"] = (
+            "CASE \"settlement_status\" WHEN 'Deferred' THEN 'Pending' ELSE \"settlement_status\" END"
+        )
+    return out

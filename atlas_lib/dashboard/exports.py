@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
+from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import exponent
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.listings import SUMS, Listing
 from atlas_lib.present.excel import Sheet, write_workbook
 
+EXCEL_ROWS = 100_000  # a sheet holds a million, but writing it holds a core for a minute and a gigabyte
+PART_ROWS = 5_000
+_BUSY, _WAIT_SECONDS = threading.Lock(), 3.0
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def to_csv(frame: pd.DataFrame, columns: list[str]) -> bytes:
+def to_csv(parts: Iterable[pd.DataFrame], columns: list[str]) -> Iterator[bytes]:
     """UTF-8 with a mark (Excel reads it), amounts in units of their currency with a point, instants in ISO 8601.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Text that a spreadsheet would take for a formula gets an apostrophe in front. The head line comes first, then the
+    rows part by part.
     """
-    out = frame[columns].copy()
-    for name in columns:
-        if name.endswith("_minor"):
-            out[name] = in_units(frame[name], frame["currency"])
-        elif pd.api.types.is_string_dtype(out[name]):
-            out[name] = out[name].where(~out[name].str.startswith(_FORMULA, na=False), "'" + out[name].astype("str"))
-    return out.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
+    yield (",".join(columns) + "\r\n").encode("utf-8-sig")
+    for part in parts:
+        out = part[columns].copy()
+        for name in columns:
+            if name.endswith("_minor"):
+                out[name] = in_units(part[name], part["currency"])
+            elif pd.api.types.is_string_dtype(out[name]):
+                is_formula = out[name].str.startswith(_FORMULA, na=False)
+                out[name] = out[name].where(~is_formula, "'" + out[name].astype("str"))
+        yield out.to_csv(index=False, header=False, lineterminator="\r\n").encode("utf-8")
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """An export takes a core: the next one waits a moment, then is asked to come back."""
+    if not _BUSY.acquire(timeout=_WAIT_SECONDS):
+        raise Refused("Another export is being made", expected="one at a time", remedy="try again in a minute")
+    try:
+        yield
+    finally:
+        _BUSY.release()
 
 
 def in_units(amounts: pd.Series, currencies: pd.Series) -> pd.Series:

@@ -1,7 +1,8 @@
 """Which tables each page lists, in which columns; and which of them, and what of them, a merchant may see.
 
-A column that stands in no listing is never sent. No listing has account numbers or the customers' id column; a finding
-may name a customer in its words, and is for the office.
+A column that stands in no listing is never sent. Account numbers, which refused rows and bridges have, are masked for
+whoever may not see bank details (access.shown_as). No listing has the customers' id column; a finding may name a customer
+in its words, and is for the office.
 """
 
 from __future__ import annotations
@@ -44,6 +45,17 @@ class Listing:
 
 
 _SOURCE = "source_file source_sheet source_row"
+MAY_HOLD_ACCOUNTS = (
+    "account",
+    "value",
+    "message",
+    "detail",
+    "reason",
+    "reasons",
+    "rival",
+    "statement_id",
+    "source_file",
+)
 LISTINGS: dict[str, Sequence[Listing]] = {
     "01_ingest": (
         Listing("contracts", "Contracts", f"contract_id merchant_id merchant_name start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor currency {_SOURCE}", "contract_id", "currency", own="contract_id start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor currency"),
@@ -56,8 +68,8 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("alerts", "Alerts", "severity alert scope subject_id currency amount_minor detail since", "severity", "severity alert currency", merchant="subject_id"),
         Listing("exposures", "Exposure and limits", "subject_id subject_name scope currency receivables_minor gross_minor effective_minor limit_minor utilisation_rate headroom_minor level", "-utilisation_rate", "scope level currency", merchant="subject_id"),
         Listing("reserve_coverage", "Reserves on sales and their coverage", "merchant_id currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor recent_claims_minor coverage_rate shortfall_minor", "coverage_rate", "currency", own="currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor"),
-        Listing("subaccounts", "Sub-accounts", "merchant_id currency subaccount movement_count debit_minor credit_minor balance_minor", "merchant_id", "subaccount currency", own="currency subaccount movement_count debit_minor credit_minor balance_minor", own_not=("subaccount", "Partner|Partner RR")),
-        Listing("subaccount_movements", "Movements of the sub-accounts", "merchant_id currency subaccount sequence movement_date movement contract_id transaction_id debit_minor credit_minor balance_minor", "-movement_date", "subaccount movement currency", own="currency subaccount sequence movement_date movement contract_id debit_minor credit_minor balance_minor", own_not=("subaccount", "Partner|Partner RR")),
+        Listing("subaccounts", "Sub-accounts", "merchant_id currency subaccount movement_count debit_minor credit_minor balance_minor", "merchant_id", "subaccount currency", own="currency subaccount movement_count debit_minor credit_minor balance_minor", own_not=("subaccount", "Factoring|Partner|Partner RR")),
+        Listing("subaccount_movements", "Movements of the sub-accounts", "merchant_id currency subaccount sequence movement_date movement contract_id transaction_id debit_minor credit_minor balance_minor", "-movement_date", "subaccount movement currency", own="currency subaccount sequence movement_date movement contract_id debit_minor credit_minor balance_minor", own_not=("subaccount", "Factoring|Partner|Partner RR")),
         Listing("reserve_tranches", "Reserve tranches", "tranche_id merchant_id source contract_id currency held_on release_date held_minor released_minor drawn_minor balance_minor status", "release_date", "status source currency", own="source contract_id currency held_on release_date held_minor released_minor drawn_minor balance_minor status"),
     ),
     "03_portfolio": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -14,17 +14,20 @@ import pandas as pd
 
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
+from atlas_lib.core.tables import declared
 from atlas_lib.dashboard import fraud_views, views
-from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
+from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts, require_office
+from atlas_lib.dashboard.accounts import mask_page
 from atlas_lib.dashboard.actions import LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
-from atlas_lib.dashboard.exports import to_csv, to_excel
+from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_csv, to_excel
 from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.front import tasks_of
-from atlas_lib.dashboard.listings import listing_of
-from atlas_lib.dashboard.rows import read_rows
+from atlas_lib.dashboard.listings import Listing, listing_of
+from atlas_lib.dashboard.rows import count_rows, read_in_parts, read_rows, wrong_accounts_of
 from atlas_lib.dashboard.views import View
 from atlas_lib.present.report import resource, style
+from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.roles import Actor, require
 from atlas_lib.scheduling import list_runs
 
@@ -51,6 +54,7 @@ class Answer:
     body: bytes | str
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": _TYPES["html"]})
     status: int = 200
+    parts: Iterator[bytes] = field(default_factory=lambda: iter(()))  # what follows `body`, made as it is sent
 
 
 def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -> Answer:
@@ -125,15 +129,18 @@ def read_asset(name: str, *, is_packed: bool) -> Answer:
 
 
 def read_file(asked: Asked, run_id: str, folder: str, name: str) -> Answer:
-    """A report page or an export of a run, for the office; exports hold account numbers in full."""
+    """A report page or an export of a run, for the office; exports, with account numbers in full, for who may see those."""
     require_office(asked.actor)
-    if folder == "exports" and asked.actor != NOBODY:
+    if folder == "exports":
         require(asked.actor, "see_bank_details")
     run = _view(Asked("", {"run": run_id}, asked.actor, asked.environment)).run
     path = run.directory / folder / name
     ending = path.suffix.removeprefix(".")
     if path.parent != run.directory / folder or ending not in _TYPES or not path.is_file():
         raise TableError("There is no such file in this run", where=run_id, found=name)
+    if folder == "html" and not may_see_accounts(asked.actor):
+        page = mask_page(path.read_text(encoding="utf-8"), wrong_accounts_of(run))
+        return Answer(page, {"Content-Type": _TYPES[ending]})
     return Answer(path.read_bytes(), {"Content-Type": _TYPES[ending]})
 
 
@@ -142,7 +149,8 @@ def _view(asked: Asked) -> View:
     latest = latest_run_of(folder)
     if latest is None or not (latest / "manifest.json").exists():
         raise TableError("There is no run yet", where="the runs directory", remedy="run `atlas run`")
-    names = [latest.name, *(p.name for p in list_runs(folder) if p != latest)]
+    kept = list_runs(folder) if is_office(asked.actor) else []  # what-if runs and older figures are the office's
+    names = [latest.name, *(p.name for p in kept if p != latest)]
     wanted = asked.arguments.get("run") or latest.name
     if wanted not in names:
         raise TableError(
@@ -158,8 +166,10 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
     if kind == "" and not is_office(view.actor):
         require(view.actor, "see_own")
         return views.merchant_page(view, view.actor.merchant_id)
-    if kind in ("", "desk"):
+    if kind in ("", "desk", "payment"):
         payouts, orders = _desk_tables(view, asked)
+        if kind == "payment":
+            return views.payment_page(view, value, payouts, orders)
         return (
             views.desk_page(view, payouts, orders)
             if kind
@@ -176,7 +186,8 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
 
 def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not view.run.has("payouts"):
-        return pd.DataFrame(), pd.DataFrame()
+        columns = dict.fromkeys([*declared("payouts").column_names, *PAYOUT_COLUMNS, "payment_id", "live_status"])
+        return pd.DataFrame(columns=list(columns)), pd.DataFrame(columns=list(ORDER_COLUMNS))
     with desk_of(view.run, asked.environment) as desk:
         return desk.payouts(), desk.orders()
 
@@ -192,10 +203,31 @@ def _export(view: View, file_name: str) -> Answer:
     if ending not in ("csv", "xlsx"):
         raise SettingsError("No such export", found=file_name, expected="csv or xlsx")
     listing = listing_of(table)
-    columns = columns_for(view.actor, listing)
-    frame = read_rows(view.run, view.actor, listing, views.query_of(view, listing, is_whole=True)).frame
+    name = f"{table}-{view.run.manifest['as_of']}.{ending}"
+    headers = {"Content-Type": _TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
+    if ending == "xlsx":
+        return Answer(_workbook(view, listing), headers)
+    parts = _csv_parts(view, listing)
+    first = next(parts)  # refused, or busy, before anything is sent
+    return Answer(first, headers, parts=parts)
+
+
+def _csv_parts(view: View, listing: Listing) -> Iterator[bytes]:
+    query, columns = views.query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
+    with one_at_a_time():
+        yield from to_csv(read_in_parts(view.run, view.actor, listing, query, PART_ROWS), columns)
+
+
+def _workbook(view: View, listing: Listing) -> bytes:
+    query, columns = views.query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
+    total = count_rows(view.run, view.actor, listing, query)
+    if total > EXCEL_ROWS:
+        raise SettingsError(
+            f"{listing.title} has too many rows for a workbook", found=f"{total:,}", expected=f"at most {EXCEL_ROWS:,}",
+            remedy="take CSV, or filter the table first",
+        )  # fmt: skip
     filters = "; ".join(
-        f"{k} = {v}" for k, v in view.asked.items() if (v and "." not in k) or k.startswith(f"{table}.")
+        f"{k} = {v}" for k, v in view.asked.items() if (v and "." not in k) or k.startswith(f"{listing.table}.")
     )
     cover = {
         "As of": str(view.run.manifest["as_of"]),
@@ -203,9 +235,8 @@ def _export(view: View, file_name: str) -> Answer:
         "Filters": filters or "none",
         "For": view.actor.name or "anyone",
     }
-    body = to_csv(frame, columns) if ending == "csv" else to_excel(listing, frame, columns, cover)
-    name = f"{table}-{view.run.manifest['as_of']}.{ending}"
-    return Answer(body, {"Content-Type": _TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'})
+    with one_at_a_time():
+        return to_excel(listing, read_rows(view.run, view.actor, listing, query).frame, columns, cover)
 
 
 @lru_cache(maxsize=8)

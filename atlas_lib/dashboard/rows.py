@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,7 +16,8 @@ import pandas as pd
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import arrow_to_frame, declared
-from atlas_lib.dashboard.access import columns_for, conditions_for
+from atlas_lib.dashboard.access import columns_for, conditions_for, shown_as
+from atlas_lib.dashboard.accounts import accounts_in
 from atlas_lib.dashboard.listings import Listing
 from atlas_lib.reserves_credit.roles import Actor
 
@@ -47,18 +51,39 @@ def read_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> Rows:
 
     Raises Refused when the person may not see the table, SettingsError for a column it does not have.
     """
+    text, parameters = _selected(run, actor, listing, query)
+    table = _connection().sql(text, params=parameters).to_arrow_table()
+    return Rows(arrow_to_frame(table), count_rows(run, actor, listing, query))
+
+
+def count_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> int:
+    """How many rows fit, on all pages."""
+    where, values = _conditions(actor, listing, query, columns_for(actor, listing))
+    text = f"SELECT count(*) FROM {_source(actor, listing)}{where}"  # noqa: S608
+    counted = _connection().execute(text, [str(run.path(listing.table)), *values]).fetchall()
+    return int(counted[0][0])
+
+
+def read_in_parts(run: Run, actor: Actor, listing: Listing, query: Query, size: int) -> Iterator[pd.DataFrame]:
+    """The rows of read_rows, `size` at a time, none of them held longer than it takes to use it."""
+    import pyarrow as pa
+
+    text, parameters = _selected(run, actor, listing, query)
+    with _connect() as connection:  # one of its own: the next part may be asked for by another thread
+        for batch in connection.sql(text, params=parameters).to_arrow_reader(size):
+            yield arrow_to_frame(pa.Table.from_batches([batch]))
+
+
+def _selected(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[str, list[Any]]:
     table = declared(listing.table)
     names = columns_for(actor, listing)
     where, values = _conditions(actor, listing, query, names)
-    source = "read_parquet(?, hive_partitioning=false)"
     key = [*table.key, *names]
     order = ", ".join([_order(query.order or listing.order, names, listing), *(f'"{n}"' for n in dict.fromkeys(key))])
     limit = "" if not query.size else f" LIMIT {int(query.size)} OFFSET {max(0, query.page - 1) * int(query.size)}"
-    path, connection = str(run.path(listing.table)), _connection()
-    counted = connection.execute(f"SELECT count(*) FROM {source}{where}", [path, *values]).fetchall()  # noqa: S608
     columns = ", ".join(f'"{n}"' for n in dict.fromkeys([*names, *_helpers(table.column_names, names)]))
-    text = f"SELECT {columns} FROM {source}{where} ORDER BY {order}{limit}"  # noqa: S608
-    return Rows(arrow_to_frame(connection.sql(text, params=[path, *values]).to_arrow_table()), int(counted[0][0]))
+    text = f"SELECT {columns} FROM {_source(actor, listing)}{where} ORDER BY {order}{limit}"  # noqa: S608
+    return text, [str(run.path(listing.table)), *values]
 
 
 def choices_of(run: Run, actor: Actor, listing: Listing) -> dict[str, list[str]]:
@@ -66,13 +91,28 @@ def choices_of(run: Run, actor: Actor, listing: Listing) -> dict[str, list[str]]
     names = tuple(n for n in listing.choices.split() if n in columns_for(actor, listing))
     where, values = _conditions(actor, listing, Query(), list(names))
     own = tuple(tuple(v) if isinstance(v, list) else v for v in values)
-    return _choices(str(run.path(listing.table)), run.manifest["tables"][listing.table]["sha256"], names, where, own)
+    source, sha256 = _source(actor, listing), run.manifest["tables"][listing.table]["sha256"]
+    return _choices(str(run.path(listing.table)), sha256, source, names, where, own)
+
+
+def _source(actor: Actor, listing: Listing) -> str:
+    """The table as the person may know it."""
+    read, shown = "read_parquet(?, hive_partitioning=false)", shown_as(actor, listing)
+    changed = ", ".join(f'{expression} AS "{name}"' for name, expression in shown.items())
+    return f"(SELECT * REPLACE ({changed}) FROM {read})" if changed else read  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def _choices(path: str, sha256: str, names: tuple[str, ...], where: str, own: tuple[Any, ...]) -> dict[str, list[str]]:  # noqa: ARG001  # a table made anew is read anew
+def _choices(
+    path: str,
+    sha256: str,  # noqa: ARG001  # a table made anew is read anew
+    source: str,
+    names: tuple[str, ...],
+    where: str,
+    own: tuple[Any, ...],
+) -> dict[str, list[str]]:
     values = [list(v) if isinstance(v, tuple) else v for v in own]
-    source, connection, out = "read_parquet(?, hive_partitioning=false)", _connection(), {}
+    connection, out = _connection(), {}
     for name in names:
         text = f'SELECT DISTINCT CAST("{name}" AS VARCHAR) AS v FROM {source}{where} ORDER BY v'  # noqa: S608
         out[name] = [str(row[0]) for row in connection.execute(text, [path, *values]).fetchall() if row[0] is not None]
@@ -81,11 +121,23 @@ def _choices(path: str, sha256: str, names: tuple[str, ...], where: str, own: tu
 
 def _connection() -> Any:
     """One small connection per thread: pages are read side by side, and none may take the machine."""
+    if not hasattr(_OF_THREAD, "connection"):
+        _OF_THREAD.connection = _connect()
+    return _OF_THREAD.connection
+
+
+def _connect() -> Any:
     import duckdb
 
-    if not hasattr(_OF_THREAD, "connection"):
-        _OF_THREAD.connection = duckdb.connect(config={"threads": 1, "memory_limit": "256MB"})
-    return _OF_THREAD.connection
+    return duckdb.connect(config={"threads": 1, "memory_limit": "256MB", "temp_directory": _spill_folder()})
+
+
+@lru_cache(maxsize=1)
+def _spill_folder() -> str:
+    """What does not fit into memory goes where only this user reads, and is gone with the process."""
+    folder = tempfile.mkdtemp(prefix="atlas-dashboard-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _helpers(present: list[str], names: list[str]) -> list[str]:
@@ -129,3 +181,10 @@ def _known(name: str, names: list[str], listing: Listing) -> str:
             f"{listing.title} has no such column", found=name, expected=", ".join(names), remedy="choose it on the page"
         )
     return name
+
+
+def wrong_accounts_of(run: Run) -> set[str]:
+    """Account numbers that the run refused: no check digit tells them from other text."""
+    if not run.has("rejects"):
+        return set()
+    return accounts_in("\n".join(run.read("rejects")["value"].astype("str")))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlas_lib.core.errors import AtlasError
@@ -59,7 +59,7 @@ def _application() -> Any:
                 (rf"{base}/files/([^/]+)/(html|exports)/([^/]+)", _file_handler()),
                 (rf"{base}/decide", _decide_handler()),
                 (
-                    rf"{base}/(|desk|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
+                    rf"{base}/(|desk|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|payment/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
                     _page_handler(),
                 ),
             ]
@@ -152,12 +152,14 @@ def _base() -> Any:
             self.set_header("Cache-Control", "no-store")
 
         async def send(self, make: Callable[[], Answer]) -> None:
-            """What `make` gives, made in a thread."""
+            """What `make` gives, made in a thread; a long answer is sent part by part, and dropped with the reader."""
             given = await asyncio.to_thread(make)
             for name, value in given.headers.items():
                 self.set_header(name, value)
             self.set_status(given.status)
-            self.finish(given.body)
+            self.write(given.body)
+            await _send_parts(self, given.parts)
+            await self.finish()
 
         def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
             """An error of ours is told to the reader and is no fault of the server."""
@@ -174,6 +176,16 @@ def _base() -> Any:
             self.finish(given.body)
 
     return Handler
+
+
+async def _send_parts(handler: Any, parts: Iterator[bytes]) -> None:
+    try:
+        while part := await asyncio.to_thread(next, parts, b""):
+            handler.write(part)
+            await handler.flush()
+    finally:
+        if isinstance(parts, Generator):
+            parts.close()  # its lock and its connection are free again, also when the reader went away
 
 
 def _missing_handler() -> Any:

@@ -9,7 +9,8 @@ import pandas as pd
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.access import columns_for, is_office
+from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts
+from atlas_lib.dashboard.accounts import mask_text
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.ledger.store import open_ledger
@@ -65,6 +66,8 @@ def _events(run: Run, actor: Actor, key: str, value: str) -> pd.DataFrame:
         events = ledger.events(transaction_ids=names)
     shown = ["entry_id", "timestamp", "event_type", "amount_minor", "currency"]
     shown += ["batch_id", "actor", "details"] if is_office(actor) else []
+    if not may_see_accounts(actor):
+        events = events.assign(details=events["details"].astype("str").map(mask_text).astype("str"))
     return events[shown].rename(columns={"timestamp": "made_at"})
 
 

@@ -14,7 +14,8 @@ from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, require_office
+from atlas_lib.dashboard.access import NOBODY, columns_for, is_office, may_see_accounts, require_office
+from atlas_lib.dashboard.accounts import mask_page
 from atlas_lib.dashboard.actions import (
     FRAUD_ACTS,
     LISTING_ACTS,
@@ -26,18 +27,30 @@ from atlas_lib.dashboard.actions import (
     chosen_rows,
 )
 from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.exports import EXCEL_ROWS
+from atlas_lib.dashboard.filters import filters_of
 from atlas_lib.dashboard.fraud import ALERT_COLUMNS, chosen_alerts
 from atlas_lib.dashboard.front import Task, stages_with_change
 from atlas_lib.dashboard.listings import LISTINGS, Listing, listing_of
+from atlas_lib.dashboard.payment_files import (
+    FILE_COLUMNS,
+    LINE_COLUMNS,
+    file_of,
+    hashes_of,
+    lines_of,
+    totals_of,
+)
 from atlas_lib.dashboard.reconciling import add_standing, options_of, pair_keys, rows_chosen
-from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows
+from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows, wrong_accounts_of
 from atlas_lib.dashboard.trail import tables_of_merchant, trail_of
 from atlas_lib.present.report import TITLES, describe_run, read_blocks
 from atlas_lib.present.summary import failure_of
 from atlas_lib.present.tables import format_value, label_of, show_table
 from atlas_lib.present.theme import DARK_COLOURS
-from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
+from atlas_lib.reserves_credit.decisions import PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.roles import Actor, may
+
+_GONE = "These lines are no longer there."
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,11 @@ def stage_page(view: View, stage: str) -> str:
     if is_office(view.actor):
         shown["stage"] = next(s for s in stages_with_change(view.run, None) if s["name"] == stage)
         notebook = view.run.directory / "notebooks" / f"{stage}.ipynb"
-        shown["charts"] = [b for b in read_blocks(notebook) if b["kind"] == "chart"] if notebook.exists() else []
+        charts = [b for b in read_blocks(notebook) if b["kind"] == "chart"] if notebook.exists() else []
+        if not may_see_accounts(view.actor):
+            wrong = wrong_accounts_of(view.run)
+            charts = [b | {"json": mask_page(b["json"], wrong)} for b in charts]
+        shown["charts"] = charts
     return render_page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
 
 
@@ -122,10 +139,12 @@ def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
     """Payment files, payouts, breaks and suggestions as they stand now, each with the buttons that the person's role allows."""
     require_office(view.actor)
     links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
+    known = set(orders["payment_id"])
+    links["payment_id"] = lambda r: view.addresses.to(f"payment/{r['payment_id']}") if r["payment_id"] in known else ""
     lists = []
     for title, frame, columns, names, value in (
-        ("Payment files", orders, ORDER_COLUMNS, ORDER_ACTS, lambda r: f"{r['payment_id']} {r['sha256']}"),
-        ("Payouts", _filtered(payouts, view.asked), PAYOUT_COLUMNS, PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
+        ("Payment files", orders, FILE_COLUMNS, ORDER_ACTS, lambda r: f"{r['payment_id']} {r['sha256']}"),
+        ("Payouts", _filtered(payouts, view.asked), (*PAYOUT_COLUMNS, "payment_id"), PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
     ):  # fmt: skip
         acts = acts_for(view.actor, names) if view.is_latest else {}
         choose: Callable[[Mapping[str, Any]], str] | None = value if acts else None
@@ -141,39 +160,60 @@ def confirm_page(
     """What will happen to which lines, as they stand now, before it does; `tables`: payouts and payment files."""
     act = act_of(name)
     rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
-    frame, columns = _to_confirm(view, name, rows, tables)
+    html, lines = _to_confirm(view, name, rows, tables)
     options = options_of(view.run, name, rows) if act.option else []
     if act.option and not options:
         raise Refused(
             "No state fits all of these disputes", expected="breaks whose disputes stand alike, and are not decided",
             remedy="go back and choose other lines",
         )  # fmt: skip
-    html = ""
-    if len(rows):
-        html = show_table(frame, columns, limit=500, empty="These lines are no longer there.").html
     current = act.page.removeprefix("page/")
     return render_page(
-        view, "confirm.html.j2", act.label, current=current, name=name, act=act, chosen=chosen, html=html, reason=said,
-        options=options,
+        view, "confirm.html.j2", act.label, current=current, name=name, act=act, chosen=chosen, html=html, lines=lines,
+        reason=said, options=options,
     )  # fmt: skip
 
 
 def _to_confirm(
     view: View, name: str, rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The chosen lines as they stand now, and which columns of them are shown."""
+) -> tuple[str, list[str]]:
+    """The chosen lines as they stand now, and what they come to."""
     if rows.empty:
-        return rows, []
+        return "", []
     table = next((t for t, acts in LISTING_ACTS.items() if name in acts), "")
     if table:
         frame = add_standing(view.run, table, rows_chosen(view.run, table, rows))
-        return frame, _with_standing(listing_of(table).shown, frame)
+        return show_table(frame, _with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE).html, []
     if name in FRAUD_ACTS:
-        return chosen_alerts(view.run, rows), list(ALERT_COLUMNS)
-    key = act_of(name).key
-    frame, columns = (tables[1], ORDER_COLUMNS) if key == "payment_id" else (tables[0], PAYOUT_COLUMNS)
-    first = str(rows.columns[0])
-    return frame[frame[first].isin(rows[first])], list(columns)
+        return show_table(chosen_alerts(view.run, rows), list(ALERT_COLUMNS), limit=500, empty=_GONE).html, []
+    return _chosen_now(rows, *tables)
+
+
+def _chosen_now(rows: pd.DataFrame, payouts: pd.DataFrame, orders: pd.DataFrame) -> tuple[str, list[str]]:
+    """The chosen lines as they stand now, of payment files also every payout in them; and what they come to."""
+    if "payment_id" not in rows:
+        now = payouts[payouts["payout_id"].isin(rows["payout_id"])]
+        return show_table(now, list(PAYOUT_COLUMNS), limit=500, empty=_GONE).html, totals_of(now)
+    files = orders[orders["payment_id"].isin(rows["payment_id"])]
+    now = lines_of(payouts, list(files["payment_id"]))
+    html = show_table(files, list(FILE_COLUMNS), limit=500, empty=_GONE).html
+    if len(now):
+        html += show_table(now, list(LINE_COLUMNS), limit=5000).html
+    return html, totals_of(now) + hashes_of(files)
+
+
+def payment_page(view: View, payment_id: str, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
+    """One payment file: its facts with the whole SHA-256, what it comes to, and every payout in it."""
+    require_office(view.actor)
+    one, lines = file_of(orders, payment_id), lines_of(payouts, [payment_id])
+    links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
+    parts = [
+        ("; ".join(totals_of(lines)), facts_of(one[list(FILE_COLUMNS)], {})),
+        ("Payouts", show_table(lines, list(LINE_COLUMNS), links=links, limit=5000).html),
+    ]
+    return render_page(
+        view, "trail.html.j2", f"Payment file {payment_id}", current="desk", parts=parts, events="", source={}
+    )
 
 
 def message_page(base: str, title: str, text: str) -> str:
@@ -189,6 +229,10 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
     if query.merchant and listing.merchant == "merchant_id" and listing.table != "merchants":
         columns = [c for c in columns if c not in ("merchant_id", "merchant_name")]
     rows = read_rows(view.run, view.actor, listing, query)
+    last = max(1, -(-rows.total // query.size))
+    if query.page > last:
+        query = replace(query, page=last)
+        rows = read_rows(view.run, view.actor, listing, query)
     choices = {k: v for k, v in choices_of(view.run, view.actor, listing).items() if len(v) > 1 and k != "currency"}
     order = query.order or listing.order
     heads = {
@@ -202,13 +246,12 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
         frame, _with_standing(columns, frame), heads=heads, links=view.addresses.cells(), limit=query.size, empty=nothing,
         choose=choose,
     ).html  # fmt: skip
-    last = max(1, -(-rows.total // query.size))
     return {
         "name": name, "title": listing.title, "about": declared(name).about, "html": html, "total": rows.total,
         "first": (query.page - 1) * query.size + 1, "shown": len(rows.frame), "last_page": last, "query": query,
         "choices": [(k, label_of(k), v, asked.get(k, "")) for k, v in choices.items()], "sizes": SIZES,
         "turn": {t: view.addresses.here(name, **{f"{name}__page": str(p)}) for t, p in (("Previous", query.page - 1), ("Next", query.page + 1)) if 1 <= p <= last},
-        "exports": {"Excel": view.addresses.as_asked(f"export/{name}.xlsx"), "CSV": view.addresses.as_asked(f"export/{name}.csv")},
+        "exports": {kind: view.addresses.as_asked(f"export/{name}.{e}") for kind, e in (("Excel", "xlsx"), ("CSV", "csv")) if e == "csv" or rows.total <= EXCEL_ROWS},
         "acts": acts, "has_standing": "standing_decision" in frame,
         "has_tools": rows.total > SIZES[0] or bool(query.search or query.chosen),
         "is_filtered_by_merchant": bool(listing.merchant), "kept": {k: v for k, v in view.asked.items() if not k.startswith(f"{name}.")},
@@ -290,32 +333,6 @@ def render_page(view: View, template: str, title: str, *, current: str = "", **s
             office=is_office(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
         )
     )  # fmt: skip
-
-
-def filters_of(run: Run, actor: Actor) -> tuple[dict[str, str], list[str]]:
-    """Merchants (id to name) and currencies that the person may choose from."""
-    manifest = run.directory / "manifest.json"
-    merchants, currencies = _filters(str(run.directory), manifest.stat().st_mtime_ns)
-    return (merchants if is_office(actor) else {}), currencies
-
-
-@lru_cache(maxsize=16)
-def _filters(directory: str, written_ns: int) -> tuple[dict[str, str], list[str]]:  # noqa: ARG001  # a run that went on is read anew
-    from pathlib import Path
-
-    run = Run(Path(directory))
-    names: dict[str, str] = {}
-    for table in ("merchant_kpis", "merchants"):
-        if run.has(table):
-            frame = run.read(table)
-            names |= {str(i): str(n or "") for i, n in zip(frame["merchant_id"], frame["merchant_name"], strict=True)}
-    found = {
-        str(c)
-        for t in ("contracts", "final_index", "transactions")
-        if run.has(t)
-        for c in run.read(t)["currency"].unique()
-    }
-    return dict(sorted(names.items())), sorted(found)
 
 
 @lru_cache(maxsize=1)

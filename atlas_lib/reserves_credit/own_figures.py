@@ -25,7 +25,7 @@ _PAYOUT_COLUMNS = (
     "payout_id", "merchant_id", "merchant_name", "currency", "payable_minor", "paid_minor", "under_way_minor",
     "set_off_minor", "amount_minor", "due_date", "status", "reasons", "iban", "bank_code",
 )  # fmt: skip
-_OURS = ("Partner", "Partner RR")  # sub-accounts between us and the funding partner
+_OURS = ("Factoring", "Partner", "Partner RR")  # what we bought and what is between us and the funding partner
 
 
 def read_own(run: Run, desk: PayoutDesk) -> dict[str, pd.DataFrame]:

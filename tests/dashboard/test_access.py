@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from html import unescape
 from urllib.parse import parse_qsl
 
@@ -16,11 +17,13 @@ import pytest
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import environment_of, viewer_of
+from atlas_lib.dashboard.accounts import mask_text, masked_in_sql
 from atlas_lib.dashboard.actions import desk_of
 from atlas_lib.dashboard.listings import LISTINGS, SUMS, TRAIL_LISTINGS, listing_of
 from atlas_lib.dashboard.requests import Answer, Asked, answer, decide_and_say, failure, read_file
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.reserves_credit.roles import Actor
+from tests.reserves_credit.reserves_credit_frames import DEBTOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
 OWN, OTHER = "310147", "310221"
@@ -42,7 +45,9 @@ def here(run, monkeypatch):
 
 
 def ask(path: str, actor: Actor, **arguments: str) -> Answer:
-    return answer(Asked(path, {k.replace("__", "."): v for k, v in arguments.items()}, actor, {}))
+    told = answer(Asked(path, {k.replace("__", "."): v for k, v in arguments.items()}, actor, {}))
+    rest = b"".join(told.parts)
+    return replace(told, body=told.body + rest) if isinstance(told.body, bytes) else told
 
 
 @pytest.mark.parametrize("listing", EVERY, ids=lambda one: one.table)
@@ -66,7 +71,7 @@ def test_what_a_merchant_may_see_is_all_of_its_own(run):
     index = run.read("final_index")
     assert sorted(found["transaction_id"]) == sorted(index.loc[index["merchant_id"] == OWN, "transaction_id"])
     accounts = read_rows(run, MERT, listing_of("subaccounts"), Query(size=0)).frame
-    assert set(accounts["subaccount"]) & {"Partner", "Partner RR"} == set()
+    assert set(accounts["subaccount"]) & {"Factoring", "Partner", "Partner RR"} == set()
     assert len(accounts)
 
 
@@ -212,16 +217,14 @@ def test_sums_name_columns_that_are_listed():
 def test_a_text_that_looks_like_a_formula_is_text_in_a_csv():
     from atlas_lib.dashboard.exports import to_csv
 
-    told = to_csv(
-        pd.DataFrame(
-            {
-                "name": ["=1+1", "-x", "plain", None],
-                "amount_minor": [-5, 5, 0, 123456],
-                "currency": ["EUR", "JPY", "KWD", "EUR"],
-            }
-        ),
-        ["name", "amount_minor"],
+    frame = pd.DataFrame(
+        {
+            "name": ["=1+1", "-x", "plain", None],
+            "amount_minor": [-5, 5, 0, 123456],
+            "currency": ["EUR", "JPY", "KWD", "EUR"],
+        }
     )
+    told = b"".join(to_csv([frame.head(1), frame.tail(3)], ["name", "amount_minor"]))
     assert told.decode("utf-8-sig").splitlines() == [
         "name,amount_minor",
         "'=1+1,-0.05",
@@ -295,3 +298,153 @@ def test_the_front_page_names_what_waits_and_what_changed(run):
         assert f"<strong>{count}</strong> {text}" in page
     manifest = json.loads((run.directory / "manifest.json").read_text())
     assert all(f["value"] in page for s in manifest["stages"].values() for f in s["figures"] if "&" not in f["value"])
+
+
+RITA, ACCOUNT = Actor("rita", "risk_analyst"), re.compile(r"\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b")
+
+
+def text_of(told: Answer) -> str:
+    return told.body.decode("utf-8") if isinstance(told.body, bytes) else told.body
+
+
+@pytest.mark.parametrize("actor", [RITA, NOBODY], ids=["risk_analyst", "nobody"])
+def test_account_numbers_are_in_full_for_those_who_may_see_them_only(run, actor):
+    ours, wrong = set(run.read("bridges")["account"]), set(run.read("rejects").query("column == 'iban'")["value"])
+    assert ours
+    assert wrong
+    pages = ("", "page/01_ingest", "page/02_reserves_credit", "page/05_reconciliation", "export/rejects.csv", "export/bridges.csv")  # fmt: skip
+    for page in pages:
+        assert ACCOUNT.findall(text_of(ask(page, actor, rejects__size="100"))) == [], page
+    assert ours <= set(ACCOUNT.findall(text_of(ask("export/bridges.csv", OLGA))))
+    for number in ours | wrong:
+        table = "bridges" if number in ours else "rejects"
+        assert read_rows(run, OLGA, listing_of(table), Query(search=number)).total
+        assert read_rows(run, actor, listing_of(table), Query(search=number)).total == 0  # nor guessed by searching
+        assert read_rows(run, actor, listing_of(table), Query(search=number[-4:])).total
+    for name in ("index", "01_ingest", "02_reserves_credit", "05_reconciliation"):
+        whole = text_of(read_file(Asked("", {}, OLGA, {}), run.run_id, "html", f"{name}.html"))
+        masked = text_of(read_file(Asked("", {}, actor, {}), run.run_id, "html", f"{name}.html"))
+        assert not [n for n in ours | wrong if n in masked]
+        assert [n for n in ours | wrong if n in whole] or name == "index"
+    with pytest.raises(Refused):
+        read_file(Asked("", {}, actor, {}), run.run_id, "exports", "02_reserves_credit.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("found DE87990000000007310334.", "found DE** **** 0334."),
+        ("DE87 9900 0000 0007 3103 34", "DE** **** 34"),
+        ("at 264:AT509900000007310111,x", "at 264:AT** **** 0111,x"),
+        ("cell AO43 was found to be empty", "cell AO43 was found to be empty"),
+    ],
+)
+def test_account_numbers_are_found_in_texts_by_page_and_query_alike(text, shown):
+    import duckdb
+
+    assert mask_text(text) == shown
+    found = duckdb.execute(f"SELECT {masked_in_sql('t')} FROM (SELECT ? AS t)", [text]).fetchall()  # noqa: S608
+    assert found == [(shown,)]
+
+
+def test_a_merchant_gets_the_latest_run_and_nothing_of_the_whole_book(run, tmp_path, monkeypatch):
+    shutil.copytree(run.directory, tmp_path / run.run_id)
+    shutil.copytree(run.directory, tmp_path / "2020-01-01-older")
+    (tmp_path / "latest").write_text(run.run_id)
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(tmp_path))
+    assert ask("", OLGA, run="2020-01-01-older").status == 200
+    with pytest.raises(AtlasError, match="no such run"):
+        ask("", MERT, run="2020-01-01-older")
+    page = text_of(ask("", MERT))
+    assert "older" not in page
+    assert not [i["path"] for i in run.manifest["inputs"] if i["path"] in page]
+    offered = set(
+        re.findall(r">([A-Z]{3})</option>", page.partition('<select name="currency">')[2].partition("</select>")[0])
+    )
+    assert offered == set(run.read("final_index").query("merchant_id == @OWN")["currency"]) | set(
+        run.read("contracts").query("merchant_id == @OWN")["currency"]
+    )
+
+
+def test_a_merchant_cannot_tell_a_payment_put_off_from_one_that_waits(run):
+    index = run.read("final_index").query("settlement_status == 'Deferred'")
+    other = Actor("m", "merchant", index["merchant_id"].iloc[0])
+    listing = listing_of("final_index")
+    shown = read_rows(run, other, listing, Query(size=0)).frame["settlement_status"]
+    assert "Deferred" not in set(shown)
+    assert read_rows(run, other, listing, Query(chosen={"settlement_status": "Deferred"})).total == 0
+    assert read_rows(run, OLGA, listing, Query(chosen={"settlement_status": "Deferred"})).total == len(index)
+    assert "Deferred" not in text_of(ask("", other))
+
+
+def test_a_run_without_payouts_has_an_empty_desk(run, tmp_path, monkeypatch):
+    bare = shutil.copytree(run.directory, tmp_path / run.run_id)
+    (tmp_path / "latest").write_text(run.run_id)
+    manifest = json.loads((bare / "manifest.json").read_text())
+    del manifest["tables"]["payouts"]
+    (bare / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(tmp_path))
+    assert "No payouts." in text_of(ask("desk", OLGA, merchant=OWN, currency="EUR"))
+    told = answer(Asked("desk", {}, OLGA, {}), ("approve", ["PAY-1 0"], ""))
+    assert "no longer there" in text_of(told)
+
+
+def test_a_page_beyond_the_last_is_the_last(run):
+    total = len(run.read("final_index"))
+    page = text_of(ask("page/05_reconciliation", OLGA, only="final_index", final_index__page="9999"))
+    assert f"to {total:,} of {total:,}" in page
+    assert "Previous" in page
+    assert ">Next<" not in page
+
+
+def test_a_long_export_comes_in_parts_one_at_a_time_and_no_workbook_is_made_of_it(run, monkeypatch):
+    from atlas_lib.dashboard import exports, requests
+
+    monkeypatch.setattr(requests, "PART_ROWS", 100)
+    monkeypatch.setattr(requests, "EXCEL_ROWS", 100)
+    monkeypatch.setattr(exports, "_WAIT_SECONDS", 0.01)
+    asked = Asked("export/final_index.csv", {}, OLGA, {})
+    under_way = answer(asked)
+    some = next(under_way.parts)
+    assert some.count(b"\r\n") == 100
+    for path in ("export/final_index.csv", "export/contracts.xlsx"):
+        with pytest.raises(Refused, match="Another export"):
+            ask(path, OLGA)
+    under_way.parts.close()  # the reader went away
+    assert len(text_of(ask("export/final_index.csv", OLGA)).splitlines()) == len(run.read("final_index")) + 1
+    with pytest.raises(SettingsError, match="take CSV"):
+        ask("export/final_index.xlsx", OLGA)
+
+
+def test_whoever_approves_sees_whom_the_file_pays_and_how_much(run, tmp_path, monkeypatch):
+    folder = shutil.copytree(run.directory.parent, tmp_path / "runs")
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(folder))
+    manifest = json.loads((folder / run.run_id / "manifest.json").read_text())
+    manifest["settings"]["02_reserves_credit"] |= DEBTOR
+    (folder / run.run_id / "manifest.json").write_text(json.dumps(manifest))
+    people = folder / "people.yaml"
+    people.write_text("olga: settlement_ops\ncarl: credit_manager\n", encoding="utf-8")
+    olga = {"ATLAS_PEOPLE": str(people), "ATLAS_ACTOR": "olga"}
+    with desk_of(Run(folder / run.run_id), olga) as desk:
+        ready = desk.payouts().query("status == 'Ready' and currency == 'EUR'").head(2)
+        payment = desk.prepare(ready["payout_id"])[0]
+        sha256 = desk.orders().set_index("payment_id").loc[payment, "sha256"]
+    carl = Asked("desk", {}, Actor("carl", "credit_manager"), olga | {"ATLAS_ACTOR": "carl"})
+    assert f'href="/payment/{payment}"' in text_of(answer(carl))
+    total = f"{ready['amount_minor'].sum() / 100:,.2f} EUR"
+    confirmed = text_of(answer(carl, ("approve", [f"{payment} {sha256}"], "")))
+    page = text_of(answer(replace(carl, path=f"payment/{payment}")))
+    for shown in (confirmed, page):
+        assert f"2 payouts to 2 payees: {total}" in shown
+        assert sha256 in unescape(shown)
+        for one in ready.itertuples():
+            assert one.merchant_name in unescape(shown)
+            assert f"{one.amount_minor / 100:,.2f}" in shown
+            assert one.iban not in shown  # a credit manager sees no account number in full
+            assert one.iban[-4:] in shown
+    assert total in text_of(answer(carl, ("block", [f"{p} m" for p in ready["payout_id"]], "")))
+    for actor in (MERT, Actor("eve", "")):
+        with pytest.raises(Refused):
+            ask(f"payment/{payment}", actor)
+    with pytest.raises(Refused, match="no such payment file"):
+        ask("payment/PAY-none", OLGA)
