@@ -196,3 +196,9 @@ def test_dated_customer_payments_are_read_from_a_german_list(tmp_path):
     kept = tables["customer_payments"][["payment_id", "contract_id", "amount_minor", "currency"]]
     assert kept.to_numpy().tolist() == [["Z1", "V-1", 5600, "EUR"]]
     assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["AMOUNT_NOT_POSITIVE"]
+
+
+@pytest.mark.parametrize(("days", "broken"), [(0, True), (2, True), (3, False), (180, False), (181, True)])
+def test_hold_days_outside_3_to_180_are_refused(days, broken):
+    rows = [{"merchant_id": "M1", "merchant_name": "A", "hold_days": days}]
+    assert rules_of(rows, "merchants") == (["DAYS_OUT_OF_RANGE"] if broken else [])
