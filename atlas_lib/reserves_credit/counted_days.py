@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ def reserve_accounts(ledger: Ledger) -> pd.DataFrame:
     known = ledger.balances()
     known = known[known["account"].str.startswith(_RESERVE)]
     return known.assign(merchant_id=known["account"].str.removeprefix(_RESERVE))[ACCOUNT].reset_index(drop=True)
+
+
+def newest_counted(accounts: pd.DataFrame, ledger: Ledger) -> date | None:
+    """The latest as-of day of a run that has counted or moved anything of these accounts."""
+    named = accounts["merchant_id"] + ":" + accounts["currency"]
+    events = ledger.events(transaction_ids=[*("reserve:" + named), *("reserve-days:" + named)])
+    return None if events.empty else events["timestamp"].max().date()
 
 
 def read_days(accounts: pd.DataFrame, ledger: Ledger, end: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:

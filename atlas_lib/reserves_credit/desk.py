@@ -30,6 +30,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, workflow
 from atlas_lib.reserves_credit.appending import Booking, append_decided
+from atlas_lib.reserves_credit.counted_days import newest_counted
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, policy_ids
 from atlas_lib.reserves_credit.positions import check_cover, cover_of
@@ -183,17 +184,18 @@ class PayoutDesk:
         self._switch("unblock", "MERCHANT_UNBLOCKED", merchant_id, said)
 
     def set_policy(self, merchant_id: str, currency: str, policy: ReservePolicy, applies_from: date, said: str) -> None:
-        """Decide a merchant's reserve policy from a day on that lies after this run, with the reason."""
+        """Decide a merchant's reserve policy from a day on that no run has reached yet, with the reason."""
         roles.require(self.actor, "set_policy")
         _require_reason(said)
 
         def plan() -> Booking:
-            if applies_from <= self.settings.as_of:
+            account = pd.DataFrame({"merchant_id": [merchant_id], "currency": [currency]})
+            last = max(self.settings.as_of, newest_counted(account, self._ledger) or self.settings.as_of)
+            if applies_from <= last:
                 raise Refused(
-                    "A policy cannot change what is held already", expected=f"a day after {self.settings.as_of}",
+                    "A policy cannot change what is held already", expected=f"a day after {last}",
                     found=str(applies_from),
                 )  # fmt: skip
-            account = pd.DataFrame({"merchant_id": [merchant_id], "currency": [currency]})
             facts = {"merchant_id": merchant_id, "currency": currency, "applies_from": str(applies_from), "said": said}
             one = pd.DataFrame({"transaction_id": policy_ids(account), "batch_id": "", "amount_minor": 0})
             event = one.assign(currency=currency, event_type="RESERVE_POLICY_SET")

@@ -11,6 +11,7 @@ without it is blocked, because then it is missing and not merely unknown.
 | LIMIT_BREACH | exposure is above the limit (exposures.level) |
 | NON_POSITIVE_PAYOUT | nothing is to be paid |
 | IDENTITY_BREAK | receivable differs from payout + reserve + margin by more than line rounding explains |
+| CONTRACT_MOVED | a contract was paid under another merchant: that one owes it back first, or the input is corrected |
 | DUPLICATE_CONTRACT | a row with the same contract number was refused: which one counts must be decided |
 | INVALID_IBAN | the IBAN fails its check digits, or is missing while others have one |
 | KYC_INCOMPLETE | KYC is not COMPLETE, or is unknown while others have a status |
@@ -72,7 +73,7 @@ def check_gates(
     """Every failed gate and every remark, one row each: table payout_gates.
 
     `summary` has one row per merchant and currency with merchant_payout_minor, open_minor (what a payout
-    would pay) and is_stopped (by a person at the desk).
+    would pay), is_stopped (by a person at the desk) and moved_count (contracts paid under another merchant).
     """
     facts = _facts(summary, merchants, exposures, reviewed, reserve_coverage)
     newest = _newest(contracts, reviewed)
@@ -80,6 +81,7 @@ def check_gates(
         _limit_gate(facts),
         ("NON_POSITIVE_PAYOUT", facts["open_minor"] <= 0, _said(facts, "there is nothing to pay")),
         _named_gate(facts, "IDENTITY_BREAK", _broken_identities(contracts), "contracts whose parts do not add up"),
+        _moved_gate(facts),
         _named_gate(facts, "DUPLICATE_CONTRACT", _duplicates(contracts, rejects), "contract numbers given twice"),
         _iban_gate(facts),
         _kyc_gate(facts),
@@ -151,7 +153,7 @@ def _facts(
     known = merchants[["merchant_id", "iban", "kyc_status", "is_blocked"]]
     keys = ["merchant_id", "currency"]
     facts = (
-        summary[[*keys, "merchant_payout_minor", "open_minor", "is_stopped"]]
+        summary[[*keys, "merchant_payout_minor", "open_minor", "is_stopped", "moved_count"]]
         .merge(known, on="merchant_id", how="left", validate="many_to_one")
         .merge(limits[[*keys, "level", "combined_rate", "limit_source"]], on=keys, how="left", validate="one_to_one")
         .merge(reviewed, on="merchant_id", how="left", validate="many_to_one")
@@ -163,6 +165,11 @@ def _facts(
 def _limit_gate(facts: pd.DataFrame) -> Gate:
     used = (facts["combined_rate"] * 100).map("{:,.2f} % of the limit used".format)
     return "LIMIT_BREACH", facts["level"] == "breach", used.where(facts["combined_rate"].notna(), "the limit is 0")
+
+
+def _moved_gate(facts: pd.DataFrame) -> Gate:
+    count = facts["moved_count"].astype("int64")
+    return "CONTRACT_MOVED", count > 0, count.astype("str") + " contracts were paid under another merchant"
 
 
 def _iban_gate(facts: pd.DataFrame) -> Gate:

@@ -196,6 +196,9 @@ def _with_payments(
         .sum()
     )
     positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
+    held = known[known["paid_minor"] + known["under_way_minor"] > 0]
+    is_moved = known["is_in_input"] & known["contract_id"].isin(held.loc[~held["is_in_input"], "contract_id"])
+    sums = sums.assign(moved_count=is_moved.groupby([known[k] for k in _KEYS]).sum())
     full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
     return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])
 

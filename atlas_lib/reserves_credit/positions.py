@@ -2,7 +2,8 @@
 
 A payout covers contracts. What an executed or requested payout covered of a contract is not owed again, whichever
 run asks: a workbook that has grown, one with only the new contracts, or yesterday's. A contract whose figures went down
-after it was paid is owed back: it counts against the next payout also when the input no longer holds it.
+after it was paid is owed back: it counts against the next payout also when the input no longer holds it. A contract that
+was paid to one merchant and comes again under another is owed back by the first; gates.py stops the second.
 
 *Set-off*: the merchant's account of settled sales (with the reserve held from them) below zero, at most what is owed
 for contracts. It is explained by the fees, refunds and chargebacks of this input; the rest is the prior balance.
@@ -24,7 +25,8 @@ from atlas_lib.reserves_credit.workflow import name_payout, read_blocks, read_st
 
 _KEY = ["merchant_id", "currency"]
 _SALES_ACCOUNTS = ("liabilities:settlement_payable:", "liabilities:rolling_reserve:")
-_COVERED = ["contract_id", "status", "covered_minor"]
+_PART = ["contract_id", *_KEY]
+_COVERED = [*_PART, "status", "covered_minor"]
 _CHARGES: Steps = (
     (
         "charges",
@@ -58,15 +60,9 @@ def read_positions(
     Gives contract_payments, payout_positions.
     """
     keys = contracts[_KEY].drop_duplicates().sort_values(_KEY, ignore_index=True)
-    done = payouts_so_far(keys, ledger)
+    done = payouts_so_far(_with_former(keys, contracts, ledger), ledger)
     covered = covered_by(done)
-    sums = covered.pivot_table(index="contract_id", columns="status", values="covered_minor", aggfunc="sum")
-    sums = sums.reindex(index=contracts["contract_id"], columns=["Executed", "Requested"]).fillna(0).astype("int64")
-    payments = contracts[["contract_id", *_KEY, "merchant_payout_minor"]].assign(
-        paid_minor=sums["Executed"].to_numpy(), under_way_minor=sums["Requested"].to_numpy()
-    )
-    open_minor = payments["merchant_payout_minor"] - payments["paid_minor"] - payments["under_way_minor"]
-    payments = payments.assign(open_minor=open_minor, is_in_input=True)
+    payments = _with_cover(contracts[[*_PART, "merchant_payout_minor"]], covered).assign(is_in_input=True)
     payments = pd.concat([payments, _owed_back(covered, contracts, ledger)], ignore_index=True)
     positions = keys.merge(_numbers(keys, done), on=_KEY, how="left", validate="one_to_one")
     owed = payments.groupby(_KEY)["open_minor"].sum().clip(lower=0)
@@ -82,24 +78,44 @@ def read_positions(
     }
 
 
+def _with_former(keys: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The merchants of these contracts, and those under whom the ledger has ever booked one of them."""
+    former = _figures(read_bookings(contracts["contract_id"], ledger))[_KEY]
+    return pd.concat([keys, former]).drop_duplicates(ignore_index=True)
+
+
+def _figures(booked: pd.DataFrame) -> pd.DataFrame:
+    """contract_id, merchant_id, currency, merchant_payout_minor of bookings (as read_bookings has them)."""
+    parts = booked["figures"].str.split("|")
+    told = {name: parts.str[FIGURES.index(name)] for name in (*_KEY, "merchant_payout_minor")}
+    return booked[["contract_id"]].assign(**told).astype({"merchant_payout_minor": "int64"})
+
+
+def _with_cover(owed: pd.DataFrame, covered: pd.DataFrame) -> pd.DataFrame:
+    """Adds paid_minor, under_way_minor and open_minor = merchant_payout - paid - under way; key contract and merchant."""
+    sums = covered.pivot_table(index=_PART, columns="status", values="covered_minor", aggfunc="sum")
+    sums = sums.reindex(columns=["Executed", "Requested"])
+    known = owed.join(sums, on=_PART, validate="one_to_one").rename(
+        columns={"Executed": "paid_minor", "Requested": "under_way_minor"}
+    )
+    known = known.assign(**{c: known[c].fillna(0).astype("int64") for c in ("paid_minor", "under_way_minor")})
+    return known.assign(open_minor=known["merchant_payout_minor"] - known["paid_minor"] - known["under_way_minor"])
+
+
 def _owed_back(covered: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """Contracts outside the input of which payouts have covered more than the ledger's latest figures owe."""
-    outside = covered[~covered["contract_id"].isin(contracts["contract_id"])]
+    """Contracts not in the input under this merchant of which it got more than the ledger's latest figures owe it."""
+    parts = covered[_PART].drop_duplicates(ignore_index=True)
+    given = pd.MultiIndex.from_frame(contracts[_PART])
+    outside = parts[~pd.MultiIndex.from_frame(parts).isin(given)]
     booked = read_bookings(outside["contract_id"].drop_duplicates(), ledger)
-    latest = booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
-    parts = latest["figures"].str.split("|")
-    sums = outside.pivot_table(index="contract_id", columns="status", values="covered_minor", aggfunc="sum")
-    sums = sums.reindex(index=latest["contract_id"], columns=["Executed", "Requested"]).fillna(0).astype("int64")
-    known = pd.DataFrame(
-        {
-            "contract_id": latest["contract_id"].to_numpy(),
-            **{name: parts.str[FIGURES.index(name)].to_numpy() for name in (*_KEY, "merchant_payout_minor")},
-            "paid_minor": sums["Executed"].to_numpy(),
-            "under_way_minor": sums["Requested"].to_numpy(),
-        }
-    ).astype({"merchant_payout_minor": "int64"})
-    open_minor = known["merchant_payout_minor"] - known["paid_minor"] - known["under_way_minor"]
-    return known.assign(open_minor=open_minor, is_in_input=False)[open_minor < 0]
+    latest = _figures(booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last"))
+    moved = contracts[[*_PART, "merchant_payout_minor"]]
+    latest = pd.concat([latest[~latest["contract_id"].isin(moved["contract_id"])], moved], ignore_index=True)
+    outside = outside[outside["contract_id"].isin(latest["contract_id"])]
+    owed = outside.merge(latest, on=_PART, how="left", validate="one_to_one")
+    owed = owed.assign(merchant_payout_minor=owed["merchant_payout_minor"].fillna(0).astype("int64"))
+    known = _with_cover(owed, covered).assign(is_in_input=False)
+    return known[known["open_minor"] < 0]
 
 
 def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: Ledger) -> None:
@@ -109,11 +125,9 @@ def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: L
     """
     keys = chosen[_KEY].drop_duplicates(ignore_index=True)
     done = payouts_so_far(keys, ledger)
-    others = (
-        covered_by(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby("contract_id")["covered_minor"].sum()
-    )
+    others = covered_by(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby(_PART)["covered_minor"].sum()
     mine = contract_payments.merge(keys, on=_KEY, how="inner", validate="many_to_one")
-    covered = mine["contract_id"].map(others).fillna(0).astype("int64")
+    covered = mine.join(others, on=_PART, validate="one_to_one")["covered_minor"].fillna(0).astype("int64")
     wrong = mine[covered + mine["open_minor"] > mine["merchant_payout_minor"]]
     if len(wrong):
         raise Refused(
@@ -147,14 +161,16 @@ def payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def covered_by(done: pd.DataFrame) -> pd.DataFrame:
-    """What executed and requested payouts cover of each contract."""
+    """What executed and requested payouts cover of each contract, and to whom."""
     held = done[done["status"].isin(["Executed", "Requested"])]
     parts = [
-        (c, s, a)
-        for s, t in zip(held["status"], held["contracts"], strict=True)
+        (c, m, k, s, a)
+        for m, k, s, t in zip(*(held[n] for n in (*_KEY, "status", "contracts")), strict=True)
         for c, a in json.loads(t or "{}").items()
     ]
-    return pd.DataFrame(parts, columns=pd.Index(_COVERED)).astype({"contract_id": "str", "covered_minor": "int64"})
+    return pd.DataFrame(parts, columns=pd.Index(_COVERED)).astype(
+        dict.fromkeys([*_PART, "status"], "str") | {"covered_minor": "int64"}
+    )
 
 
 def _numbers(keys: pd.DataFrame, done: pd.DataFrame) -> pd.DataFrame:

@@ -210,3 +210,9 @@ def test_limits_of_a_counterparty_in_several_currencies_are_a_sheet_of_their_own
     assert tables["counterparties"]["limit_minor"].fillna(-1).tolist() == [25_000_000, -1]
     errors = tables["rejects"].query("severity == 'error'")
     assert sorted(errors["rule"]) == ["DUPLICATE_KEY", "EMPTY_CELL", "NEGATIVE_AMOUNT"]
+
+
+@pytest.mark.parametrize(("days", "broken"), [(0, True), (2, True), (3, False), (180, False), (181, True)])
+def test_hold_days_outside_3_to_180_are_refused(days, broken):
+    rows = [{"merchant_id": "M1", "merchant_name": "A", "hold_days": days}]
+    assert rules_of(rows, "merchants") == (["DAYS_OUT_OF_RANGE"] if broken else [])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import date
 
 import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import AtlasError, Refused
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.books import keep_reserves
 from atlas_lib.reserves_credit.orders import PaymentFolder
-from tests.reserves_credit.reserves_credit_frames import Office, payouts
+from atlas_lib.reserves_credit.policies import ReservePolicy
+from tests.reserves_credit.reserves_credit_frames import Office, contracts, payouts, settings, transactions
 
 
 @pytest.fixture
@@ -336,3 +339,14 @@ def test_the_events_hold_the_hashes_of_file_and_journal(office):
     assert approved["approved_journal_sha256"] == prepared["journal_sha256"]
     assert len(prepared["sha256"]) == 64
     assert office.ledger.verify().empty
+
+
+def test_a_policy_decided_on_an_old_run_changes_nothing_that_a_newer_run_holds(tmp_path):
+    office = Office(tmp_path)
+    sale = transactions({"amount_minor": 1000_00, "created_at": "2026-11-10 10:00"})
+    keep_reserves(contracts(), office.merchants, sale, office.ledger, settings("2026-11-20"))
+    carl = office.desk("carl", "credit_manager")
+    terms = ReservePolicy(reserve_percent=0, hold_days=3)
+    with pytest.raises(Refused, match="2026-11-20"):
+        carl.set_policy("M1", "EUR", terms, date(2026, 11, 20), "old run opened")
+    carl.set_policy("M1", "EUR", terms, date(2026, 11, 21), "from the next day on")

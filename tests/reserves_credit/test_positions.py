@@ -204,3 +204,21 @@ def test_a_contract_that_went_down_after_it_was_paid_is_owed_back_also_when_the_
     assert runs.ledger.balances().set_index("account").loc["liabilities:payout_payable:M1", "balance_minor"] == 0
     assert booked(line(3, 70_00))["payouts"]["amount_minor"].tolist() == [70_00]
     assert booked(line(1, 300_00), line(2, 1_000_00))["payout_summary"]["status"].tolist() == ["Executed"]
+
+
+@pytest.mark.parametrize("more", [[], [line(2, 10_00)]], ids=["the new merchant alone", "the old one is there too"])
+def test_a_contract_paid_under_another_merchant_is_owed_back_there_and_blocked_here(runs, more):
+    book_contracts(contracts(line(1, 500_00)), runs.ledger, settings(**runs.values))
+    runs.run(line(1, 500_00))
+    runs.pay()
+    moved = [line(1, 500_00, merchant_id="M2"), *more]
+    book_contracts(contracts(*moved), runs.ledger, settings(**runs.values))
+    found = runs.run(*moved)
+    paid = found["contract_payments"].set_index(["contract_id", "merchant_id"])[["paid_minor", "open_minor"]]
+    assert paid.loc[("C1", "M1")].tolist() == [500_00, -500_00]
+    assert paid.loc[("C1", "M2")].tolist() == [0, 500_00]
+    shown = found["payout_summary"].set_index("merchant_id")
+    assert shown.loc["M2", "status"] == "Blocked"
+    assert "CONTRACT_MOVED" in shown.loc["M2", "reasons"]
+    if more:
+        assert (shown.loc["M1", "status"], shown.loc["M1", "reasons"]) == ("Blocked", "NON_POSITIVE_PAYOUT")

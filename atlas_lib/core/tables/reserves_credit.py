@@ -79,7 +79,7 @@ source string - file, sheet and rows its contracts were read from
     table(
         "contract_payments",
         _STAGE,
-        "contract_id",
+        "contract_id merchant_id currency",
         "What payouts have covered of each contract, whichever run asked for them.",
         """
 contract_id string - contract
