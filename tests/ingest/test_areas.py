@@ -161,7 +161,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(CELL, max_size=6), max_size=14), st.integers(0, 14))
 def test_every_filled_row_is_header_data_or_noted(rows, at):
     rows = [*rows[:at], HEADER, *rows[at:]]

@@ -106,7 +106,7 @@ LINE = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(LINE, min_size=1, max_size=8),
     st.sampled_from(",;\t|"),
@@ -121,7 +121,7 @@ def test_a_random_table_in_a_random_dialect_is_read_back(tmp_path_factory, rows,
     assert cells(sheet) == [[v or None for v in row] for row in rows]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 60), st.integers(0, 255))
 def test_damaged_text_gives_rows_or_a_clear_error_and_loses_no_line(tmp_path_factory, noise, at, byte):
     content = bytearray(text_of([NAMES, ROW, ROW]).encode())
@@ -144,7 +144,7 @@ def test_damaged_text_gives_rows_or_a_clear_error_and_loses_no_line(tmp_path_fac
     assert lines <= spoken or any(mark in text for mark in ('"', "'", chr(92)))  # a quoted text may span lines
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_a_damaged_parquet_file_gives_rows_or_a_clear_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("parquet") / "policies.parquet"

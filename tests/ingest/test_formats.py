@@ -129,7 +129,7 @@ VALUE = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=8), st.integers(0, 5), st.integers(0, 3))
 def test_a_random_sheet_is_read_back_as_written(tmp_path_factory, values, top, left):
     path = tmp_path_factory.mktemp("excel") / "b.xlsx"
@@ -161,7 +161,7 @@ def plain(value):
     return float(value) if type(value) is int else value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data(), st.sampled_from(["xlsx", "xls", "ods"]))
 def test_a_damaged_workbook_gives_rows_or_a_clear_error(tmp_path_factory, data, kind):
     folder = tmp_path_factory.mktemp("damaged")

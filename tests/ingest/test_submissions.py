@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
     st.sampled_from(["csv", "parquet"]),
     st.integers(1, 12),
 )
-@examples(max_examples=30, deadline=None)
+@examples(max_examples=12, deadline=None)
 def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows, mark, kind, piece_rows):
     frame = pd.DataFrame(rows, columns=HEADER, dtype="str")
     for old in folder.iterdir():

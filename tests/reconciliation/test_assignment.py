@@ -28,7 +28,7 @@ pair_sets = st.dictionaries(
 
 
 @given(pair_sets)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_no_other_matching_is_worth_more_and_no_row_is_used_twice(found):
     pairs = sorted(found)
     left, right = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
@@ -45,7 +45,7 @@ def test_the_best_pair_is_given_up_where_two_others_are_worth_more():
 
 
 @given(st.lists(st.floats(-6, 6), min_size=1, max_size=7), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_on_a_graph_without_circles_the_probabilities_are_those_of_all_matchings(log_odds, seed):
     """A tree: each new pair joins one known row to a new one; the weight of a matching is the product of its odds."""
     random = np.random.default_rng(seed)
