@@ -244,7 +244,8 @@ def served(run) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     people = str(run.directory.parent / "people.yaml")
-    environment = os.environ | {"ATLAS_LOGIN_HEADER": "X-Forwarded-User", "ATLAS_PEOPLE": people}
+    login = {"ATLAS_LOGIN_HEADER": "X-Forwarded-User", "ATLAS_PEOPLE": people, "ATLAS_DASHBOARD_WITHOUT_TOKEN": "yes"}
+    environment = os.environ | login
     command = [sys.executable, "-m", "atlas_lib.cli", "dashboard", f"--port={port}", "--no-open-browser"]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
