@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -30,6 +32,16 @@ _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status",
 Link: TypeAlias = Callable[[Mapping[str, Any]], str]
 
 
+@cache
+def lab_style() -> str:
+    """What JupyterLab needs beside its own style of tables; pages of ours have a style sheet and leave it out.
+
+    It goes with every table: Lab keeps only the cells near the window in the page.
+    """
+    rules = (Path(__file__).parent / "templates" / "lab.css").read_text(encoding="utf-8")
+    return f"<style>{' '.join(rules.split())}</style>"
+
+
 class TableView:
     """A table ready to be shown; in a terminal it prints as text."""
 
@@ -42,7 +54,7 @@ class TableView:
         return self._text if isinstance(self._text, str) else self._text()
 
     def _repr_html_(self) -> str:
-        return self.html
+        return lab_style() + self.html
 
     def __repr__(self) -> str:
         return self.text
