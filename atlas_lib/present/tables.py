@@ -23,6 +23,7 @@ _WORDS = {
     "aml": "AML",
     "hhi": "HHI",
     "xirr": "XIRR",
+    "rtgs": "RTGS",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
 _SHORT_TEXT = 26  # characters that are not broken into two lines
@@ -123,7 +124,10 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
     return TableView(f'<p class="atlas-note {escape(tone)}">{escape(text)}</p>', text)
 
 
-_NO_PLURAL = ("in", "clean", "distinct", "t0", "t1", "t2", "rtgs")  # what is counted stands in the row or the title
+# What is counted stands in the row or the title; these say only which of them.
+_NO_PLURAL = frozenset(
+    "in before due eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
+)
 
 
 def label_of(column: str) -> str:

@@ -65,6 +65,7 @@ def test_a_total_row_is_formatted_like_its_column():
         ("fx_cost_minor", "FX cost"),
         ("due_date", "Due date"),
         ("contract_count", "Contracts"),
+        ("not_due_count", "Not due"),
         ("is_blocking", "Blocking"),
     ],
 )
