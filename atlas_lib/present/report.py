@@ -22,7 +22,7 @@ from atlas_lib.core.settings import STAGES
 from atlas_lib.present import theme
 from atlas_lib.present.dashboard import VOILA_TEMPLATE
 from atlas_lib.present.glossary import GLOSSARY
-from atlas_lib.present.tables import TableView
+from atlas_lib.present.tables import TableView, lab_style
 
 TITLES = {
     "01_ingest": "Ingest",
@@ -158,7 +158,7 @@ def _block(output: Mapping[str, Any]) -> dict[str, str]:
         title = data[_PLOTLY_MIME].get("layout", {}).get("title", {}).get("text", "")
         return {"kind": "chart", "json": figure, "title": title, "text": "".join(data.get("text/plain", ""))}
     if "text/html" in data:
-        return {"kind": "html", "html": "".join(data["text/html"])}
+        return {"kind": "html", "html": "".join(data["text/html"]).removeprefix(lab_style())}
     return {"kind": "text", "text": "".join(data.get("text/plain", output.get("text", "")))}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -21,6 +23,7 @@ _WORDS = {
     "aml": "AML",
     "hhi": "HHI",
     "xirr": "XIRR",
+    "rtgs": "RTGS",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
 _SHORT_TEXT = 26  # characters that are not broken into two lines
@@ -28,6 +31,16 @@ _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status",
 
 
 Link: TypeAlias = Callable[[Mapping[str, Any]], str]
+
+
+@cache
+def lab_style() -> str:
+    """What JupyterLab needs beside its own style of tables; pages of ours have a style sheet and leave it out.
+
+    It goes with every table: Lab keeps only the cells near the window in the page.
+    """
+    rules = (Path(__file__).parent / "templates" / "lab.css").read_text(encoding="utf-8")
+    return f"<style>{' '.join(rules.split())}</style>"
 
 
 class TableView:
@@ -42,7 +55,7 @@ class TableView:
         return self._text if isinstance(self._text, str) else self._text()
 
     def _repr_html_(self) -> str:
-        return self.html
+        return lab_style() + self.html
 
     def __repr__(self) -> str:
         return self.text
@@ -111,7 +124,10 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
     return TableView(f'<p class="atlas-note {escape(tone)}">{escape(text)}</p>', text)
 
 
-_NO_PLURAL = ("in", "clean", "distinct", "t0", "t1", "t2", "rtgs")  # what is counted stands in the row or the title
+# What is counted stands in the row or the title; these say only which of them.
+_NO_PLURAL = frozenset(
+    "in before due eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
+)
 
 
 def label_of(column: str) -> str:

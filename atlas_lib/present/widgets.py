@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.present.tables import TableView, format_value, label_of, show_table
+from atlas_lib.present.tables import TableView, format_value, lab_style, label_of, show_table
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -104,7 +104,7 @@ def _assembled(choices: Mapping[str, Any], refresh: Any, output: Any) -> ipywidg
 
 def _show(output: Any, parts: Sequence[tuple[str, TableView]]) -> None:
     """Replace what the output holds; titles above their tables, one HTML block."""
-    html = "".join((f"<h4>{escape(title)}</h4>" if title else "") + view.html for title, view in parts)
+    html = lab_style() + "".join((f"<h4>{escape(title)}</h4>" if title else "") + view.html for title, view in parts)
     output.outputs = ({"output_type": "display_data", "data": {"text/html": html, "text/plain": ""}, "metadata": {}},)
 
 

@@ -259,7 +259,7 @@ def test_files_of_a_run_are_its_reports_and_exports_and_nothing_beside_them(run)
     page = read_file(Asked("", {}, OLGA, {}), run.run_id, "html", "index.html")
     assert b"Settlement run" in page.body
     assert zipfile.is_zipfile(
-        io.BytesIO(read_file(Asked("", {}, OLGA, {}), run.run_id, "exports", "portfolio.xlsx").body)
+        io.BytesIO(read_file(Asked("", {}, OLGA, {}), run.run_id, "exports", "03_portfolio.xlsx").body)
     )
     for folder, name in (("html", "../manifest.json"), ("html", "none.html"), ("exports", "..")):
         with pytest.raises(AtlasError):

@@ -315,7 +315,7 @@ def test_the_dark_theme_and_a_phone_break_nothing(person, run):
 
 
 def test_the_widgets_of_a_notebook_work_behind_the_same_login(person):
-    olga = person("olga")
+    olga = person("olga", color_scheme="dark")
     olga.open("voila/render/02_reserves_credit.ipynb")
     olga.page.get_by_text("You are olga, settlement ops.").wait_for(timeout=120_000)
     chosen = olga.page.locator("select").filter(has_text="Blocked").first
@@ -325,4 +325,5 @@ def test_the_widgets_of_a_notebook_work_behind_the_same_login(person):
     )
     olga.page.wait_for_selector(".js-plotly-plot .main-svg")
     assert olga.page.locator(".jp-OutputArea-output[data-mime-type*=error], [role=alert]").count() == 0
-    assert [c for c in olga.complaints if c.startswith("failed:")] == []
+    assert olga.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 24, 32)"
+    assert [c for c in olga.complaints if not c.startswith("warning:")] == []

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.present.tables import format_value, label_of, show_figures, show_note, show_table
+from atlas_lib.present.tables import format_value, lab_style, label_of, show_figures, show_note, show_table
 
 SUMMARY = pd.DataFrame(
     {
@@ -34,6 +34,13 @@ def test_text_from_the_input_cannot_become_markup():
     assert "<i>" not in show_figures(pd.DataFrame({"label": ["<i>"], "value": ["<i>"]})).html
 
 
+def test_a_table_brings_its_style_into_a_notebook_and_leaves_it_out_of_a_page():
+    view = show_table(SUMMARY)
+    assert view._repr_html_() == lab_style() + view.html
+    assert lab_style().startswith("<style>:is(.jp-LabShell")
+    assert "<style" not in view.html
+
+
 def test_an_empty_table_says_so_in_words():
     assert "No transactions" in show_table(SUMMARY.head(0), empty="No transactions in this input.").html
 
@@ -58,6 +65,7 @@ def test_a_total_row_is_formatted_like_its_column():
         ("fx_cost_minor", "FX cost"),
         ("due_date", "Due date"),
         ("contract_count", "Contracts"),
+        ("not_due_count", "Not due"),
         ("is_blocking", "Blocking"),
     ],
 )
