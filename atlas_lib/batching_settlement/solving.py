@@ -117,7 +117,7 @@ def _solved(
         exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
         if (~exact.is_settled & ~pieces.is_gross).sum() <= MOST_SEARCHED:
             model = Formulation(book, pieces, exact, limits, prices)
-            proven, more = _searched(model, solver, seconds, nodes)
+            proven, more = _searched(model, solver, seconds, nodes, wanted / 2)
             bound = max(bound, proven) if model.is_exact else bound
             best = _cheapest([best, *_priced(book, prices, more)])
     label, plan, cost = best
@@ -233,10 +233,13 @@ def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:
     return at_risk
 
 
-def _searched(model: Formulation, solver: str, seconds: int, nodes: int) -> tuple[int, list[tuple[str, Plan]]]:
+def _searched(
+    model: Formulation, solver: str, seconds: int, nodes: int, gap_rate: float
+) -> tuple[int, list[tuple[str, Plan]]]:
     """Bound and plan of a whole-number search; one that finds nothing leaves what the linear programme found."""
     try:
-        return model.solve(solver, seconds, whole=True, nodes=nodes), [("whole-number programme", model.plan())]
+        bound = model.solve(solver, seconds, whole=True, nodes=nodes, gap_rate=max(gap_rate, GAP_WANTED))
+        return bound, [("whole-number programme", model.plan())]
     except solver_errors():
         return 0, []
 
