@@ -14,6 +14,7 @@ outside `plan`. Batches per second: made by plan and packing together.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
@@ -125,6 +126,7 @@ def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]
     cash = declared("liquidity").empty() if cash_share is None else cash_of(items, cash_share)
     at_hand = cash_by_window(cash, None, [])
     limits = read_limits(book, at_hand, declared("counterparties").empty(), RATES)
+    gc.collect()  # what the peer of the case before has left is not the planner's
     spent, solution = cpu_seconds(lambda: solve_book(book, limits, prices, gap_rate=settings.solver_gap_rate))
     dates = settlement_dates(settings.as_of)
     packing, lines = cpu_seconds(lambda: pack_lines(book, solution.plan, dates, settings.max_batch_count))

@@ -39,7 +39,7 @@ CASES = [
     for seed in range(seeds)
     for cash, limit in ((None, None), (0.8, None), (0.8, 0.6))
 ]
-MOST_SEARCHED = 300  # payments up to which the whole-number search runs to its end; beyond, a time limit would decide
+MOST_SEARCHED = 300  # payments up to which the whole-number search runs to its end; beyond, to the gap of the settings
 COLUMNS = "payer payee currency target value_minor counterparty earliest latest is_gross cash_currency cash_out_minor net_debit_minor"
 
 
@@ -62,7 +62,7 @@ def make_case(count: int, seed: int, cash_share: float | None, limit_share: floa
     caps = {} if limit_share is None else {str(k): int(v * limit_share) for k, v in owed.items()}
     parties = pd.DataFrame({"counterparty_id": list(caps), "limit_minor": list(caps.values()), "currency": "EUR"})
     limits = read_limits(book, cash_by_window(cash, None, []), parties, RATES)
-    solution = solve_book(book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else 1.0)
+    solution = solve_book(book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else settings.solver_gap_rate)
     pieces = cut_pieces(book, limits)
     slots = np.arange(len(SLOTS))
     first, last = (book.column(c)[pieces.first_item] for c in ("earliest_slot", "latest_slot"))

@@ -15,7 +15,7 @@ Currency prices are first brought within the spreads, so that no conversion can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,23 @@ def prove_bound(
     found: Multipliers,
 ) -> tuple[int, Floats]:
     """The bound in millionths of a minor unit, and per piece what it lost for want of a price on its legs."""
+    rows, found = _that_matter(pieces, backbone, found)
+    missed = np.zeros(len(pieces))
+    free, counted = backbone.is_free[rows], backbone.is_counted[rows]
+    of_rows = pieces.only(rows), replace(backbone, is_free=free, is_counted=counted), fares
+    bound, missed[rows] = _summed_up(*of_rows, replace(cover, weight=cover.weight[rows]), limits, prices, found)
+    return bound, missed
+
+
+def _summed_up(
+    pieces: Pieces,
+    backbone: Backbone,
+    fares: Fares,
+    cover: Cover,
+    limits: Limits,
+    prices: Prices,
+    found: Multipliers,
+) -> tuple[int, Floats]:
     currency = (found.currency[:, None, :] + prices.cheapest / MICRO).min(axis=2)
     outside = np.ones(len(pieces), dtype=bool)
     outside[found.core] = False
@@ -140,6 +157,21 @@ def prove_bound(
     ]
     size = sum(float(np.abs(t).sum()) for t in terms)
     return max(int((sum(float(t.sum()) for t in terms) - _SAFE * size) * MICRO), 0), missed
+
+
+def _that_matter(pieces: Pieces, backbone: Backbone, found: Multipliers) -> tuple[Int64, Multipliers]:
+    """All pieces but those that may go through open legs at no cost at all: each would add 0 to the bound.
+
+    Nothing to convert, no price of its own, no limit that has a price: the pool costs 0, nothing else less.
+    """
+    has_price = np.asarray((found.cash != 0).any(axis=1)), np.asarray((found.debit != 0).any(axis=1))
+    is_priced = has_price[0][pieces.cash_currency] & (pieces.cash_out_minor != 0)
+    for limit, owed in pieces.debits:
+        is_priced |= has_price[1][limit] & (owed != 0)
+    adds = ~backbone.is_free.any(axis=1) | pieces.converts | pieces.is_tight | pieces.is_gross | is_priced
+    adds[found.core] = True
+    place = np.cumsum(adds) - 1
+    return np.flatnonzero(adds), replace(found, core=place[found.core])
 
 
 def _limit_prices(pieces: Pieces, found: Multipliers) -> Floats:

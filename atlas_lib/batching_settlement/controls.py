@@ -119,6 +119,25 @@ def show_cash(
     return liquidity[columns].join(cash.rename(columns=names), on="currency")
 
 
+def show_limits(counterparties: pd.DataFrame, counterparty_limits: pd.DataFrame) -> pd.DataFrame:
+    """Every limit on a counterparty: over all currencies first, then those in one currency; each in its own currency.
+
+    Columns counterparty_id, name, limit_for, limit_minor (empty: none), currency, is_available,
+    alternate_counterparty_id; key counterparty_id, limit_for.
+    """
+    columns = "counterparty_id name limit_for limit_minor currency is_available alternate_counterparty_id".split()
+    total = counterparties.assign(limit_for="all currencies", limit_no=0)
+    known = counterparties[["counterparty_id", "name", "is_available", "alternate_counterparty_id"]]
+    single = counterparty_limits[["counterparty_id", "currency", "currency_limit_minor"]].merge(
+        known, on="counterparty_id", how="left", validate="m:1"
+    )
+    single = single.assign(
+        limit_for=single["currency"] + " only", limit_no=1, limit_minor=single["currency_limit_minor"]
+    )
+    both = pd.concat([total, single], ignore_index=True) if len(single) else total
+    return both.sort_values(["counterparty_id", "limit_no", "currency"], kind="stable", ignore_index=True)[columns]
+
+
 def count_standings(settlement_items: pd.DataFrame) -> pd.DataFrame:
     """Number and sum of transactions per standing, reason and currency; an alternate route taken says why."""
     asked, taken = settlement_items["asked_counterparty_id"], settlement_items["counterparty_id"]

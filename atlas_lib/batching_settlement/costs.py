@@ -115,14 +115,15 @@ def cheapest_ways(quoted: Int64) -> tuple[Int64, Int64]:
 def price_plan(book: Book, plan: Plan, prices: Prices, *, spread: Int64 | None = None) -> PlanCost:
     """Exact cost of a plan; direct and gross conversions at `spread` (default: the cheapest way)."""
     each = prices.cheapest if spread is None else spread
-    own_fx = book.column("value_minor") * each[book.source, book.target]
-    alone = (plan.slot != DEFERRED) & (plan.mode != NETTED)
+    alone = np.flatnonzero((plan.slot != DEFERRED) & (plan.mode != NETTED))
+    own_fx = book.column("value_minor")[alone] * each[book.source[alone], book.target[alone]]
     wires, wire_minor = _wires(book, plan, prices)
-    fx = _total(own_fx[alone]) + sum(conversion_cost(n, prices) for n in pool_imbalances(book, plan).values())
-    left = plan.slot == DEFERRED
+    deals = [net_conversions(net, prices) for net in pool_imbalances(book, plan).values()]
+    fx = _total(own_fx) + sum(conversion_cost(flows, prices) for flows in deals)
+    left = np.flatnonzero(plan.slot == DEFERRED)
     late_fx = book.column("value_minor")[left] * prices.quoted[book.source[left], book.target[left]]
     deferral = int(prices.deferral_minor[book.kind[left]].sum()) * MICRO + _total(late_fx)
-    return PlanCost(wires, wire_minor, fx, deferral, int(left.sum()))
+    return PlanCost(wires, wire_minor, fx, deferral, len(left))
 
 
 def kept_gross_fx(book: Book, plan: Plan, prices: Prices) -> int:
@@ -135,21 +136,18 @@ def kept_gross_fx(book: Book, plan: Plan, prices: Prices) -> int:
 def pool_imbalances(book: Book, plan: Plan) -> dict[int, list[int]]:
     """Per slot what the pool holds too much (+) or lacks (-) of each currency, in EUR value; sums to 0."""
     pooled = (plan.slot != DEFERRED) & (plan.mode == NETTED)
-    value, found = book.column("value_minor"), {}
-    for slot in range(len(SLOTS)):
-        here = np.flatnonzero(pooled & (plan.slot == slot))
-        if not len(here):
-            continue
-        net = np.zeros(len(book.currencies), dtype=np.int64)
-        np.add.at(net, book.source[here], value[here])
-        np.subtract.at(net, book.target[here], value[here])
-        found[slot] = [int(v) for v in net]
-    return found
+    crossing = np.flatnonzero(pooled & (book.source != book.target))
+    value, slot = book.column("value_minor")[crossing], plan.slot[crossing]
+    net = np.zeros((len(SLOTS), len(book.currencies)), dtype=np.int64)
+    np.add.at(net, (slot, book.source[crossing]), value)
+    np.subtract.at(net, (slot, book.target[crossing]), value)
+    used = np.bincount(plan.slot[pooled], minlength=len(SLOTS)) > 0
+    return {w: row for w, row in enumerate(net.tolist()) if used[w]}
 
 
-def conversion_cost(net: list[int], prices: Prices) -> int:
+def conversion_cost(conversions: Mapping[tuple[int, int], int], prices: Prices) -> int:
     ways = prices.cheapest.tolist()
-    return sum(flow * ways[a][b] for (a, b), flow in net_conversions(net, prices).items())
+    return sum(flow * ways[a][b] for (a, b), flow in conversions.items())
 
 
 def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int]:
@@ -157,9 +155,11 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
 
     Successive cheapest augmenting chains (Ford and Fulkerson's method with costs), exact for whole amounts.
     """
-    left, flow, ways = list(net), dict[tuple[int, int], int](), prices.cheapest.tolist()
     sellers = [c for c, v in enumerate(net) if v > 0]
     buyers = [c for c, v in enumerate(net) if v < 0]
+    if len(sellers) == 1 or len(buyers) == 1:
+        return {(a, b): net[a] if len(buyers) == 1 else -net[b] for a in sellers for b in buyers}
+    left, flow, ways = list(net), dict[tuple[int, int], int](), prices.cheapest.tolist()
     while any(left[c] for c in sellers):
         chain = _cheapest_chain(left, sellers, buyers, flow, ways)
         start, end = chain[0][0], chain[-1][1]
@@ -173,15 +173,15 @@ def net_conversions(net: list[int], prices: Prices) -> dict[tuple[int, int], int
     return {arc: value for arc, value in sorted(flow.items()) if value}
 
 
-def currency_prices(net: list[int], prices: Prices) -> Int64:
+def currency_prices(conversions: Mapping[tuple[int, int], int], prices: Prices) -> Int64:
     """What one more unit of each currency costs the pool, from its cheapest conversions: a = b + spread on each of them.
 
     Adding `d` to the balance costs at least sum(d x price): the cost is convex.
     """
-    ways, here = prices.cheapest.tolist(), range(len(net))
+    ways, here = prices.cheapest.tolist(), range(len(prices.cheapest))
     arcs = [(a, b, ways[a][b]) for a in here for b in here if a != b]
-    arcs += [(b, a, -ways[a][b]) for a, b in net_conversions(net, prices)]
-    price = [0] * len(net)
+    arcs += [(b, a, -ways[a][b]) for a, b in conversions]
+    price = [0] * len(here)
     for _ in here:
         before = list(price)
         for a, b, spread in arcs:
@@ -225,11 +225,13 @@ def _cheapest_chain(
 
 def _wires(book: Book, plan: Plan, prices: Prices) -> tuple[int, int]:
     """Number and price of wires: pool legs per account and slot, direct wires per bundle and slot, gross ones."""
-    pooled = (plan.slot != DEFERRED) & (plan.mode == NETTED)
-    slots = np.concatenate([plan.slot[pooled], plan.slot[pooled]])
-    legs = _sizes(np.concatenate([book.payer[pooled], book.payee[pooled]]) * 4 + slots)
-    direct = (plan.slot != DEFERRED) & (plan.mode == DIRECT)
-    sizes = _sizes(book.bundle[direct] * 4 + plan.slot[direct])
+    pooled = np.flatnonzero((plan.slot != DEFERRED) & (plan.mode == NETTED))
+    slot, most = plan.slot[pooled], 4 * len(book.accounts)
+    paid, received = (np.bincount(side[pooled] * 4 + slot, minlength=most) for side in (book.payer, book.payee))
+    legs = paid + received
+    direct = np.flatnonzero((plan.slot != DEFERRED) & (plan.mode == DIRECT))
+    sizes = np.bincount(book.bundle[direct] * 4 + plan.slot[direct])
+    sizes = sizes[sizes > 0]
     full, rest = sizes // prices.batch_limit, sizes % prices.batch_limit
     gross = int(((plan.slot != DEFERRED) & (plan.mode == GROSS)).sum())
     singles = gross + int((legs == 1).sum() + (rest == 1).sum())
@@ -239,11 +241,6 @@ def _wires(book: Book, plan: Plan, prices: Prices) -> tuple[int, int]:
     else:
         shared += int(full.sum())
     return singles + shared, singles * prices.single_minor + shared * prices.shared_minor
-
-
-def _sizes(keys: Int64) -> Int64:
-    counts = np.bincount(keys)
-    return counts[counts > 0].astype(np.int64)
 
 
 def _total(micro: Int64) -> int:

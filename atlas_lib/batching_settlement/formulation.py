@@ -29,7 +29,7 @@ from atlas_lib.batching_settlement.dealing import dealt
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, place, smallest_first
 from atlas_lib.batching_settlement.pieces import Pieces
-from atlas_lib.batching_settlement.programme import MOST_NODES, Programme
+from atlas_lib.batching_settlement.programme import GAP_WANTED, MOST_NODES, Programme
 from atlas_lib.core.money import Int64
 
 _THOUSAND_EURO = 100_000  # minor units: keeps the programme's coefficients of like size
@@ -68,9 +68,11 @@ class Formulation:
             self.pieces.count[k] == 1 or not (self.pieces.is_tight[k] or len(self.slots[k]) > 1) for k in self.options
         )
 
-    def solve(self, solver: str, seconds: int, *, whole: bool, nodes: int = MOST_NODES) -> int:
+    def solve(
+        self, solver: str, seconds: int, *, whole: bool, nodes: int = MOST_NODES, gap_rate: float = GAP_WANTED
+    ) -> int:
         """Solve; returns a cost proven to be a lower bound, in millionths of a minor unit (0: none proven)."""
-        reached = self.programme.solve(solver, seconds, whole=whole, nodes=nodes)
+        reached = self.programme.solve(solver, seconds, whole=whole, nodes=nodes, gap_rate=gap_rate)
         if reached is None:
             return 0
         # The solver's tolerances and the preference for earlier windows come off, so that the bound stays proven.

@@ -9,7 +9,7 @@ of window, are pieces of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,11 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.count)
 
+    def only(self, rows: Int64) -> Pieces:
+        """These pieces alone; `of_item` and `first_item` stay those of the whole."""
+        kept = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("of_item", "debits")}
+        return Pieces(of_item=self.of_item, debits=[(limit[rows], owed[rows]) for limit, owed in self.debits], **kept)
+
     @property
     def converts(self) -> NDArray[np.bool_]:
         return np.asarray(self.source != self.target)
@@ -67,10 +72,13 @@ def cut_pieces(book: Book, limits: Limits) -> Pieces:
     first, last, gross = book.column("earliest_slot"), book.column("latest_slot"), book.is_gross
     kept = set(range(len(SLOTS))) if tight.any() else useful_slots(first, last, gross)
     part = _parts(tight, (last > first) & ~tight)
-    # One whole number per kind of item: far quicker to sort than rows.
-    kind = (book.bundle * 16 + first * 4 + last) * 2 + gross
+    manner = (first * len(SLOTS) + last) * 4 + gross * 2
     if (limits.in_currency >= 0).any():
-        kind = kind * 2 + (book.cash_currency == book.target)  # one limit for all of a piece
+        manner += book.cash_currency == book.target  # one limit for all of a piece
+    met = np.flatnonzero(np.bincount(manner, minlength=1))
+    dense = np.zeros(len(SLOTS) ** 2 * 4, dtype=np.int64)
+    dense[met] = np.arange(len(met))
+    kind = book.bundle * max(len(met), 1) + dense[manner]
     of_item, first_item, count = _numbered(kind, part)
     size = len(first_item)
     first, last = first[first_item], last[first_item]
@@ -97,7 +105,7 @@ def useful_slots(first: Int64, last: Int64, is_gross: NDArray[np.bool_]) -> set[
     A window is left out when every item that may take it may also take one certain other window: moving all
     its content there opens no wire that is not paid for already, and nets at least as well.
     """
-    distinct = np.unique(first[~is_gross] * len(SLOTS) + last[~is_gross]).tolist()
+    distinct = np.flatnonzero(np.bincount((first * len(SLOTS) + last)[~is_gross], minlength=1)).tolist()
     ranges = [divmod(r, len(SLOTS)) for r in distinct]
     kept = {w for a, b in ranges for w in range(a, b + 1)}
     for slot in sorted(kept, reverse=True):
@@ -117,8 +125,14 @@ def _numbered(kind: Int64, part: Int64) -> tuple[Int64, Int64, Int64]:
     """Piece of each item, first item and size of each piece; pieces in order of kind, then part."""
     if part.any():
         kind = np.unique(kind, return_inverse=True)[1] * (int(part.max()) + 1) + part
-    _, first_item, of_item, count = np.unique(kind, return_index=True, return_inverse=True, return_counts=True)
-    return of_item.astype(np.int64), first_item.astype(np.int64), count.astype(np.int64)
+        _, kind = np.unique(kind, return_inverse=True)
+    # The numbers are hardly more than the items, so that counting them is quicker than sorting.
+    size = np.bincount(kind, minlength=1)
+    of_item = (np.cumsum(size > 0) - 1)[kind]
+    count = size[size > 0]
+    first_item = np.empty(len(count), dtype=np.int64)
+    first_item[of_item[::-1]] = np.arange(len(kind))[::-1]
+    return of_item, first_item, count
 
 
 def _summed(of_item: Int64, amount: Int64, count: int) -> Int64:

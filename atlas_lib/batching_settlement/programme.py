@@ -1,8 +1,7 @@
 """A linear programme in PuLP: HiGHS in the process, or the CBC that comes with PuLP.
 
-PuLP's pitfalls, met here: expressions are built from lists, never summed term by term; a variable listed twice
-counts once; after a time limit the status says Optimal too, only `sol_status` tells; HiGHS's status after a node limit
-is not in its list, though it has set the variables by then.
+PuLP's pitfalls, met here: expressions are built at once, never summed term by term; a variable listed twice counts
+once; after a time limit the status says Optimal too, only `sol_status` tells.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 GAP_WANTED = 1e-6
 MOST_NODES = 10_000
-_WHOLE, _FEASIBLE = 1e-6, 2  # of a share; HiGHS's code of a solution that keeps every row
+_WHOLE = 1e-6  # of a share
 
 
 class Programme:
@@ -27,6 +26,7 @@ class Programme:
         self._senses = {"<=": pulp.LpConstraintLE, "==": pulp.LpConstraintEQ, ">=": pulp.LpConstraintGE}
         self.cost: dict[Any, float] = defaultdict(float)
         self._whole: list[Any] = []
+        self._rows: dict[str, Any] = {}
 
     @property
     def size(self) -> int:
@@ -42,8 +42,8 @@ class Programme:
 
     def row(self, terms: Sequence[tuple[Any, float]], sense: str, right: float) -> Any:
         """A row; after a linear solve its `pi` is its price."""
-        row = self._constraint(self._expression(list(terms)), sense=self._senses[sense], rhs=right)
-        self._problem += row
+        row = self._constraint(self._expression(dict(terms)), sense=self._senses[sense], rhs=right)
+        self._rows[f"r{len(self._rows)}"] = row
         return row
 
     def keep_decided(self, worth: float) -> None:
@@ -65,14 +65,9 @@ class Programme:
 
         if not self.cost:
             return 0.0
-        self._problem.setObjective(pulp.LpAffineExpression(list(self.cost.items())))
-        try:
-            self._problem.solve(_engine(solver, seconds, whole, gap_rate, nodes))
-        except KeyError:
-            info = self._problem.solverModel.getInfo()
-            if not whole or info.primal_solution_status != _FEASIBLE:
-                raise
-            return float(info.mip_dual_bound)
+        self._problem.setObjective(self._expression(dict(self.cost)))
+        self._problem.extend(self._rows)  # at once: PuLP looks through all variables of every row added singly
+        self._problem.solve(_engine(solver, seconds, whole, gap_rate, nodes))
         is_proven = self._problem.sol_status == pulp.LpSolutionOptimal
         if self._problem.status != pulp.LpStatusOptimal or not (is_proven or whole):
             raise pulp.PulpSolverError(f"{solver}: {pulp.LpStatus[self._problem.status]}")
@@ -85,8 +80,10 @@ def _engine(solver: str, seconds: int, whole: bool, gap_rate: float, nodes: int)
     import pulp
 
     if solver == "HiGHS":
+        from atlas_lib.batching_settlement.highs import Highs
+
         search = {"mip_max_nodes": nodes} if whole else {"presolve": "off"}
-        return pulp.HiGHS(mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **search)
+        return Highs(mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **search)
     if solver == "CBC":
         bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
         return pulp.COIN_CMD(
@@ -99,4 +96,4 @@ def solver_errors() -> tuple[type[Exception], ...]:
     """What PuLP and its solvers raise when they fail or lack something; a KeyError is a status PuLP does not know."""
     import pulp
 
-    return (pulp.PulpSolverError, pulp.PulpError, KeyError, OSError, RuntimeError)
+    return (pulp.PulpSolverError, pulp.PulpError, ImportError, KeyError, OSError, RuntimeError)

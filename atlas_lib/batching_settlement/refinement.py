@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas_lib.batching_settlement.book import DEFERRED, DIRECT, GROSS, NETTED, Book, Plan
-from atlas_lib.batching_settlement.costs import MICRO, Prices, conversion_cost, currency_prices, pool_imbalances
+from atlas_lib.batching_settlement.costs import (
+    MICRO,
+    Prices,
+    conversion_cost,
+    currency_prices,
+    net_conversions,
+    pool_imbalances,
+)
 from atlas_lib.batching_settlement.items import SLOTS
 from atlas_lib.batching_settlement.limits import Limits, cash_left, debit_left
 from atlas_lib.core.money import Int64
@@ -48,6 +55,10 @@ class _Moves:
     last: Int64
     out: Int64
     debits: list[tuple[Int64, Int64]]  # per kind of limit on net debit: which one, what each payment takes of it
+    converting: Int64  # payments with a choice of window that convert, and those that do not
+    plain: Int64
+    joining: Int64  # what a leg costs more with one more transaction, and less with one fewer, by those it carries
+    leaving: Int64
 
     @classmethod
     def of(cls, book: Book, plan: Plan, limits: Limits, prices: Prices) -> _Moves:
@@ -58,13 +69,18 @@ class _Moves:
         room = cash_left(book, plan.slot, limits), debit_left(book, plan.slot, limits)
         first, last, out = (book.column(c) for c in ("earliest_slot", "latest_slot", "cash_out_minor"))
         slot, mode = plan.slot.copy(), plan.mode.copy()
-        return cls(book, prices, slot, mode, legs, *room, first, last, out, limits.debits(book))
+        converts, has_choice = book.source != book.target, (first < last) & ~book.is_gross
+        rows = np.flatnonzero(has_choice & converts), np.flatnonzero(has_choice & ~converts)
+        fare = np.array([0, prices.single_minor, prices.shared_minor, prices.shared_minor], dtype=np.int64)
+        steps = np.diff(fare), np.diff(fare, prepend=0)
+        return cls(book, prices, slot, mode, legs, *room, first, last, out, limits.debits(book), *rows, *steps)
 
     def balance(self) -> None:
         """Converting payments change the window where conversions and legs of both windows cost less by it."""
         nets = pool_imbalances(self.book, Plan(self.slot, self.mode))
-        worth = {w: currency_prices(net, self.prices) for w, net in nets.items()}
-        costs = {w: conversion_cost(net, self.prices) for w, net in nets.items()}
+        worth, costs = dict[int, Int64](), dict[int, int]()
+        for slot, net in nets.items():
+            worth[slot], costs[slot] = self._worth_and_cost(net)
         for _ in range(_MOST_BALANCED):
             found = self._better_balance(nets, worth, costs)
             if found is None:
@@ -74,8 +90,11 @@ class _Moves:
             self._join(item, goal)
             for slot, sign in ((home, -1), (goal, 1)):
                 nets[slot] = self._balance_with(nets[slot], item, sign)
-                worth[slot] = currency_prices(nets[slot], self.prices)
-                costs[slot] = conversion_cost(nets[slot], self.prices)
+                worth[slot], costs[slot] = self._worth_and_cost(nets[slot])
+
+    def _worth_and_cost(self, net: list[int]) -> tuple[Int64, int]:
+        flows = net_conversions(net, self.prices)
+        return currency_prices(flows, self.prices), conversion_cost(flows, self.prices)
 
     def _better_balance(
         self, nets: dict[int, list[int]], worth: dict[int, Int64], costs: dict[int, int]
@@ -84,10 +103,12 @@ class _Moves:
         book, value = self.book, self.book.column("value_minor")
         promises, least = [], _WORTH_WHILE * sum(costs.values())
         for home, goal in permutations(sorted(nets), 2):
-            rows = np.flatnonzero(self._may_go(goal) & (self.slot == home) & (book.source != book.target))
+            rows = self._may_go(self.converting[self.slot[self.converting] == home], goal)
             change = worth[goal] - worth[home]
             gain = value[rows] * (change[book.target[rows]] - change[book.source[rows]])
-            gain = gain - self._leg_change(rows, goal) * MICRO
+            could = (gain > least) | self._is_lonely(rows)
+            rows = rows[could]
+            gain = gain[could] - self._leg_change(rows, goal) * MICRO
             best = np.argsort(-gain, kind="stable")[:_MOST_TRIED]
             promises += [
                 (-g, i, goal) for g, i in zip(gain[best].tolist(), rows[best].tolist(), strict=True) if g > least
@@ -95,8 +116,9 @@ class _Moves:
         for _, item, goal in sorted(promises)[:_MOST_TRIED]:
             home = int(self.slot[item])
             both = self._balance_with(nets[home], item, -1), self._balance_with(nets[goal], item, 1)
-            dearer = sum(conversion_cost(n, self.prices) for n in both) - costs[home] - costs[goal]
-            if dearer + int(self._leg_change(np.array([item]), goal)[0]) * MICRO < 0 and self._has_room(item, goal):
+            after = sum(conversion_cost(net_conversions(n, self.prices), self.prices) for n in both)
+            dearer = after - costs[home] - costs[goal] + self._leg_change_of(item, goal) * MICRO
+            if dearer < 0 and self._has_room(item, goal):
                 return item, goal
         return None
 
@@ -110,11 +132,11 @@ class _Moves:
     def accompany(self) -> None:
         """A leg with a single transaction loses the discount: a payment without a conversion joins it, or leaves it."""
         for goal in range(len(SLOTS)):
-            rows = np.flatnonzero(self._idle(goal))
+            rows = self._may_go(self.plain[self._is_lonely(self.plain)], goal)
             change = self._leg_change(rows, goal)
             for item in rows[np.argsort(change, kind="stable")[: int((change < 0).sum())]].tolist():
                 # Each move changes what the next is worth: one after the other by nature.
-                if self._leg_change(np.array([item]), goal)[0] < 0 and self._has_room(item, goal):
+                if self._leg_change_of(item, goal) < 0 and self._has_room(item, goal):
                     self._join(item, goal)
 
     def pool_lone_wires(self) -> bool:
@@ -125,15 +147,14 @@ class _Moves:
         """
         has_changed = False
         for goal in range(len(SLOTS)):
-            is_open = self.legs[:, goal] > 0
-            payer, payee, home = self.book.payer, self.book.payee, np.maximum(self.slot, 0)
-            one_closed = is_open[payer] != is_open[payee]
-            closed = np.where(is_open[payer], payee, payer)
-            spare = (self.legs[payer, home] > 2) & (self.legs[payee, home] > 2)
-            has_mate = np.zeros(len(self.book.accounts), dtype=bool)
-            has_mate[closed[one_closed & spare & self._idle(goal)]] = True
-            could = self._lone_wires() & (self.first <= goal) & (goal <= self.last) & one_closed & has_mate[closed]
-            for item in np.flatnonzero(could & (self.book.source == self.book.target)).tolist():
+            lone, closed = self._to_closed(self._lone_wires(goal), goal)
+            if not len(lone):
+                continue
+            mates, missing = self._to_closed(self._may_go(self.plain, goal), goal)
+            home = self.slot[mates]
+            spare = (self.legs[self.book.payer[mates], home] > 2) & (self.legs[self.book.payee[mates], home] > 2)
+            could = np.isin(closed, missing[spare]) & (self.book.source[lone] == self.book.target[lone])
+            for item in lone[could].tolist():
                 if self._has_room(item, goal):
                     self._join(item, goal)
                     has_changed = True
@@ -149,26 +170,24 @@ class _Moves:
         if best is None:
             return False
         for item in best[2].tolist():
-            stays = (
-                self.mode[item] == NETTED and self._leg_change(np.array([item]), best[0])[0] > self.prices.shared_minor
-            )
+            stays = self.mode[item] == NETTED and self._leg_change_of(item, best[0]) > self.prices.shared_minor
             if not stays and self._has_room(item, best[0]):
                 self._join(item, best[0])
         return True
 
     def _best_of(self, goal: int) -> tuple[int, Int64, float]:
-        payer, payee = self.book.payer, self.book.payee
-        is_open, single = self.legs[:, goal] > 0, self.legs[:, goal] == 1
-        lone = self._lone_wires() & (self.first <= goal) & (goal <= self.last)
-        one_closed = is_open[payer] != is_open[payee]
-        rows = np.flatnonzero(one_closed & (lone | (self._idle(goal) & (single[payer] | single[payee]))))
-        closed = np.where(is_open[payer[rows]], payee[rows], payer[rows])
-        end = np.where(is_open[payer[rows]], payer[rows], payee[rows])
+        is_single = self.legs[:, goal] == 1
+        lone, closed = self._to_closed(self._lone_wires(goal), goal)
+        idle, also_closed = self._to_closed(self._may_go(self.plain, goal), goal)
+        rows, closed = np.concatenate([lone, idle]), np.concatenate([closed, also_closed])
+        end = self.book.payer[rows] + self.book.payee[rows] - closed
+        is_lone = np.arange(len(rows)) < len(lone)
         # One company per single leg; a lone wire first, as it saves the wire too.
-        order = np.lexsort((rows, ~lone[rows], end, closed))
-        rows, closed, end = rows[order], closed[order], end[order]
+        order = np.lexsort((rows, ~is_lone, end, closed))
+        order = order[(is_lone | is_single[end])[order]]
+        rows, closed, end, is_lone = rows[order], closed[order], end[order], is_lone[order]
         is_first = (np.diff(closed, prepend=-1) != 0) | (np.diff(end, prepend=-1) != 0)
-        worth = lone[rows] * float(self.prices.single_minor) + (is_first & single[end]) * float(
+        worth = is_lone * float(self.prices.single_minor) + (is_first & is_single[end]) * float(
             self.prices.surcharge_minor
         )
         gain = np.bincount(closed, weights=worth, minlength=1)
@@ -177,29 +196,44 @@ class _Moves:
         account = int(gain.argmax())
         return account, rows[(closed == account) & (worth > 0)], float(gain[account])
 
-    def _lone_wires(self) -> NDArray[np.bool_]:
-        direct = (self.slot != DEFERRED) & (self.mode == DIRECT)
-        wire = self.book.bundle * len(SLOTS) + self.slot
-        carried = np.bincount(wire[direct], minlength=int(wire.max(initial=0)) + 1)
-        return np.asarray(direct & (carried[wire] == 1))
+    def _to_closed(self, rows: Int64, goal: int) -> tuple[Int64, Int64]:
+        """Payments that have one leg open in this window and the other closed, and the account of the closed one."""
+        is_open = self.legs[:, goal] > 0
+        payer, payee = self.book.payer[rows], self.book.payee[rows]
+        one_closed = is_open[payer] != is_open[payee]
+        rows, payer, payee = rows[one_closed], payer[one_closed], payee[one_closed]
+        return rows, np.where(is_open[payer], payee, payer)
 
-    def _idle(self, goal: int) -> NDArray[np.bool_]:
-        """Payments of the pool that could go to this window without changing conversions or limits."""
-        return np.asarray(self._may_go(goal) & (self.book.source == self.book.target))
+    def _lone_wires(self, goal: int) -> Int64:
+        """Payments alone on a direct wire that could go in this window."""
+        direct = np.flatnonzero((self.slot != DEFERRED) & (self.mode == DIRECT))
+        _, place, carried = np.unique(
+            self.book.bundle[direct] * len(SLOTS) + self.slot[direct], return_inverse=True, return_counts=True
+        )
+        could = (carried[place] == 1) & (self.first[direct] <= goal) & (goal <= self.last[direct])
+        return np.asarray(direct[could])
 
-    def _may_go(self, goal: int) -> NDArray[np.bool_]:
-        here = (self.slot != DEFERRED) & (self.mode == NETTED) & (self.slot != goal)
-        return np.asarray(here & (self.first <= goal) & (goal <= self.last))
+    def _may_go(self, rows: Int64, goal: int) -> Int64:
+        """Those of the payments that are in the pool and could be so in this window instead."""
+        here = self.slot[rows]
+        pooled = (here != DEFERRED) & (self.mode[rows] == NETTED) & (here != goal)
+        return np.asarray(rows[pooled & (self.first[rows] <= goal) & (goal <= self.last[rows])])
+
+    def _is_lonely(self, rows: Int64) -> NDArray[np.bool_]:
+        """Whether an account has a leg with a single transaction: only there a change of legs can save anything."""
+        has_single = (self.legs == 1).any(axis=1)
+        return np.asarray(has_single[self.book.payer[rows]] | has_single[self.book.payee[rows]])
 
     def _leg_change(self, rows: Int64, goal: int) -> Int64:
-        """What the four legs concerned cost more when a pooled payment moves there."""
-        fare = np.array([0, self.prices.single_minor, self.prices.shared_minor], dtype=np.int64)
+        """What the four legs concerned cost more when pooled payments move there."""
         change = np.zeros(len(rows), dtype=np.int64)
         for side in (self.book.payer[rows], self.book.payee[rows]):
-            here, there = np.minimum(self.legs[side, self.slot[rows]], 3), np.minimum(self.legs[side, goal], 2)
-            change += fare[np.minimum(here - 1, 2)] - fare[np.minimum(here, 2)]
-            change += fare[np.minimum(there + 1, 2)] - fare[there]
+            change += self.joining[np.minimum(self.legs[side, goal], 2)]
+            change -= self.leaving[np.minimum(self.legs[side, self.slot[rows]], 3)]
         return change
+
+    def _leg_change_of(self, item: int, goal: int) -> int:
+        return int(self._leg_change(np.array([item]), goal)[0])
 
     def _has_room(self, item: int, goal: int) -> bool:
         """Whether every limit still holds."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -51,6 +52,9 @@ _MOST_LARGE = 25  # payments decided from the start under each scarce limit
 _DECIDED = 5e-4  # of the bound: what would cost more to change is left out of the search for a better suggestion
 
 
+Candidate = tuple[str, Plan, PlanCost]
+
+
 @dataclass(frozen=True)
 class Solution:
     """The chosen plan, its exact cost and a cost no plan can undercut."""
@@ -87,7 +91,7 @@ def solve_book(
             return _solved(book, pieces, limits, prices, candidates, solver, seconds, nodes, gap_rate)
         except solver_errors():
             continue
-    label, plan, cost = _cheapest(book, prices, candidates)
+    label, plan, cost = _cheapest(_priced(book, prices, candidates))
     return Solution(plan, cost, 0, f"no solver answered: {label}", is_fallback=True)
 
 
@@ -102,23 +106,27 @@ def _solved(
     nodes: int,
     gap_rate: float,
 ) -> Solution:
-    best, bound = _cheapest(book, prices, candidates), 0
+    best, bound = _cheapest(_priced(book, prices, candidates)), 0
     wanted = gap_rate * float(np.clip(_LARGE / max(len(book), 1), 0.1, 1))
     for proven, name, plans in _guides(book, pieces, limits, prices, solver, seconds, nodes, wanted):
         bound = max(bound, proven)
-        best = _cheapest(book, prices, [best[:2], *((name, plan) for plan in plans)])
+        best = _cheapest([best, *_priced(book, prices, [(name, plan) for plan in plans])])
         if best[2].total_micro - bound <= wanted * best[2].total_micro:
             break
     else:
         exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
         if (~exact.is_settled & ~pieces.is_gross).sum() <= MOST_SEARCHED:
             model = Formulation(book, pieces, exact, limits, prices)
-            proven, more = _searched(model, solver, seconds, nodes)
+            proven, more = _searched(model, solver, seconds, nodes, wanted / 2)
             bound = max(bound, proven) if model.is_exact else bound
-            best = _cheapest(book, prices, [best[:2], *more])
+            best = _cheapest([best, *_priced(book, prices, more)])
     label, plan, cost = best
-    named = f"{solver} {version('highspy') if solver == 'HiGHS' else 'of PuLP ' + version('pulp')}, {label}"
-    return Solution(plan, cost, min(bound, cost.total_micro), named, is_fallback=False)
+    return Solution(plan, cost, min(bound, cost.total_micro), f"{_named(solver)}, {label}", is_fallback=False)
+
+
+@cache
+def _named(solver: str) -> str:
+    return f"{solver} {version('highspy') if solver == 'HiGHS' else 'of PuLP ' + version('pulp')}"
 
 
 def _guides(
@@ -225,16 +233,21 @@ def payments_at_risk(pieces: Pieces, limits: Limits) -> NDArray[np.bool_]:
     return at_risk
 
 
-def _searched(model: Formulation, solver: str, seconds: int, nodes: int) -> tuple[int, list[tuple[str, Plan]]]:
+def _searched(
+    model: Formulation, solver: str, seconds: int, nodes: int, gap_rate: float
+) -> tuple[int, list[tuple[str, Plan]]]:
     """Bound and plan of a whole-number search; one that finds nothing leaves what the linear programme found."""
     try:
-        return model.solve(solver, seconds, whole=True, nodes=nodes), [("whole-number programme", model.plan())]
+        bound = model.solve(solver, seconds, whole=True, nodes=nodes, gap_rate=max(gap_rate, GAP_WANTED))
+        return bound, [("whole-number programme", model.plan())]
     except solver_errors():
         return 0, []
 
 
-def _cheapest(book: Book, prices: Prices, candidates: list[tuple[str, Plan]]) -> tuple[str, Plan, PlanCost]:
+def _priced(book: Book, prices: Prices, candidates: list[tuple[str, Plan]]) -> list[Candidate]:
+    return [(label, plan, price_plan(book, plan, prices)) for label, plan in candidates]
+
+
+def _cheapest(candidates: list[Candidate]) -> Candidate:
     """Ties go to fewer deferred, then to the earlier window, then to the first in the list."""
-    priced = [(price_plan(book, plan, prices), int(plan.slot.sum()), i) for i, (_, plan) in enumerate(candidates)]
-    cost, _, best = min(priced, key=lambda p: (p[0].total_micro, p[0].deferred, p[1], p[2]))
-    return *candidates[best], cost
+    return min(candidates, key=lambda c: (c[2].total_micro, c[2].deferred, int(c[1].slot.sum())))

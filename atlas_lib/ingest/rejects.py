@@ -20,6 +20,9 @@ _KEY_TEXTS = {
     "CONFLICTING_STATEMENT": ("one content per statement", "another file has this statement with other lines, and those are taken; keep the right file and send it again"),
     "CONFLICTING_CONTRACT": ("one set of figures per contract number", "none of its rows is taken; keep the right one and send the file again"),
 }  # fmt: skip
+_KEY_TEXTS_OF = {
+    ("counterparties", "DUPLICATE_KEY"): ("one row per counterparty, with its limit over all currencies", "the first row is kept; a limit in one currency goes into the sheet counterparty_limits (counterparty_id, currency, currency_limit)"),
+}  # fmt: skip
 
 
 def reject_rows(
@@ -37,7 +40,7 @@ def reject_rows(
     columns = [*(found[c] for c in ("column", "rule", "severity")), computed, *(source[c] for c in source)]
     for column, name, severity, result, file, sheet, row, number, position in zip(*columns, strict=True):
         rule = by_name.get(name + column)
-        expected, remedy = (rule.expected, rule.remedy) if rule else TEXTS.get(name) or _KEY_TEXTS[name]
+        expected, remedy = (rule.expected, rule.remedy) if rule else _text_of(table, name)
         value = _shown(sheets[number].frame, column, position)
         place = sheets[number].place(row, column)
         message = f"{place}: expected {expected}{result}, found {value or 'nothing'}. What to do: {remedy}."
@@ -46,6 +49,10 @@ def reject_rows(
             "value": value, "rule": name, "severity": severity, "message": message,
         })  # fmt: skip
     return pd.DataFrame(lines) if lines else declared("rejects").empty()
+
+
+def _text_of(table: str, name: str) -> tuple[str, str]:
+    return TEXTS.get(name) or _KEY_TEXTS_OF.get((table, name)) or _KEY_TEXTS[name]
 
 
 def _shown(frame: pd.DataFrame, column: str, position: int) -> str:

@@ -9,6 +9,7 @@ from atlas_lib.batching_settlement.controls import (
     check_outcome,
     count_standings,
     main_currency,
+    show_limits,
     span_schedule,
     summarise_stage,
     total_controls,
@@ -16,6 +17,7 @@ from atlas_lib.batching_settlement.controls import (
 from atlas_lib.core.tables import declared
 from tests.batching_settlement.planning_frames import (
     counterparties,
+    counterparty_limits,
     fx_rates,
     items_of,
     liquidity,
@@ -117,3 +119,21 @@ def test_views_are_empty_on_empty_input() -> None:
     assert count_standings(declared("settlement_items").empty()).empty
     assert span_schedule(declared("settlement_schedule").empty()).empty
     assert main_currency(declared("netting_effect").empty()) == "EUR"
+
+
+def test_limits_in_one_currency_stand_under_the_one_over_all_currencies() -> None:
+    banks = counterparties(
+        {"counterparty_id": "B", "limit_minor": 900},
+        {"counterparty_id": "A", "limit_minor": None, "alternate_counterparty_id": "B"},
+    )
+    shown = show_limits(banks, counterparty_limits(("A", "USD", 70), ("A", "JPY", 8)))
+    told = (
+        shown[["counterparty_id", "limit_for", "currency", "alternate_counterparty_id"]].fillna("").to_numpy().tolist()
+    )
+    assert told == [
+        ["A", "all currencies", "EUR", "B"], ["A", "JPY only", "JPY", "B"], ["A", "USD only", "USD", "B"],
+        ["B", "all currencies", "EUR", ""],
+    ]  # fmt: skip
+    assert shown["limit_minor"].fillna(-1).tolist() == [-1, 8, 70, 900]
+    assert show_limits(banks, counterparty_limits())["limit_for"].unique().tolist() == ["all currencies"]
+    assert show_limits(counterparties(), counterparty_limits()).empty

@@ -124,7 +124,7 @@ def test_net_conversions_clear_the_pool_at_the_least_cost(part: list[int]) -> No
     flow = net_conversions(net, prices)
     for c in range(4):
         assert sum(v for (a, _), v in flow.items() if a == c) - sum(v for (_, b), v in flow.items() if b == c) == net[c]
-    assert conversion_cost(net, prices) == cheapest_by_trying(net, prices)
+    assert conversion_cost(flow, prices) == cheapest_by_trying(net, prices)
 
 
 def cheapest_by_trying(net: list[int], prices: Prices) -> int:

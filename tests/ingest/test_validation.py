@@ -212,6 +212,16 @@ def test_limits_of_a_counterparty_in_several_currencies_are_a_sheet_of_their_own
     assert sorted(errors["rule"]) == ["DUPLICATE_KEY", "EMPTY_CELL", "NEGATIVE_AMOUNT"]
 
 
+def test_a_counterparty_with_a_row_per_currency_is_told_where_such_limits_belong(tmp_path):
+    rows = ["counterparty_id,limit,currency", "CP-1,250000,EUR", "CP-1,90000,USD"]
+    (tmp_path / "counterparties.csv").write_text("\n".join(rows), encoding="utf-8")
+    tables = clean_inputs(read_inputs(tmp_path), SETTINGS)
+    assert tables["counterparties"]["currency"].tolist() == ["EUR"]
+    (told,) = tables["rejects"].query("rule == 'DUPLICATE_KEY'")["message"]
+    assert "one row per counterparty" in told
+    assert "sheet counterparty_limits" in told
+
+
 @pytest.mark.parametrize(("days", "broken"), [(0, True), (2, True), (3, False), (180, False), (181, True)])
 def test_hold_days_outside_3_to_180_are_refused(days, broken):
     rows = [{"merchant_id": "M1", "merchant_name": "A", "hold_days": days}]
