@@ -18,7 +18,7 @@ from atlas_lib.reconciliation.bridges import (
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.due import list_due
-from atlas_lib.reconciliation.final_index import build_final_index, write_index
+from atlas_lib.reconciliation.final_index import build_final_index, read_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.merchants import (
     main_currency,
@@ -52,6 +52,7 @@ __all__ = [
     "profile_spending",
     "rank_merchants",
     "read_decisions",
+    "read_index",
     "reconcile",
     "states_before",
     "sum_breaks",
