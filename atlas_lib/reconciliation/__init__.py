@@ -29,6 +29,7 @@ from atlas_lib.reconciliation.merchants import (
 )
 from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, states_before
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
+from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [
     "add_standing",
@@ -42,6 +43,7 @@ __all__ = [
     "compare_settings",
     "find_breaks",
     "judge_compliance",
+    "largest_payouts",
     "list_due",
     "main_currency",
     "mask_users",
@@ -61,6 +63,7 @@ __all__ = [
     "top_spenders",
     "verdict_of",
     "volumes_by_month",
+    "waterfall_steps",
     "worst_breaks",
     "write_index",
 ]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
+from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")
 
@@ -29,7 +30,8 @@ def replay_matches(
     in one currency.
     """
     ours, bank = _our_side(transactions), _bank_side(statement_lines)
-    findings, undone = [], {}
+    findings: list[dict[str, Any]] = []
+    undone: dict[tuple[str, ...], bool] = {}
     for decision in decisions[decisions["action"].isin(_MATCHING)].itertuples():
         pairs = _pairs(decision)
         undone |= dict.fromkeys(map(tuple, pairs.to_numpy()), decision.action == "unmatch")
@@ -44,7 +46,8 @@ def replay_matches(
     known = matches["transaction_id"]
     rejected = [undone.get(pair, False) for pair in zip(suggestions["transaction_id"], _keys(suggestions), strict=True)]
     links = links[free[0]]
-    suggestions = suggestions[free[1] & ~suggestions["transaction_id"].isin(known) & ~np.array(rejected, dtype=bool)]
+    gone = ~free[1] | suggestions["transaction_id"].isin(known) | np.array(rejected, dtype=bool)
+    suggestions = suggestions[~gone & ~suggestions["group_id"].isin(set(suggestions.loc[gone, "group_id"]) - {""})]
     kind = links["kind"].mask((links["kind"] == "mismatch") & links["transaction_id"].isin(known), "further")
     return {
         "matches": declared("matches").shaped(matches),
@@ -187,9 +190,13 @@ def reconcile_decided(
 
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
-    played = replay_matches(transactions, statement_lines, **found, decisions=decisions)
+    searched = {name: found[name] for name in ("payout_parts", "search_limits")}
+    passed = {name: found[name] for name in ("matches", "links", "suggestions")}
+    played = replay_matches(transactions, statement_lines, **passed, decisions=decisions)
     findings = played.pop("decision_findings")
-    broken = find_breaks(transactions, statement_lines, statement_balances, **played, settings=settings)
+    parts, sides = searched["payout_parts"], (transactions, statement_lines)
+    broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings)
+    payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
     stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of))
     settled = stated["break_states"].query("is_settled")["break_id"]
     broken["breaks"] = broken["breaks"].assign(
@@ -197,7 +204,8 @@ def reconcile_decided(
     )
     said = pd.concat([findings, stated["decision_findings"]], ignore_index=True)
     findings = declared("decision_findings").shaped(said)
-    return played | broken | stated | {"decisions": decisions, "decision_findings": findings}
+    decided = {"decisions": decisions, "decision_findings": findings}
+    return searched | played | broken | payouts | stated | decided
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:

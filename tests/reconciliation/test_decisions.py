@@ -3,6 +3,7 @@ import pytest
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.reconciling import accept
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation import bridge_accounts
 from atlas_lib.reconciliation.decisions import DecisionDesk, read_decisions
@@ -12,8 +13,8 @@ from tests.reconciliation.reconciliation_frames import balances_of, frame_of, li
 OURS = [payment("T1", 10_000, "2026-10-05", reference="REF-1"), payment("T2", 7_000, "2026-10-05")]
 BANK = [
     line("1", 10_000, "2026-10-06", end_to_end_id="REF1"),
-    line("2", 4_000, "2026-10-07"),
-    line("3", 3_000, "2026-10-08"),
+    line("2", 4_000, "2026-10-07", end_to_end_id="EXT9000002"),  # a person knows better
+    line("3", 3_000, "2026-10-08", end_to_end_id="EXT9000003"),
 ]
 
 
@@ -145,3 +146,20 @@ def test_who_may_not_decide_leaves_no_trace(ledger):
     with pytest.raises(Refused):
         desk(result, ledger, refuse).write_off(result["breaks"]["break_id"].iloc[0], "BANK_FEE", "")
     assert read_decisions(ledger).empty
+
+
+def test_accepting_one_row_of_a_suggested_sum_matches_the_whole_of_it(ledger):
+    bank = [line(n, amount, "2026-10-06") for n, amount in zip("1234", (3_001, 3_999, 2_002, 4_998), strict=True)]
+    suggested = run(ledger, OURS[1:], bank)["suggestions"]
+    assert suggested["line_id"].tolist() == ["1", "2"]
+    said = accept(desk(run(ledger, OURS[1:], bank), ledger), suggested.head(1), suggested, "two instalments")
+    assert said.endswith("matched by hand; the figures follow at the next run.")
+    result = run(ledger, OURS[1:], bank)
+    assert result["matches"]["line_id"].tolist() == ["1", "2"] and result["decision_findings"].empty
+
+
+def test_rejecting_one_row_of_a_suggested_sum_rejects_the_sum(ledger):
+    bank = [line(n, amount, "2026-10-06") for n, amount in zip("1234", (3_001, 3_999, 2_002, 4_998), strict=True)]
+    desk(run(ledger, OURS[1:], bank), ledger).unmatch("T2", "S1/1", "another customer")
+    result = run(ledger, OURS[1:], bank)
+    assert result["suggestions"].empty and result["decision_findings"].empty
