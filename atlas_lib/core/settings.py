@@ -211,7 +211,9 @@ class BatchingSettlementSettings(StageSettings):
     )
 
 
-MATCH_PASSES = ("reference", "split", "merge", "amount_date", "day_sum", "scored")
+MATCH_PASSES = (
+    "reference", "split", "merge", "payout", "amount_date", "day_sum", "one_to_many", "many_to_many", "scored",
+)  # fmt: skip
 
 
 class ToleranceRule(BaseModel):
@@ -219,9 +221,9 @@ class ToleranceRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    match_pass: Literal["*", "reference", "split", "merge", "amount_date", "day_sum", "scored"] = Field(
-        "*", description="pass it holds for; * is every pass"
-    )
+    match_pass: Literal[
+        "*", "reference", "split", "merge", "payout", "amount_date", "day_sum", "one_to_many", "many_to_many", "scored"
+    ] = Field("*", description="pass it holds for; * is every pass")
     currency: str = Field("*", description="currency it holds for; * is every currency")
     below_minor: int | None = Field(None, ge=0, description="minor units that the bank may book less")
     above_minor: int | None = Field(None, ge=0, description="minor units that the bank may book more")
@@ -252,6 +254,13 @@ class ReconciliationSettings(StageSettings):
     suggest_precision: float = Field(
         0.97, gt=0.5, lt=1, description="share of the scored pairs matched or suggested as likely that must be right"
     )
+    most_candidates: int = Field(
+        16,
+        ge=2,
+        le=20,
+        description="open rows among which a sum is searched; where there are more, none is, and it says so",
+    )
+    most_parts: int = Field(4, ge=2, le=6, description="rows of a side that one_to_many and many_to_many may add up")
     medium_break_amount: float = Field(100.0, ge=0, description="units of currency from which a break is medium")
     high_break_amount: float = Field(1_000.0, ge=0, description="units of currency from which a break is high")
     risk_medium_rate: float = Field(0.4, ge=0, le=1, description="fraud score from which the risk label is MEDIUM")

@@ -63,8 +63,10 @@ def decide(
     with _desk(run, environment) as desk:
         if name == "force":
             return _force(desk, _unchanged(run, rows), said)
-        if name in ("accept", "unmatch"):
-            return _pairs(desk, name, rows, said)
+        if name == "accept":
+            return accept(desk, rows_chosen(run, "suggestions", rows), run.read("suggestions"), said)
+        if name == "unmatch":
+            return _unmatch(desk, rows, said)
         _unchanged(run, rows)
         acts: dict[str, tuple[Callable[[str], object], str]] = {
             "dispute": (lambda one: desk.dispute(one, option, said), f"dispute {option}"),
@@ -88,17 +90,28 @@ def _force(desk: DecisionDesk, breaks: pd.DataFrame, said: str) -> str:
     return f"{', '.join(ids)} matched by hand with {', '.join(keys)}; the figures follow at the next run."
 
 
-def _pairs(desk: DecisionDesk, name: str, rows: pd.DataFrame, said: str) -> str:
+def accept(desk: DecisionDesk, chosen: pd.DataFrame, suggestions: pd.DataFrame, said: str) -> str:
+    """Pairs one by one; of a sum all that it adds up, once."""
+    alone = chosen[chosen["group_id"] == ""].assign(group=lambda rows: pair_keys(rows))
+    sums = suggestions[(suggestions["group_id"] != "") & suggestions["group_id"].isin(chosen["group_id"])]
+    rows = pd.concat([alone, sums.assign(group=sums["group_id"])], ignore_index=True)
+
+    def act(group: str) -> None:
+        own = rows[rows["group"] == group]
+        keys = own["statement_id"].astype("str") + "/" + own["line_id"].astype("str")
+        desk.force(list(own["transaction_id"].unique()), list(keys.unique()), said)
+
+    each = rows.drop_duplicates("group")
+    return act_on_each(each, "group", act, "matched by hand; the figures follow at the next run")
+
+
+def _unmatch(desk: DecisionDesk, rows: pd.DataFrame, said: str) -> str:
     def act(pair: str) -> None:
         transaction_id, _, line_key = pair.partition(" ")
-        if name == "accept":
-            desk.force([transaction_id], [line_key], said)
-        else:
-            desk.unmatch(transaction_id, line_key, said)
+        desk.unmatch(transaction_id, line_key, said)
 
-    done = "matched by hand" if name == "accept" else "match undone"
     pairs = rows.assign(pair=rows["transaction_id"] + " " + rows["line_key"])
-    return act_on_each(pairs, "pair", act, f"{done}; the figures follow at the next run")
+    return act_on_each(pairs, "pair", act, "match undone; the figures follow at the next run")
 
 
 def _unchanged(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from atlas_lib.reconciliation.bridges import (
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.due import list_due
-from atlas_lib.reconciliation.final_index import build_final_index, write_index
+from atlas_lib.reconciliation.final_index import build_final_index, read_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.merchants import (
     main_currency,
@@ -29,6 +29,7 @@ from atlas_lib.reconciliation.merchants import (
 )
 from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, states_before
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
+from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [
     "add_standing",
@@ -42,6 +43,7 @@ __all__ = [
     "compare_settings",
     "find_breaks",
     "judge_compliance",
+    "largest_payouts",
     "list_due",
     "main_currency",
     "mask_users",
@@ -52,6 +54,7 @@ __all__ = [
     "profile_spending",
     "rank_merchants",
     "read_decisions",
+    "read_index",
     "reconcile",
     "states_before",
     "sum_breaks",
@@ -60,6 +63,7 @@ __all__ = [
     "top_spenders",
     "verdict_of",
     "volumes_by_month",
+    "waterfall_steps",
     "worst_breaks",
     "write_index",
 ]

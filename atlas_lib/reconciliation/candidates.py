@@ -129,10 +129,25 @@ RESULTS = [
                CASE WHEN bank_rank = 1 THEN next_transaction ELSE best_transaction END AS bank_rival
         FROM ranked_rest r WHERE our_rank = 1""",
     ),
+    # Rows of a sum that is only suggested; where the scored pass takes or suggests one of them, that says more.
+    (
+        "suggested_groups",
+        """
+        SELECT q.* FROM (
+            SELECT match_pass, group_key, transaction_id, line_key, amount_minor, reserve_minor, match_score, rival
+            FROM found_sums WHERE status = 'suggested'
+            UNION ALL
+            SELECT 'payout', line_key, transaction_id, line_key, signed_minor, reserve_minor,
+                   0.85 / solution_count, COALESCE(rival, CASE WHEN first_line <> line_key THEN 'bank line ' || replace(first_line, chr(31), '/')
+                        WHEN last_line <> line_key THEN 'bank line ' || replace(last_line, chr(31), '/') ELSE '' END)
+            FROM whole_days WHERE is_taken = 0 AND item_count >= 2) q
+        WHERE NOT EXISTS (SELECT 1 FROM scored_pairs s WHERE s.line_key = q.line_key)
+          AND NOT EXISTS (SELECT 1 FROM scored_pairs s WHERE s.transaction_id = q.transaction_id)""",
+    ),
     (
         "suggestions",
         """
-        SELECT r.transaction_id, b.statement_id, b.line_id, b.currency, r.amount_minor,
+        SELECT r.transaction_id, b.statement_id, b.line_id, 'amount_date' AS match_pass, '' AS group_id, b.currency, r.amount_minor,
                GREATEST(10000 - 25 * r.cost, 0) / CAST(10000 AS DOUBLE) AS match_score,
                25 * (COALESCE(LEAST(our_rival_cost, bank_rival_cost), 400) - r.cost) / CAST(10000 AS DOUBLE)
                    AS rival_margin,
@@ -143,11 +158,16 @@ RESULTS = [
                b.booking_date
         FROM rivals r JOIN booked b ON b.line_key = r.line_key
         UNION ALL
-        SELECT s.transaction_id, b.statement_id, b.line_id, b.currency, s.amount_minor, s.probability, s.margin_rate,
+        SELECT s.transaction_id, b.statement_id, b.line_id, 'scored', '', b.currency, s.amount_minor, s.probability, s.margin_rate,
                s.rival, b.booking_date
         FROM scored_pairs s JOIN booked b ON b.line_key = s.line_key
         WHERE s.is_taken = 0 AND NOT EXISTS (SELECT 1 FROM rivals r WHERE r.transaction_id = s.transaction_id)
-          AND NOT EXISTS (SELECT 1 FROM rivals r WHERE r.line_key = s.line_key)""",
+          AND NOT EXISTS (SELECT 1 FROM rivals r WHERE r.line_key = s.line_key)
+        UNION ALL
+        SELECT g.transaction_id, b.statement_id, b.line_id, g.match_pass,
+               'S-' || substr(md5(g.match_pass || chr(31) || g.group_key), 1, 16), b.currency, g.amount_minor, g.match_score, 0.0,
+               g.rival, b.booking_date
+        FROM suggested_groups g JOIN booked b ON b.line_key = g.line_key""",
     ),
     (
         "matches",
@@ -166,16 +186,52 @@ RESULTS = [
                    CAST(NULL AS DOUBLE) AS margin_rate
             FROM settled
             UNION ALL
-            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum') THEN x.line_key ELSE x.transaction_id END,
+            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key
+                                      ELSE COALESCE(g.group_key, x.transaction_id) END,
                    x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
                    b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
             JOIN booked b ON b.line_key = x.line_key
-            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
+            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored'
+            LEFT JOIN (SELECT DISTINCT transaction_id, group_key FROM found_sums WHERE match_pass = 'many_to_many'
+                       AND status = 'taken') g ON g.transaction_id = x.transaction_id AND x.match_pass = 'many_to_many') x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
         ORDER BY x.transaction_id, x.statement_id, x.line_id""",
+    ),
+    (
+        "payout_parts",
+        """
+        SELECT b.statement_id, b.line_id, p.transaction_id,
+               CASE WHEN b.direction = 'CRDT' THEN p.signed_minor ELSE -p.signed_minor END AS amount_minor,
+               CASE WHEN b.direction = 'CRDT' THEN p.reserve_minor ELSE -p.reserve_minor END AS reserve_minor,
+               p.is_prior = 1 AS is_prior, b.currency
+        FROM (SELECT line_key, transaction_id, signed_minor, reserve_minor, is_prior FROM named_payouts
+              UNION ALL
+              SELECT line_key, transaction_id, signed_minor, reserve_minor, 0 FROM whole_days WHERE is_taken = 1
+              UNION ALL
+              SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM found_sums
+              WHERE status = 'taken' AND match_pass = 'payout'
+              UNION ALL
+              SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM suggested_groups
+              WHERE match_pass = 'payout') p
+        JOIN booked b ON b.line_key = p.line_key""",
+    ),
+    (
+        "search_limits",
+        """
+        SELECT f.match_pass, f.bound, COALESCE(b.currency, t.currency) AS currency, COUNT(t.transaction_id) AS transaction_count,
+               COUNT(b.line_key) AS line_count, CAST(SUM(COALESCE(b.gross_minor, t.amount_minor)) AS BIGINT) AS amount_minor
+        FROM found_sums f
+        LEFT JOIN booked b ON b.line_key = f.line_key
+        LEFT JOIN due t ON t.transaction_id = f.transaction_id
+        WHERE f.status = 'limit' GROUP BY f.match_pass, f.bound, COALESCE(b.currency, t.currency)
+        UNION ALL
+        SELECT 'scored', 'rows', r.currency, SUM(r.is_ours), SUM(1 - r.is_ours), CAST(SUM(r.amount_minor) AS BIGINT)
+        FROM (SELECT currency, day, 1 AS is_ours, amount_minor FROM rest_ours
+              UNION ALL SELECT currency, day, 0, gross_minor FROM rest_lines) r
+        JOIN rest_scope s ON r.day < s.first_day GROUP BY r.currency""",
     ),
 ]

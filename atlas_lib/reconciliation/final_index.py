@@ -10,8 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import open_engine
+from atlas_lib.core.errors import TableError
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
+
+INDEX_VERSION = 1  # of the stored columns: one more whenever a column is renamed, retyped or taken away
+_VERSION_KEY = b"atlas_index_version"
 
 _STEPS = [
     (
@@ -86,9 +90,31 @@ def build_final_index(
 
 
 def stored_schema() -> pa.Schema:
-    """The schema of the stored files: the declaration without `date`, which is the folder's name."""
+    """The schema of the stored files: the declaration without `date`, which is the folder's name, and its version."""
     schema = declared("final_index").arrow_schema
-    return schema.remove(schema.get_field_index("date"))
+    return schema.remove(schema.get_field_index("date")).with_metadata({_VERSION_KEY: str(INDEX_VERSION).encode()})
+
+
+def read_index(directory: Path) -> pd.DataFrame:
+    """final_index as it is stored, all days; TableError for a file of another version."""
+    import pyarrow.dataset as ds
+
+    day = pa.schema([("date", pa.date32())])
+    stored = ds.dataset(directory, format="parquet", partitioning=ds.partitioning(day, flavor="hive"))
+    for fragment in stored.get_fragments():
+        _check_version(Path(fragment.path), fragment.physical_schema)
+    table = declared("final_index")
+    return table.shaped(table.from_arrow(stored.to_table())) if stored.files else table.empty()
+
+
+def _check_version(file: Path, schema: pa.Schema) -> None:
+    found = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if found != str(INDEX_VERSION):
+        raise TableError(
+            "The Final Reconciliation Index is stored in another version", where=f"{file.parent.name}/{file.name}",
+            expected=f"version {INDEX_VERSION}", found=f"version {found}",
+            remedy="run 05_reconciliation again with this release, or read it with the release that wrote it",
+        )  # fmt: skip
 
 
 def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:
@@ -96,6 +122,7 @@ def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:
 
     A day is written under another name and then put in place of the old one, so that a reader never sees
     half a day, nor rows of an earlier run. The same rows give the same bytes, and are then left as they lie.
+    Every file says in its metadata (`atlas_index_version`) in which version of the columns it is written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     days = final_index.sort_values(["date", "transaction_id"], kind="stable").groupby("date", sort=True)
@@ -106,7 +133,8 @@ def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:
 
 def _replace_day(directory: Path, day: str, rows: pd.DataFrame) -> None:
     schema = stored_schema()
-    table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata(schema.metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()

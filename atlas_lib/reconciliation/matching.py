@@ -5,8 +5,10 @@
 | reference | the line names the transaction, and currency, direction and amount agree |
 | split | several lines name one transaction and their sum agrees |
 | merge | one line names several transactions and their (signed) sum agrees |
+| payout | a line is a payout batch: sales - refunds - chargebacks - fees - reserve +- prior balance (payouts.py) |
 | amount_date | currency, direction, amount and date window agree and no rival comes near |
 | day_sum | one line is exactly a merchant's day of one type, and nothing else fits |
+| one_to_many, many_to_many | few open lines are exactly one open payment, or few of them (sums.py) |
 | scored | of all that is left, the best assignment holds it with near certainty (remaining.py) |
 
 A line that names a transaction but disagrees stays linked to it (`links`) and becomes a break. Where a
@@ -30,8 +32,10 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.candidates import CANDIDATES, DAY_SUMS, RESULTS
 from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND
+from atlas_lib.reconciliation.payouts import MOST_DAYS, NAMED_PAYOUTS, WHOLE_DAYS
 from atlas_lib.reconciliation.references import reference_steps
 from atlas_lib.reconciliation.remaining import MOST_ROWS, remaining_steps
+from atlas_lib.reconciliation.sums import sum_steps
 from atlas_lib.reconciliation.tolerances import amount_scales, tolerance_table
 
 _EXTENT = [
@@ -45,6 +49,7 @@ _EXTENT = [
         SELECT 'bank', currency, MIN(booking_date), MAX(booking_date) FROM statement_lines GROUP BY currency""",
     )
 ]
+OUTPUTS = ("matches", "links", "suggestions", "payout_parts", "search_limits")
 _CROWDED_PAIRS = 10_000  # what so many pairs share as a name identifies nothing
 _WORDS_IN_TEXT = 100
 _ROUNDS = 3
@@ -57,14 +62,18 @@ _AMOUNT_DATE = {
 }
 
 
-def matching_steps(remaining: list[tuple[str, str | Computed]]) -> list[tuple[str, str | Computed]]:
-    """All passes in order, `remaining` the last; the table of taken pairs grows from `taken_0` to `taken_9`."""
+def matching_steps(
+    sums: list[tuple[str, str | Computed]], remaining: list[tuple[str, str | Computed]]
+) -> list[tuple[str, str | Computed]]:
+    """All passes in order, `remaining` the last; the table of taken pairs grows from `taken_0` on."""
     steps: list[tuple[str, str | Computed]] = [*reference_steps(), *NAMED]
     passes: list[tuple[Any, dict[str, str]]] = [(ROUND, _REFERENCE)] * _ROUNDS + [
         (GROUPS, {}),
+        (NAMED_PAYOUTS, {}),
         (LINKS + CANDIDATES, {}),
     ]
-    passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS + [(DAY_SUMS, {}), (remaining, {}), (RESULTS, {})]
+    passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS
+    passes += [(part, {}) for part in (DAY_SUMS, WHOLE_DAYS, sums, remaining, RESULTS)]
     number = 0
     for statements, words in passes:
         names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}", "ranked": f"ranked_{number + 1}"}
@@ -87,14 +96,14 @@ def match_transactions(
     engine: Engine | None = None,
     decisions: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """matches, links and suggestions of transactions due at the bank and booked statement lines.
+    """matches, links, suggestions, payout_parts and search_limits of transactions due at the bank and booked statement lines.
 
     Due: status APPROVED, and sales with status REFUNDED. A sale agrees with its line when posted + fee = amount,
     within the tolerance rules (tolerances.py); the order of the input does not matter. With transactions in a Parquet
     file the tables are files too, in the folder of the engine given; with a frame they are frames. `decisions`: what
     people decided so far, from which the scored pass learns; they are replayed elsewhere (`replay`).
     """
-    tables = [declared(name) for name in ("matches", "links", "suggestions")]
+    tables = [declared(name) for name in OUTPUTS]
     engine = engine or open_engine(settings.engine)
     sides = {"transactions": as_input(transactions), "statement_lines": as_input(statement_lines)}
     extent = engine.run(_EXTENT, sides, ["extent"])["extent"]
@@ -103,14 +112,15 @@ def match_transactions(
     known = _reference_tables(extent, fx_rates, settings)
     inputs = sides | {"merchants": merchants, "counterparties": counterparties} | known
     parameters = _parameters(known["tolerances"], settings)
-    steps = matching_steps(remaining_steps(known["tolerances"], settings, decisions))
+    rules = known["tolerances"]
+    steps = matching_steps(sum_steps(rules, settings), remaining_steps(rules, settings, decisions))
     if isinstance(transactions, Path):
         return dict(engine.write(steps, inputs, {t.name: t.arrow_schema for t in tables}, parameters))
     found = engine.run(steps, inputs, [t.name for t in tables], parameters)
     return {table.name: table.shaped(found[table.name]) for table in tables}
 
 
-def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> dict[str, int]:
+def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> dict[str, int | float]:
     dated = tolerances.query("match_pass == 'amount_date'")
     return {
         "cut_off_hour": settings.cut_off_hour,
@@ -120,6 +130,10 @@ def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> d
         "crowded_pairs": _CROWDED_PAIRS,
         "crowded_side": int(_CROWDED_PAIRS**0.5),
         "scored_rows": MOST_ROWS,
+        "half_up": int(settings.rounding == "half_up"),
+        "most_days": MOST_DAYS,
+        "most_candidates": settings.most_candidates,
+        "chance_rate": 1 - settings.auto_precision,
     }
 
 

@@ -23,7 +23,7 @@ def reconcile(
     before: pd.DataFrame,
     settings: ReconciliationSettings,
 ) -> dict[str, pd.DataFrame]:
-    """matches, links, suggestions, breaks, reconciliation_items, batch_index, break_states, decisions, decision_findings.
+    """matches, links, suggestions, payout_parts, payout_waterfalls, search_limits, breaks, reconciliation_items, batch_index, break_states, decisions, decision_findings.
 
     sides: transactions, statement_lines, statement_balances; references: merchants, counterparties, fx_rates;
     `before`: the break_states of the run before (`states_before`).

@@ -177,7 +177,13 @@ MENTIONED = [
 
 # Our rows left over, and those that are settled but mentioned by another line.
 OURS = [
-    ("merchant_names", "SELECT merchant_id, fold_text(merchant_name) AS merchant_key FROM merchants"),
+    (
+        "merchant_names",
+        """
+        SELECT merchant_id, fold_text(merchant_name) AS merchant_key,
+               CAST(ROUND(COALESCE(reserve_rate, 0.0) * 1000000) AS BIGINT) AS reserve_ppm
+        FROM merchants""",
+    ),
     ("counterparty_names", "SELECT counterparty_id, fold_text(name) AS counterparty_key FROM counterparties"),
     (
         "known_names",
@@ -190,7 +196,8 @@ OURS = [
     (
         "ours",
         f"""
-        SELECT t.transaction_id, t.type, t.merchant_id, t.currency, t.destination_currency, t.amount_minor,
+        SELECT t.transaction_id, t.type, t.merchant_id, t.counterparty_id, t.currency, t.destination_currency, t.amount_minor,
+               CASE WHEN t.type = 'SALE' THEN t.amount_minor * COALESCE(m.reserve_ppm, 0) ELSE 0 END AS held_ppm,
                COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
                utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE},
                {_NO_FILLER.format("t.reference_fold")} AS reference_key
@@ -203,7 +210,16 @@ OURS = [
         LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
         LEFT JOIN counterparty_names c ON c.counterparty_id = t.counterparty_id""",
     ),
-    ("due", "SELECT * FROM ours WHERE is_due = 1"),
+    # reserve_minor: what a payout may hold back of a sale, rounded as the run rounds.
+    (
+        "due",
+        """
+        SELECT x.*, whole + CASE WHEN held_ppm % 1000000 > 500000
+                                      OR (held_ppm % 1000000 = 500000 AND (:half_up = 1 OR whole % 2 = 1))
+                                 THEN 1 ELSE 0 END AS reserve_minor
+        FROM (SELECT o.*, CAST(ROUND((held_ppm - held_ppm % 1000000) / CAST(1000000 AS DOUBLE)) AS BIGINT) AS whole
+              FROM ours o WHERE is_due = 1) x""",
+    ),
 ]
 
 

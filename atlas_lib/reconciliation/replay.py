@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
+from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")
 
@@ -22,15 +24,19 @@ def replay_matches(
 ) -> dict[str, pd.DataFrame]:
     """matches, links and suggestions after the decisions, oldest first; decision_findings of those that do not apply.
 
-    An undone match takes its whole group apart: every payment and line of it is open. A forced match holds when all its
-    rows exist, are due or booked, are open, and both sides sum to the same in one currency.
+    An undone match takes its whole group apart: every payment and line of it is open. What was undone is not suggested
+    again either, and is no finding while both its rows are in the run, whatever became of them: so a suggestion can be
+    rejected. A forced match holds when all its rows exist, are due or booked, are open, and both sides sum to the same
+    in one currency.
     """
     ours, bank = _our_side(transactions), _bank_side(statement_lines)
-    findings = []
+    findings: list[dict[str, Any]] = []
+    undone: dict[tuple[str, ...], bool] = {}
     for decision in decisions[decisions["action"].isin(_MATCHING)].itertuples():
         pairs = _pairs(decision)
+        undone |= dict.fromkeys(map(tuple, pairs.to_numpy()), decision.action == "unmatch")
         if decision.action == "unmatch":
-            matches, fault = _undo(matches, pairs)
+            matches, fault = _undo(matches, pairs, ours, bank)
         else:
             matches, fault = _force(matches, pairs, ours, bank, decision)
         if fault:
@@ -38,7 +44,10 @@ def replay_matches(
     taken = pd.MultiIndex.from_frame(matches[["statement_id", "line_id"]])
     free = [~pd.MultiIndex.from_frame(t[["statement_id", "line_id"]]).isin(taken) for t in (links, suggestions)]
     known = matches["transaction_id"]
-    links, suggestions = links[free[0]], suggestions[free[1] & ~suggestions["transaction_id"].isin(known)]
+    rejected = [undone.get(pair, False) for pair in zip(suggestions["transaction_id"], _keys(suggestions), strict=True)]
+    links = links[free[0]]
+    gone = ~free[1] | suggestions["transaction_id"].isin(known) | np.array(rejected, dtype=bool)
+    suggestions = suggestions[~gone & ~suggestions["group_id"].isin(set(suggestions.loc[gone, "group_id"]) - {""})]
     kind = links["kind"].mask((links["kind"] == "mismatch") & links["transaction_id"].isin(known), "further")
     return {
         "matches": declared("matches").shaped(matches),
@@ -77,11 +86,13 @@ def _keys(matches: pd.DataFrame) -> pd.Series:
     return matches["statement_id"] + "/" + matches["line_id"]
 
 
-def _undo(matches: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _undo(
+    matches: pd.DataFrame, pairs: pd.DataFrame, ours: pd.DataFrame, bank: pd.DataFrame
+) -> tuple[pd.DataFrame, str]:
     pair = pairs.iloc[0]
+    if pair["transaction_id"] not in ours.index or pair["line_key"] not in bank.index:
+        return matches, "The payment or the bank line of it is not in this run, or not due any more."
     here = (matches["transaction_id"] == pair["transaction_id"]) & (_keys(matches) == pair["line_key"])
-    if not here.any():
-        return matches, "This pair is not matched any more."
     return matches[~matches["match_id"].isin(matches.loc[here, "match_id"])], ""
 
 
@@ -179,9 +190,13 @@ def reconcile_decided(
 
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
-    played = replay_matches(transactions, statement_lines, **found, decisions=decisions)
+    searched = {name: found[name] for name in ("payout_parts", "search_limits")}
+    passed = {name: found[name] for name in ("matches", "links", "suggestions")}
+    played = replay_matches(transactions, statement_lines, **passed, decisions=decisions)
     findings = played.pop("decision_findings")
-    broken = find_breaks(transactions, statement_lines, statement_balances, **played, settings=settings)
+    parts, sides = searched["payout_parts"], (transactions, statement_lines)
+    broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings)
+    payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
     stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of))
     settled = stated["break_states"].query("is_settled")["break_id"]
     broken["breaks"] = broken["breaks"].assign(
@@ -189,7 +204,8 @@ def reconcile_decided(
     )
     said = pd.concat([findings, stated["decision_findings"]], ignore_index=True)
     findings = declared("decision_findings").shaped(said)
-    return played | broken | stated | {"decisions": decisions, "decision_findings": findings}
+    decided = {"decisions": decisions, "decision_findings": findings}
+    return searched | played | broken | payouts | stated | decided
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ tolerances:
 ```
 An amount is within a rule when it is within its absolute or its relative part, whichever is the larger. `below` is
 what the bank may book less than expected, `above` what it may book more. A pass that goes by a name or a group looks
-at the days only where a rule says so.
+at the days only where a rule says so. A sum that no name vouches for must be exact: of its rule only the days count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pandas as pd
 from atlas_lib.core.settings import MATCH_PASSES, ReconciliationSettings
 
 ANY_DAY = 100_000
-_BY_DATE = ("amount_date", "day_sum", "scored")
+_BY_DATE = ("payout", "amount_date", "day_sum", "one_to_many", "many_to_many", "scored")
 _DIGITS = range(1, 20)
 
 

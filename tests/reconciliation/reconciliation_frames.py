@@ -10,6 +10,7 @@ import pandas as pd
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation import bridge_accounts, find_breaks, match_transactions
+from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _BLANK = {"string": "", "int": 0, "float": 0.0, "bool": False}
 
@@ -85,6 +86,10 @@ def reconcile(
     balances = given.pop("balances", None)
     balances = balances_of(statement_lines) if balances is None else balances
     found = match(transactions, statement_lines, chosen, **given)
-    broken = find_breaks(transactions, statement_lines, balances, **found, settings=chosen)
+    passed = {name: frame for name, frame in found.items() if name != "search_limits"}
+    broken = find_breaks(transactions, statement_lines, balances, **passed, settings=chosen)
+    payouts = build_waterfalls(
+        transactions, statement_lines, found["matches"], found["suggestions"], found["payout_parts"], chosen
+    )
     bridged = bridge_accounts(transactions, statement_lines, balances, broken["reconciliation_items"])
-    return found | broken | bridged
+    return found | broken | payouts | bridged

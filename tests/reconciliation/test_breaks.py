@@ -175,7 +175,7 @@ def test_a_break_keeps_its_id_from_day_to_day():
 
 
 def test_without_any_row_there_is_no_break():
-    names = "transactions statement_lines statement_balances matches links suggestions".split()
+    names = "transactions statement_lines statement_balances matches links suggestions payout_parts".split()
     found = find_breaks(*(declared(n).empty() for n in names), settings())
     assert all(frame.empty for frame in found.values())
 

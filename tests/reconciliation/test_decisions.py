@@ -3,6 +3,7 @@ import pytest
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.reconciling import accept
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation import bridge_accounts
 from atlas_lib.reconciliation.decisions import DecisionDesk, read_decisions
@@ -12,8 +13,8 @@ from tests.reconciliation.reconciliation_frames import balances_of, frame_of, li
 OURS = [payment("T1", 10_000, "2026-10-05", reference="REF-1"), payment("T2", 7_000, "2026-10-05")]
 BANK = [
     line("1", 10_000, "2026-10-06", end_to_end_id="REF1"),
-    line("2", 4_000, "2026-10-07"),
-    line("3", 3_000, "2026-10-08"),
+    line("2", 4_000, "2026-10-07", end_to_end_id="EXT9000002"),  # a person knows better
+    line("3", 3_000, "2026-10-08", end_to_end_id="EXT9000003"),
 ]
 
 
@@ -65,10 +66,35 @@ def test_a_forced_match_that_does_not_add_up_or_whose_rows_are_gone_is_a_finding
     assert "not in this run" in run(ledger, ours=OURS[:1])["decision_findings"].iloc[0]["finding"]
 
 
-def test_an_undone_pair_that_is_not_matched_any_more_is_a_finding(ledger):
+def test_an_undone_pair_whose_line_is_gone_is_a_finding(ledger):
     desk(run(ledger), ledger).unmatch("T1", "S1/1", "wrong")
-    result = run(ledger, bank=BANK[1:])
-    assert result["decision_findings"]["finding"].tolist() == ["This pair is not matched any more."]
+    (finding,) = run(ledger, bank=BANK[1:])["decision_findings"]["finding"]
+    assert "bank line of it is not in this run" in finding
+
+
+TWINS = [payment("T1", 1_234, "2026-10-05"), payment("T2", 1_234, "2026-10-05")]
+
+
+def test_a_rejected_suggestion_is_not_suggested_again_and_is_no_finding(ledger):
+    bank = [line("1", 1_234, "2026-10-07")]
+    assert run(ledger, TWINS, bank)["suggestions"]["transaction_id"].tolist() == ["T1", "T2"]
+    desk(run(ledger, TWINS, bank), ledger).unmatch("T1", "S1/1", "paid in cash")
+    result = run(ledger, TWINS, bank)
+    assert result["suggestions"]["transaction_id"].tolist() == ["T2"]
+    assert result["decision_findings"].empty
+
+
+def test_an_undone_pair_that_the_passes_no_longer_find_still_holds(ledger):
+    desk(run(ledger), ledger).unmatch("T1", "S1/1", "another customer")
+    elsewhere = [line("1", 10_000, "2026-10-06", end_to_end_id="EXT9000011"), *BANK[1:]]
+    assert run(ledger, bank=elsewhere)["decision_findings"].empty
+
+
+def test_who_forces_what_was_rejected_has_the_last_word(ledger):
+    bank = [line("1", 1_234, "2026-10-07")]
+    desk(run(ledger, TWINS, bank), ledger).unmatch("T1", "S1/1", "paid in cash")
+    desk(run(ledger, TWINS, bank), ledger).force(["T1"], ["S1/1"], "it was not")
+    assert run(ledger, TWINS, bank)["matches"]["transaction_id"].tolist() == ["T1"]
 
 
 def test_a_write_off_is_booked_to_the_cent_and_settles_the_break_until_it_changes(ledger):
@@ -120,3 +146,20 @@ def test_who_may_not_decide_leaves_no_trace(ledger):
     with pytest.raises(Refused):
         desk(result, ledger, refuse).write_off(result["breaks"]["break_id"].iloc[0], "BANK_FEE", "")
     assert read_decisions(ledger).empty
+
+
+def test_accepting_one_row_of_a_suggested_sum_matches_the_whole_of_it(ledger):
+    bank = [line(n, amount, "2026-10-06") for n, amount in zip("1234", (3_001, 3_999, 2_002, 4_998), strict=True)]
+    suggested = run(ledger, OURS[1:], bank)["suggestions"]
+    assert suggested["line_id"].tolist() == ["1", "2"]
+    said = accept(desk(run(ledger, OURS[1:], bank), ledger), suggested.head(1), suggested, "two instalments")
+    assert said.endswith("matched by hand; the figures follow at the next run.")
+    result = run(ledger, OURS[1:], bank)
+    assert result["matches"]["line_id"].tolist() == ["1", "2"] and result["decision_findings"].empty
+
+
+def test_rejecting_one_row_of_a_suggested_sum_rejects_the_sum(ledger):
+    bank = [line(n, amount, "2026-10-06") for n, amount in zip("1234", (3_001, 3_999, 2_002, 4_998), strict=True)]
+    desk(run(ledger, OURS[1:], bank), ledger).unmatch("T2", "S1/1", "another customer")
+    result = run(ledger, OURS[1:], bank)
+    assert result["suggestions"].empty and result["decision_findings"].empty

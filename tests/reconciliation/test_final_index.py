@@ -1,9 +1,11 @@
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from atlas_lib.core.errors import TableError
 from atlas_lib.core.tables import declared
-from atlas_lib.reconciliation import build_final_index, write_index
+from atlas_lib.reconciliation import build_final_index, read_index, write_index
 from atlas_lib.reconciliation.final_index import stored_schema
 from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 
@@ -87,11 +89,53 @@ def test_the_stored_index_reads_back_in_duckdb_and_pandas_as_it_was(tmp_path):
 
 
 def test_every_file_has_the_declared_schema_even_where_a_column_is_all_empty(tmp_path):
-    import pyarrow.parquet as pq
-
     write_index(index_of(*BOOK), tmp_path)
     for file in tmp_path.rglob("*.parquet"):
-        assert pq.read_schema(file).equals(stored_schema())
+        assert pq.read_schema(file).equals(stored_schema(), check_metadata=True)
+
+
+def test_the_index_is_read_as_it_was_written_and_an_empty_one_is_empty(tmp_path):
+    write_index(index_of(), tmp_path / "none")
+    assert read_index(tmp_path / "none").empty
+    index = index_of(*BOOK)
+    write_index(index, tmp_path / "index")
+    pd.testing.assert_frame_equal(read_index(tmp_path / "index"), index)
+
+
+@pytest.mark.parametrize("metadata, found", [({"atlas_index_version": "99"}, "version 99"), (None, "version none")])
+def test_a_file_of_another_version_is_refused_by_name(tmp_path, metadata, found):
+    write_index(index_of(*BOOK), tmp_path)
+    file = tmp_path / "date=2026-10-06" / "index.parquet"
+    pq.write_table(pq.read_table(file, partitioning=None).replace_schema_metadata(metadata), file)
+    with pytest.raises(TableError, match=f"date=2026-10-06/index.parquet.*Expected: version 1.*{found}") as error:
+        read_index(tmp_path)
+    assert "run 05_reconciliation again" in str(error.value)
+
+
+@pytest.mark.slow
+def test_spark_reads_the_stored_index_as_duckdb_does(tmp_path, spark_engine):
+    write_index(index_of(*BOOK), tmp_path)
+    sql = "SELECT transaction_id, amount_minor, created_at, match_score, CAST(date AS VARCHAR(10)) AS date, reconciled_at FROM stored ORDER BY transaction_id"
+    assert spark_engine.name == "spark"
+    found = spark_engine.run([("seen", sql)], {"stored": tmp_path}, ["seen"])["seen"]
+    seen = duckdb.read_parquet(str(tmp_path / "date=*" / "*.parquet"), hive_partitioning=True)
+    there = seen.project("transaction_id, amount_minor, CAST(date AS VARCHAR)").order("transaction_id").fetchall()
+    assert found[["transaction_id", "amount_minor", "date"]].to_numpy().tolist() == [list(row) for row in there]
+    assert found["created_at"].tolist() == read_index(tmp_path).sort_values("transaction_id")["created_at"].tolist()
+
+
+def test_a_rewrite_that_breaks_off_leaves_the_day_as_it_was(tmp_path, monkeypatch):
+    write_index(index_of(*BOOK), tmp_path)
+    before = read_index(tmp_path)
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        write_index(index_of(payment("T2", 999, "2026-10-06")), tmp_path)
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(read_index(tmp_path), before)
 
 
 def test_writing_twice_gives_the_same_bytes_and_leaves_the_files_as_they_lie(tmp_path):

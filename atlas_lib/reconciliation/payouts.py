@@ -1,0 +1,188 @@
+"""Payout batches: one line that settles many payments, sales - refunds - chargebacks - fees - reserve +- prior balance.
+
+Where the line names its payments (a payout id that they carry as reference, or a list of them) they are summed as a
+group. What plain addition does not explain (the pass merge) may be the reserve agreed with the merchant, held back of
+every sale, or the prior balance: all that earlier payouts left open of the same merchants. Exactly one of these has to
+explain the line, and no other payout may claim a row of it.
+Where nothing is named, whole days in a row of one merchant or counterparty are added up; their sum must be exact, the
+only one that fits the line, and hardly a coincidence: either the line names the party, or the sums tried are so few
+that an amount of this size is hit by chance less often than the share of errors allowed (1 - auto_precision).
+Days in part are searched for in `sums`. Placeholders as in `passes`.
+"""
+
+# ruff: noqa: S608 - the pieces put together are constants of this room
+from atlas_lib.reconciliation.references import WITHIN_AMOUNT
+
+MOST_DAYS = 7  # in a row that one payout settles
+_RELATIVE = "CASE WHEN t.direction = {line}.direction THEN {amount} ELSE -{amount} END"
+_TAKEN_ROW = "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)"
+_FREE_ROW = (
+    _TAKEN_ROW + " AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.transaction_id = t.transaction_id)"
+)  # fmt: skip
+_FREE_LINE = (
+    "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key) "
+    "AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)"
+)
+
+NAMED_PAYOUTS = [
+    (
+        "payout_members",
+        f"""
+        SELECT p.transaction_id, p.line_key, p.currency, p.transaction_date, p.signed_minor, p.gross_minor,
+               t.merchant_id, b.direction, {_RELATIVE.format(line="b", amount="t.reserve_minor")} AS reserve_minor
+        FROM open_named p
+        JOIN due t ON t.transaction_id = p.transaction_id
+        JOIN booked b ON b.line_key = p.line_key
+        WHERE p.line_count = 1 AND p.transaction_count >= 2
+          AND NOT EXISTS (SELECT 1 FROM {{taken}} x WHERE x.line_key = p.line_key)""",
+    ),
+    (
+        "payout_prior",
+        f"""
+        SELECT g.line_key, t.transaction_id, {_RELATIVE.format(line="g", amount="t.amount_minor")} AS signed_minor,
+               {_RELATIVE.format(line="g", amount="t.reserve_minor")} AS reserve_minor
+        FROM (SELECT line_key, currency, merchant_id, direction, MIN(transaction_date) AS first_day
+              FROM payout_members GROUP BY line_key, currency, merchant_id, direction) g
+        JOIN due t ON t.merchant_id = g.merchant_id AND t.currency = g.currency AND t.transaction_date < g.first_day
+        WHERE {_TAKEN_ROW}
+          AND NOT EXISTS (SELECT 1 FROM named_pairs n WHERE n.transaction_id = t.transaction_id)""",
+    ),
+    (
+        "payout_chosen",
+        f"""
+        SELECT c.* FROM (
+            SELECT s.line_key, s.currency, s.gross_minor, w.with_reserve, w.with_prior,
+                   s.sum_minor - w.with_reserve * s.reserve_minor
+                       + w.with_prior * (COALESCE(p.sum_minor, 0) - w.with_reserve * COALESCE(p.reserve_minor, 0))
+                       AS sum_minor
+            FROM (SELECT line_key, currency, gross_minor, CAST(SUM(signed_minor) AS BIGINT) AS sum_minor,
+                         CAST(SUM(reserve_minor) AS BIGINT) AS reserve_minor
+                  FROM payout_members GROUP BY line_key, currency, gross_minor) s
+            LEFT JOIN (SELECT line_key, CAST(SUM(signed_minor) AS BIGINT) AS sum_minor,
+                              CAST(SUM(reserve_minor) AS BIGINT) AS reserve_minor
+                       FROM payout_prior GROUP BY line_key) p ON p.line_key = s.line_key
+            CROSS JOIN (SELECT * FROM (VALUES (1, 0), (0, 1), (1, 1)) AS v(with_reserve, with_prior)) w
+            WHERE (w.with_prior = 0 OR p.line_key IS NOT NULL) AND (w.with_reserve = 0 OR s.reserve_minor <> 0)) c
+        JOIN tolerances r ON r.currency = c.currency AND r.match_pass = 'payout'
+        WHERE {WITHIN_AMOUNT.format(value="c.gross_minor", amount="c.sum_minor")}""",
+    ),
+    (
+        "payout_claims",
+        """
+        SELECT m.line_key, m.transaction_id, m.signed_minor, m.reserve_minor * c.with_reserve AS reserve_minor,
+               0 AS is_prior, c.gross_minor - c.sum_minor AS difference_minor
+        FROM payout_members m JOIN payout_chosen c ON c.line_key = m.line_key
+        UNION ALL
+        SELECT p.line_key, p.transaction_id, p.signed_minor, p.reserve_minor * c.with_reserve, 1,
+               c.gross_minor - c.sum_minor
+        FROM payout_prior p JOIN payout_chosen c ON c.line_key = p.line_key AND c.with_prior = 1""",
+    ),
+    (
+        "named_payouts",
+        """
+        SELECT q.*, ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY is_prior, transaction_id) AS part
+        FROM (SELECT c.*, MAX(claim_count) OVER (PARTITION BY line_key) AS most_claims
+              FROM (SELECT x.*, COUNT(*) OVER (PARTITION BY transaction_id) AS claim_count FROM payout_claims x) c) q
+        WHERE most_claims = 1""",
+    ),
+    (
+        "{after}",
+        """
+        SELECT * FROM {taken} UNION ALL
+        SELECT transaction_id, line_key, 'payout', 8, CAST(NULL AS BIGINT), signed_minor,
+               signed_minor + CASE WHEN part = 1 THEN difference_minor ELSE 0 END, CASE WHEN part = 1 THEN 1 ELSE 0 END
+        FROM named_payouts""",
+    ),
+]
+
+WHOLE_DAYS = [
+    (
+        "payout_items",
+        f"""
+        SELECT t.transaction_id, p.party, CASE WHEN p.party = 'merchant' THEN t.merchant_id ELSE t.counterparty_id END AS party_id,
+               CASE WHEN p.party = 'merchant' THEN t.merchant_key ELSE t.counterparty_key END AS party_key,
+               t.currency, t.transaction_date, CASE WHEN t.direction = 'CRDT' THEN t.amount_minor ELSE -t.amount_minor END
+                   AS signed_minor, t.reserve_minor, CAST(key_number(t.transaction_id, '') % 1048576 AS BIGINT) AS number
+        FROM open_ours t
+        CROSS JOIN (SELECT * FROM (VALUES ('merchant'), ('counterparty')) AS v(party)) p
+        WHERE {_FREE_ROW}""",
+    ),
+    (
+        "payout_days",
+        """
+        SELECT party, party_id, party_key, currency, transaction_date AS day, CAST(SUM(signed_minor) AS BIGINT) AS sum_minor,
+               CAST(SUM(reserve_minor) AS BIGINT) AS reserve_minor, COUNT(*) AS item_count,
+               MIN(transaction_id) AS first_id, MAX(transaction_id) AS last_id, CAST(SUM(number) AS BIGINT) AS number
+        FROM payout_items GROUP BY party, party_id, party_key, currency, transaction_date""",
+    ),
+    (
+        "payout_runs",
+        """
+        SELECT a.party, a.party_id, a.party_key, a.currency, a.day AS first_day, b.day AS last_day,
+               CAST(SUM(m.sum_minor) AS BIGINT) AS sum_minor, CAST(SUM(m.reserve_minor) AS BIGINT) AS reserve_minor,
+               CAST(SUM(m.item_count) AS BIGINT) AS item_count, MIN(m.first_id) AS first_id, MAX(m.last_id) AS last_id,
+               CAST(SUM(m.number) AS BIGINT) AS number
+        FROM payout_days a
+        JOIN payout_days b ON b.party = a.party AND b.party_id = a.party_id AND b.currency = a.currency
+                          AND days_between(a.day, b.day) BETWEEN 0 AND :most_days - 1
+        JOIN payout_days m ON m.party = a.party AND m.party_id = a.party_id AND m.currency = a.currency
+                          AND m.day BETWEEN a.day AND b.day
+        GROUP BY a.party, a.party_id, a.party_key, a.currency, a.day, b.day""",
+    ),
+    # The same rows can be a merchant's and a counterparty's days: they are one solution.
+    (
+        "payout_solutions",
+        f"""
+        SELECT s.*, COUNT(*) OVER (PARTITION BY line_key) AS solution_count,
+               ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS choice,
+               LEAD(party || ' ' || party_id || ' from ' || CAST(first_day AS VARCHAR(10)) || ' to ' || CAST(last_day AS VARCHAR(10)))
+                   OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS rival
+        FROM (
+            SELECT r.*, b.line_key, b.direction,
+                   CASE WHEN k.name_key IS NOT NULL OR n.run_count <= b.gross_minor * :chance_rate THEN 1 ELSE 0 END AS is_telling,
+                   ROW_NUMBER() OVER (PARTITION BY b.line_key, r.item_count, r.first_id, r.last_id, r.number, r.with_reserve
+                                      ORDER BY r.party DESC, r.party_id, r.first_day) AS same_choice
+            FROM (SELECT x.*, w.with_reserve, x.sum_minor - w.with_reserve * x.reserve_minor AS net_minor
+                  FROM payout_runs x CROSS JOIN (SELECT * FROM (VALUES (0), (1)) AS v(with_reserve)) w
+                  WHERE w.with_reserve = 0 OR x.reserve_minor <> 0) r
+            JOIN open_lines b ON b.currency = r.currency AND b.gross_minor = ABS(r.net_minor)
+                             AND b.direction = CASE WHEN r.net_minor > 0 THEN 'CRDT' ELSE 'DBIT' END
+            JOIN tolerances d ON d.currency = r.currency AND d.match_pass = 'payout'
+            JOIN (SELECT currency, COUNT(*) AS run_count FROM payout_runs GROUP BY currency) n ON n.currency = r.currency
+            LEFT JOIN known_names k ON k.name_key = b.name_key
+            WHERE {_FREE_LINE} AND (k.name_key IS NULL OR k.name_key = r.party_key)
+              AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after) s
+        WHERE same_choice = 1""",
+    ),
+    (
+        "payout_rows",
+        """
+        SELECT s.line_key, i.transaction_id, s.choice, s.solution_count, s.item_count, s.is_telling, s.rival,
+               CASE WHEN s.direction = 'CRDT' THEN i.signed_minor ELSE -i.signed_minor END AS signed_minor,
+               s.with_reserve * CASE WHEN s.direction = 'CRDT' THEN i.reserve_minor ELSE -i.reserve_minor END AS reserve_minor,
+               COUNT(*) OVER (PARTITION BY i.transaction_id) AS claim_count,
+               MIN(s.line_key) OVER (PARTITION BY i.transaction_id) AS first_line,
+               MAX(s.line_key) OVER (PARTITION BY i.transaction_id) AS last_line
+        FROM payout_solutions s
+        JOIN payout_items i ON i.party = s.party AND i.party_id = s.party_id AND i.currency = s.currency
+                           AND i.transaction_date BETWEEN s.first_day AND s.last_day""",
+    ),
+    (
+        "whole_days",
+        """
+        SELECT q.*, CASE WHEN solution_count = 1 AND most_claims = 1 AND item_count >= 2 AND is_telling = 1 THEN 1 ELSE 0 END
+                        AS is_taken,
+               ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY transaction_id) AS part,
+               ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY line_key) AS line_choice
+        FROM (SELECT r.*, MAX(claim_count) OVER (PARTITION BY line_key) AS most_claims FROM payout_rows r) q
+        WHERE choice = 1""",
+    ),
+    (
+        "{after}",
+        """
+        SELECT * FROM {taken} UNION ALL
+        SELECT transaction_id, line_key, 'payout', 60, CAST(NULL AS BIGINT), signed_minor, signed_minor,
+               CASE WHEN part = 1 THEN 1 ELSE 0 END
+        FROM whole_days WHERE is_taken = 1""",
+    ),
+]

@@ -1,0 +1,158 @@
+"""Sums without a name: part of a merchant's open payments in one line, one payment in several lines, several in several.
+
+| pass | what adds up, to the cent | bound |
+|---|---|---|
+| payout | some of the payments that may belong to a line, signed, with or without the reserve agreed | at most `most_candidates` payments, all subsets |
+| one_to_many | up to `most_parts` lines to one payment | at most `most_candidates` rows within the days |
+| many_to_many | up to `most_parts` payments to as many lines | the same on either side |
+
+A sum is taken without a person when it is the only one that any of its rows is part of, and when chance alone would
+hardly give it: the number of sums tried, spread as sums of such amounts are (normal, mean half the total, variance a
+quarter of the sum of squares), makes less than 1 - auto_precision of them meet the amount. Other sums are suggested
+with the rival named. What is beyond a bound is not searched, and is a row of `search_limits`.
+Only rows without a near partner of their own are tried, and lines that name a party only with its payments. A line
+that has a reference of its own is not added up with others: what it names is not ours.
+"""
+
+# ruff: noqa: S608 - the pieces put together are constants of this room
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from atlas_lib.core.engine import Computed
+from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.reconciliation.group_sums import search_groups
+from atlas_lib.reconciliation.subset_sums import search_payouts
+
+_FOUND: dict[str, Any] = {
+    "status": "str", "match_pass": "str", "group_key": "str", "transaction_id": "str", "line_key": "str",
+    "amount_minor": "int64", "reserve_minor": "int64", "is_first": "int64", "rival": "str", "match_score": float,
+    "bound": "str",
+}  # fmt: skip
+_LEFT = "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x."
+_ROWS = [
+    (
+        "sum_ours",
+        f"""
+        SELECT t.transaction_id, t.currency, days_between(DATE '1970-01-01', t.transaction_date) AS day,
+               CASE WHEN t.direction = 'CRDT' THEN t.amount_minor ELSE -t.amount_minor END AS signed_minor,
+               t.reserve_minor, t.merchant_key, t.counterparty_key
+        FROM open_ours t
+        WHERE {_LEFT}transaction_id = t.transaction_id)
+          AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.transaction_id = t.transaction_id)
+          AND NOT EXISTS (SELECT 1 FROM whole_days d WHERE d.transaction_id = t.transaction_id)""",
+    ),
+    (
+        "sum_lines",
+        f"""
+        SELECT b.line_key, b.currency, b.day, COALESCE(k.name_key, '') AS name,
+               CASE WHEN b.reference_key IS NULL THEN 0 ELSE 1 END AS has_reference,
+               CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS signed_minor
+        FROM open_lines b LEFT JOIN known_names k ON k.name_key = b.name_key
+        WHERE {_LEFT}line_key = b.line_key)
+          AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)
+          AND NOT EXISTS (SELECT 1 FROM whole_days d WHERE d.line_key = b.line_key)""",
+    ),
+    (
+        "sum_payments",
+        """
+        SELECT n.name, t.transaction_id, t.currency, t.day, t.signed_minor, t.reserve_minor
+        FROM sum_ours t
+        JOIN (SELECT DISTINCT name FROM sum_lines) n
+             ON n.name = '' OR n.name = t.merchant_key OR n.name = t.counterparty_key""",
+    ),
+    (
+        "sum_reach",
+        """
+        SELECT l.line_key, l.currency, l.day, l.name, l.signed_minor,
+               CAST(COALESCE(SUM(c.row_count), 0) AS BIGINT) AS candidate_count
+        FROM sum_lines l
+        JOIN tolerances r ON r.currency = l.currency AND r.match_pass = 'payout'
+        LEFT JOIN (SELECT name, currency, day, COUNT(*) AS row_count FROM sum_payments GROUP BY name, currency, day) c
+             ON c.name = l.name AND c.currency = l.currency AND l.day - c.day BETWEEN -r.days_before AND r.days_after
+        GROUP BY l.line_key, l.currency, l.day, l.name, l.signed_minor""",
+    ),
+    (
+        "sum_pairs",
+        """
+        SELECT l.line_key, p.transaction_id, p.day, p.signed_minor, p.reserve_minor
+        FROM sum_reach l
+        JOIN tolerances r ON r.currency = l.currency AND r.match_pass = 'payout'
+        JOIN sum_payments p ON p.name = l.name AND p.currency = l.currency
+                           AND l.day - p.day BETWEEN -r.days_before AND r.days_after
+        WHERE l.candidate_count BETWEEN 2 AND :most_candidates""",
+    ),
+    (
+        "sum_targets",
+        """
+        SELECT p.name, p.transaction_id, p.currency, p.day, p.signed_minor, CAST(SUM(c.row_count) AS BIGINT) AS line_count
+        FROM sum_payments p
+        JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'one_to_many'
+        JOIN (SELECT name, currency, day, COUNT(*) AS row_count FROM sum_lines
+              WHERE has_reference = 0 GROUP BY name, currency, day) c
+             ON c.name = p.name AND c.currency = p.currency AND c.day - p.day BETWEEN -r.days_before AND r.days_after
+        GROUP BY p.name, p.transaction_id, p.currency, p.day, p.signed_minor
+        HAVING SUM(c.row_count) >= 2""",
+    ),
+]
+
+
+_TAKEN = [
+    (
+        "{after}",
+        """
+        SELECT * FROM {taken} UNION ALL
+        SELECT transaction_id, line_key, match_pass, CASE WHEN match_pass = 'many_to_many' THEN 80 ELSE 60 END,
+               CAST(NULL AS BIGINT), amount_minor, amount_minor, is_first
+        FROM found_sums WHERE status = 'taken'""",
+    ),
+]
+
+
+def sum_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> list[tuple[str, str | Computed]]:
+    """From {taken} to `found_sums` (taken, suggested and limit rows) and {after}."""
+    search = partial(find_sums, tolerances=tolerances, settings=settings)
+    return [*_ROWS, ("found_sums", Computed(("sum_reach", "sum_pairs", "sum_targets", "sum_lines"), search)), *_TAKEN]
+
+
+def find_sums(
+    reach: pd.DataFrame,
+    pairs: pd.DataFrame,
+    targets: pd.DataFrame,
+    lines: pd.DataFrame,
+    tolerances: pd.DataFrame,
+    settings: ReconciliationSettings,
+) -> pd.DataFrame:
+    """Every sum found, as one row per pair that it joins, and one row per row beyond a bound."""
+    wide = reach.loc[reach["candidate_count"] > settings.most_candidates, "line_key"]
+    if lines.empty or (pairs.empty and targets.empty):
+        return _shaped([_left_out("payout", "candidates", "line_key", wide)])
+    payouts, beyond = search_payouts(reach, pairs)
+    used = payouts.transactions | payouts.lines
+    rows = pairs.merge(reach[["line_key", "name", "currency"]], on="line_key", validate="many_to_one")
+    free = lines[(lines["has_reference"] == 0) & ~lines["line_key"].isin(used)]
+    left = [frame[~frame["transaction_id"].isin(used)] for frame in (targets, rows)]
+    groups, limits = search_groups(free, left[0], left[1], tolerances, settings)
+    parts = [found.rows(settings) for found in (payouts, *groups)]
+    parts += [_left_out("payout", bound, "line_key", keys) for bound, keys in (beyond | {"candidates": wide}).items()]
+    return _shaped(parts + [_left_out(*limit) for limit in limits])
+
+
+def _left_out(match_pass: str, bound: str, column: str, keys: Iterable[str]) -> pd.DataFrame:
+    """Rows that a bound left out, by line_key or transaction_id."""
+    return pd.DataFrame({column: sorted(set(keys))}).assign(status="limit", match_pass=match_pass, bound=bound)
+
+
+def _shaped(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([_whole(part) for part in (pd.DataFrame(), *parts)], ignore_index=True)
+
+
+def _whole(part: pd.DataFrame) -> pd.DataFrame:
+    """All columns of a found sum; what a part does not say is blank or 0."""
+    blank = {"str": "", "int64": 0, float: 0.0}
+    kept = {c: part[c] if c in part else pd.Series(blank[t], index=part.index) for c, t in _FOUND.items()}
+    return pd.DataFrame(kept).astype(_FOUND)
