@@ -93,7 +93,7 @@ def _olist(folder: Path) -> Figures:
     due = due.groupby("order_id").agg(amount_minor=("due", "sum"), merchant_id=("seller_id", "last")).reset_index()
     sales = orders.merge(due, on="order_id", validate="1:1")
     is_undone = sales["order_status"].isin(["canceled", "unavailable"])
-    made = pd.concat([_sold(sales, "SALE", is_undone.map({True: "REFUNDED", False: "APPROVED"})), _sold(sales[is_undone], "REFUND", "APPROVED")])  # fmt: skip
+    sold = pd.concat([_sold(sales, "SALE", is_undone.map({True: "REFUNDED", False: "APPROVED"})), _sold(sales[is_undone], "REFUND", "APPROVED")])  # fmt: skip
     paid = payments.merge(orders[["order_id", "order_approved_at", "order_purchase_timestamp"]], validate="m:1")
     booked = pd.to_datetime(paid["order_approved_at"].fillna(paid["order_purchase_timestamp"])).dt.normalize()
     lines = _filled("statement_lines", pd.DataFrame({
@@ -101,7 +101,7 @@ def _olist(folder: Path) -> Figures:
         "end_to_end_id": paid["order_id"], "booking_date": booked, "amount_posted_minor": _minor(paid["payment_value"]),
         "currency": "BRL", "credit_debit_indicator": "CRDT", "status": "BOOK",
     }))  # fmt: skip
-    made = views_of(Trial(_filled("transactions", made), lines, _no_flags()))
+    made = views_of(Trial(_filled("transactions", sold), lines, _no_flags()))
     without = orders[~orders["order_id"].isin(due["order_id"])]
     return [
         ("orders without items, of them paid", f"{len(without):,}, {without['order_id'].isin(paid['order_id']).sum():,}"),
@@ -172,9 +172,9 @@ def _fraud_handbook(folder: Path) -> Figures:
 def _amlsim(folder: Path) -> Figures:
     transactions, accused = read_transfers(folder)
     hits = aml_hits(transactions, _AML, open_engine("duckdb")).sort_values(["transaction_id", "rule"])
-    flags = hits.groupby("transaction_id", as_index=False)["rule"].agg("; ".join)
+    flags = hits.groupby("transaction_id", as_index=False).agg(policy_flags=("rule", "; ".join))
     whole = _filled("transactions", transactions.assign(user_id=transactions["source_account"], merchant_id=transactions["destination_account"]))  # fmt: skip
-    made = views_of(Trial(whole, declared("statement_lines").empty(), flags.rename(columns={"rule": "policy_flags"})))
+    made = views_of(Trial(whole, declared("statement_lines").empty(), flags))
     listed = set(made["compliance_status"].query("status != 'clear'")["subject_id"])
     right = len(listed & accused)
     return [
