@@ -265,7 +265,10 @@ class ReconciliationSettings(StageSettings):
     high_break_amount: float = Field(1_000.0, ge=0, description="units of currency from which a break is high")
     risk_medium_rate: float = Field(0.4, ge=0, le=1, description="fraud score from which the risk label is MEDIUM")
     risk_high_rate: float = Field(0.7, ge=0, le=1, description="fraud score from which the risk label is HIGH")
-    anomaly_spread_ratio: float = Field(8.0, gt=0, description="spreads above the typical purchase that are an anomaly")
+    large_purchase_spread_ratio: float = Field(
+        5.0, gt=0, description="spreads above the typical purchase, by factors, that are an anomaly"
+    )
+    anomaly_spread_ratio: float = Field(8.0, gt=0, description="spreads above the usual week that are an anomaly")
 
 
 STAGES: dict[str, type[StageSettings]] = {

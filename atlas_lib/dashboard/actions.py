@@ -46,6 +46,7 @@ ACTS = {
     "dispute": Act("Dispute", "break_id", "dispute", f"The dispute about these breaks gets the state chosen below. {_NEXT_RUN}", True, "state", _RECONCILIATION),
     "recheck": Act("Ask for another look", "break_id", "dispute", f"Somebody shall look at these breaks again. {_NEXT_RUN}", True, page=_RECONCILIATION),
     "write_off": Act("Write off", "break_id", "write_off", f"The differences of these breaks are given up and booked as an expense at once, for good. {_NEXT_RUN}", True, "reason_code", _RECONCILIATION),
+    "approve_break": Act("Approve", "break_id", "write_off", f"You accept what the bank posted: the discrepancies of these rows are given up under the reason code chosen below, and booked as an expense at once, for good. {_NEXT_RUN}", True, "reason_code", page="daily"),
     "force": Act("Match by hand", "break_id", "match", f"The payments and the bank lines of these breaks belong together, all of them in one match. {_NEXT_RUN}", True, page=_RECONCILIATION),
     "accept": Act("Match", "line_key", "match", f"Each of these payments belongs to its bank line. {_NEXT_RUN}", True, page=_RECONCILIATION),
     "unmatch": Act("Undo match", "line_key", "match", f"These payments and bank lines do not belong together; both sides are open again. {_NEXT_RUN}", True, page=_RECONCILIATION),
@@ -56,9 +57,13 @@ ACTS = {
 PAYOUT_ACTS, ORDER_ACTS = ("prepare", "block", "unblock"), ("approve", "refuse", "request", "withdraw", "replies")
 FRAUD_ACTS = ("confirmed", "false_positive", "escalated")
 # The lists of a run's tables whose rows can be chosen.
+DAILY = "daily_reconciliation"
 LISTING_ACTS = {
     "breaks": ("dispute", "recheck", "write_off", "force"), "suggestions": ("accept",), "matches": ("unmatch",),
+    DAILY: ("approve_break", "dispute", "recheck", "force"),
 }  # fmt: skip
+# What is decided is a break, or a pair of this table.
+_PAIRS = {"accept": "suggestions", "unmatch": "matches"}
 _CHOSEN = {
     "payment_id": ("payment_id", "sha256"), "break_id": ("break_id", "discrepancy_minor"),
     "line_key": ("transaction_id", "line_key"), "transaction_id": ("transaction_id", ""),
@@ -88,6 +93,11 @@ def act_of(name: str) -> Act:
     return ACTS[name]
 
 
+def table_decided(act: Act, name: str) -> str:
+    """The run's table whose rows an action is about; empty for payouts, payment files and alerts."""
+    return "breaks" if act.key == "break_id" else _PAIRS.get(name, "")
+
+
 def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
     """The lines as they stood on the page when they were chosen: `payment_id sha256`, `payout_id merchant_id`,
     `break_id discrepancy_minor`, `transaction_id statement/line`, or `transaction_id`.
@@ -109,7 +119,7 @@ def decide(run: Run, environment: Mapping[str, str], name: str, chosen: Sequence
         raise Refused("A reason is missing", where=act.label, remedy="say why, in a few words")
     if name in FRAUD_ACTS:
         return fraud.judge(run, environment, name, rows, said)
-    if act.page == _RECONCILIATION:
+    if table_decided(act, name):
         return reconciling.decide(run, environment, name, rows, said, option)
     with desk_of(run, environment) as desk:
         known = payout_actions(desk) if name in PAYOUT_ACTS else order_actions(desk, replies_in(run))

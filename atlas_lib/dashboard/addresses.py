@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -22,11 +22,11 @@ class Addresses:
 
     def here(self, anchor: str = "", **changed: str) -> str:
         """This page with some parameters changed (`table__name` stands for `table.name`)."""
-        return self._built(self.path, self.asked | {k.replace("__", "."): v for k, v in changed.items()}, anchor)
+        return self._built(self.path, self.asked | _dotted(changed), anchor)
 
-    def as_asked(self, path: str) -> str:
-        """Another path with everything that was asked of this page."""
-        return self._built(path, self.asked, "")
+    def as_asked(self, path: str, **changed: str) -> str:
+        """Another path with everything that was asked of this page, some of it changed."""
+        return self._built(path, self.asked | _dotted(changed), "")
 
     def _built(self, path: str, parameters: Mapping[str, str], anchor: str) -> str:
         query = urlencode({k: v for k, v in parameters.items() if v})
@@ -37,43 +37,55 @@ class Addresses:
 
     def cells(self) -> dict[str, Any]:
         """Where the cells of known columns lead."""
-
-        def merchant(row: Mapping[str, Any]) -> str:
-            return self.to(f"merchant/{_part(row['merchant_id'])}", merchant="") if _is(row, "merchant_id") else ""
+        merchant, contract = self._leading("merchant", merchant=""), self._leading("contract")
 
         def subject(row: Mapping[str, Any]) -> str:
             return (
                 self.to(f"merchant/{_part(row['subject_id'])}", merchant="") if row.get("scope") == "merchant" else ""
             )
 
-        def contract(row: Mapping[str, Any]) -> str:
-            return self.to(f"contract/{_part(row['contract_id'])}") if _is(row, "contract_id") else ""
-
         def transaction(row: Mapping[str, Any]) -> str:
             """Ledger ids such as `payout:...` are no rows of the input."""
-            is_row = _is(row, "transaction_id") and ":" not in str(row["transaction_id"])
+            is_row = is_text(row, "transaction_id") and ":" not in str(row["transaction_id"])
             return self.to(f"transaction/{_part(row['transaction_id'])}") if is_row else ""
 
         def subaccount(row: Mapping[str, Any]) -> str:
             chosen = {"subaccount_movements.subaccount": str(row["subaccount"])}
-            if _is(row, "merchant_id"):
+            if is_text(row, "merchant_id"):
                 chosen["merchant"] = str(row["merchant_id"])
             return self.to("page/02_reserves_credit", "subaccount_movements", **chosen)
 
         def batch(row: Mapping[str, Any]) -> str:
             return (
                 self.to("page/04_batching_settlement", "batches", **{"batches.q": str(row["batch_id"])})
-                if _is(row, "batch_id")
+                if is_text(row, "batch_id")
                 else ""
             )
 
+        def item(row: Mapping[str, Any]) -> str:
+            return transaction(row) if row.get("side") == "payment" else ""
+
         return {
             "merchant_id": merchant, "merchant_name": merchant, "subject_id": subject, "contract_id": contract,
-            "transaction_id": transaction, "subaccount": subaccount, "batch_id": batch,
+            "transaction_id": transaction, "item_id": item, "subaccount": subaccount, "batch_id": batch,
         }  # fmt: skip
 
+    def _leading(self, kind: str, **changed: str) -> Callable[[Mapping[str, Any]], str]:
+        """To the page of the row's own merchant or contract."""
 
-def _is(row: Mapping[str, Any], name: str) -> bool:
+        def lead(row: Mapping[str, Any]) -> str:
+            name = f"{kind}_id"
+            return self.to(f"{kind}/{_part(row[name])}", **changed) if is_text(row, name) else ""
+
+        return lead
+
+
+def _dotted(named: Mapping[str, str]) -> dict[str, str]:
+    return {k.replace("__", "."): v for k, v in named.items()}
+
+
+def is_text(row: Mapping[str, Any], name: str) -> bool:
+    """Whether the row has a text there that is not empty."""
     return isinstance(row.get(name), str) and bool(row[name])
 
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from atlas_lib.dashboard.access import require_office
 from atlas_lib.dashboard.actions import FRAUD_ACTS, acts_for
+from atlas_lib.dashboard.frame import View, facts_of, plain_value, render_page, templates
 from atlas_lib.dashboard.fraud import ALERT_COLUMNS, PAGE_SIZE, alert_of, alerts_of
-from atlas_lib.dashboard.views import View, facts_of, plain_value, render_page, templates
 from atlas_lib.present.tables import format_value, show_table
 
 

@@ -7,8 +7,8 @@ in its words, and is for the office.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
@@ -19,7 +19,7 @@ class Listing:
     """A table on a page. Names with spaces between: `columns`, `choices` (drop-downs), `own` (what a merchant sees of its rows).
 
     `order`: first sorting, `-` is descending; `merchant`: column that holds the merchant, empty where rows have none;
-    `own_not`: a column and values, with spaces between, of rows that no merchant sees.
+    `days`: columns of dates to filter by; `labels`: headings that are not the column's name; `own_not`: a column and values, with spaces between, of rows that no merchant sees.
     """
 
     table: str
@@ -30,6 +30,8 @@ class Listing:
     merchant: str = "merchant_id"
     own: str = ""
     own_not: tuple[str, str] | None = None
+    days: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
@@ -55,6 +57,7 @@ MAY_HOLD_ACCOUNTS = (
     "rival",
     "statement_id",
     "source_file",
+    "item_id",
 )
 LISTINGS: dict[str, Sequence[Listing]] = {
     "01_ingest": (
@@ -95,6 +98,13 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("bridges", "Accounts, opening to closing", "account currency opening_minor matched_minor break_minor closing_minor residual_minor line_count status", "account", "status currency", merchant=""),
     ),
 }  # fmt: skip
+DAILY_LISTINGS = {
+    one.table: one
+    for one in (
+        Listing("daily_reconciliation", "Expected beside posted", "date item_id amount_minor amount_posted_minor discrepancy_minor currency reconciled_status break_type merchant_name credit_debit_indicator type fee_minor account merchant_id transaction_id break_id is_open side", "-date", "account reconciled_status break_type is_open type currency", days="date", labels={"item_id": "Payment or bank line", "transaction_id": "Names", "amount_minor": "Expected", "amount_posted_minor": "Posted", "credit_debit_indicator": "In or out", "reconciled_status": "Status"}),
+        Listing("daily_totals", "Totals", "date account merchant_id merchant_name currency expected_minor posted_minor difference_minor fee_minor waiting_minor fee_claim_minor item_count matched_count waiting_count open_count", "-date", "account currency", days="date", labels={"waiting_minor": "Waited for", "fee_claim_minor": "Fees to claim", "item_count": "Rows", "waiting_count": "Waiting", "open_count": "To decide"}),
+    )
+}  # fmt: skip
 # What can be added up, per currency; balances over time and limits cannot.
 SUMS = {
     "contracts": "receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor",
@@ -111,6 +121,8 @@ SUMS = {
     "instructions": "amount_minor",
     "breaks": "discrepancy_minor",
     "merchant_kpis": "volume_minor fee_minor net_settlement_minor",
+    "daily_reconciliation": "fee_minor",
+    "daily_totals": "expected_minor posted_minor fee_minor waiting_minor difference_minor fee_claim_minor",
 }
 # Read only to follow one row down to its cell; on no page of their own.
 TRAIL_LISTINGS = {
@@ -121,7 +133,7 @@ TRAIL_LISTINGS = {
         Listing("merchants", "Merchant", f"merchant_id merchant_name country risk_level kyc_status onboarding_date credit_limit_minor currency {_SOURCE}", "merchant_id", own="merchant_id merchant_name country onboarding_date currency"),
     )
 }  # fmt: skip
-_ALL = {one.table: one for page in LISTINGS.values() for one in page} | TRAIL_LISTINGS
+_ALL = {one.table: one for page in LISTINGS.values() for one in page} | TRAIL_LISTINGS | DAILY_LISTINGS
 
 
 def listing_of(table: str) -> Listing:

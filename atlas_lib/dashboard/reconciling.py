@@ -18,11 +18,11 @@ from atlas_lib.reserves_credit.roles import identify, require
 _STAGE = "05_reconciliation"
 
 
-def add_standing(run: Run, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+def add_standing(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with `standing_decision`: what people decided about each so far, as the ledger has it at this moment."""
     decisions = _decisions(run)
     counted = set(run.read("decisions")["entry_id"]) if run.has("decisions") else set()
-    if table == "breaks":
+    if "break_id" in rows:
         known, keys = standing_of_breaks(decisions, counted), rows["break_id"]
     else:
         known, keys = standing_of_pairs(decisions, counted), pair_keys(rows)
@@ -71,6 +71,10 @@ def decide(
         acts: dict[str, tuple[Callable[[str], object], str]] = {
             "dispute": (lambda one: desk.dispute(one, option, said), f"dispute {option}"),
             "recheck": (lambda one: desk.recheck(one, said), "another look is asked for"),
+            "approve_break": (
+                lambda one: desk.write_off(one, option, said),
+                f"approved: written off as {option} and booked",
+            ),
             "write_off": (lambda one: desk.write_off(one, option, said), f"written off as {option} and booked"),
         }
         act, done = acts[name]

@@ -15,17 +15,21 @@ import pandas as pd
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard import fraud_views, views
 from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts, require_office
 from atlas_lib.dashboard.accounts import mask_page
-from atlas_lib.dashboard.actions import LISTING_ACTS, act_of, decide, desk_of
+from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
+from atlas_lib.dashboard.daily_views import daily_page
+from atlas_lib.dashboard.desk_views import confirm_page, desk_page, payment_page
 from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_csv, to_excel
+from atlas_lib.dashboard.frame import View, message_page
 from atlas_lib.dashboard.fraud import open_alerts
+from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
+from atlas_lib.dashboard.listing_views import part_of_page, query_of
 from atlas_lib.dashboard.listings import Listing, listing_of
 from atlas_lib.dashboard.rows import count_rows, read_in_parts, read_rows, wrong_accounts_of
-from atlas_lib.dashboard.views import View
+from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.roles import Actor, require
@@ -33,7 +37,7 @@ from atlas_lib.scheduling import list_runs
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "json": "application/json", "txt": "text/plain; charset=utf-8", "xml": "application/xml"}  # fmt: skip
 
-_PAGES_THAT_DECIDE = ("desk", "fraud", "page/05_reconciliation")
+_PAGES_THAT_DECIDE = ("desk", "fraud", "daily", "page/05_reconciliation")
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,15 @@ def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -
         require_office(asked.actor)
         is_payout = act_of(name).page == "desk"
         tables = _desk_tables(view, asked) if is_payout else (pd.DataFrame(), pd.DataFrame())
-        return Answer(views.confirm_page(view, name, chosen, said, tables))
+        return Answer(confirm_page(view, name, chosen, said, tables))
     view = _view(asked)
     kind, _, value = asked.path.partition("/")
     if kind == "export":
         return _export(view, value)
     if asked.path == "fraud":
-        return Answer(fraud_views.fraud_page(view, is_part="only" in asked.arguments))
+        return Answer(fraud_page(view, is_part="only" in asked.arguments))
     if "only" in asked.arguments:
-        return Answer(views.part_of_page(view, asked.arguments["only"]))
+        return Answer(part_of_page(view, asked.arguments["only"]))
     return Answer(_page(view, asked, kind, value))
 
 
@@ -90,8 +94,10 @@ def decide_and_say(
 
 def result_of(asked: Asked, name: str) -> str:
     """The address that shows what became of an action: where it was chosen, with the filters that were set there."""
-    table = next((t for t, acts in LISTING_ACTS.items() if name in acts), "")
-    return Addresses(asked.base, _returning(asked, name).path, asked.arguments).here(table)
+    path = _returning(asked, name).path
+    tables = [t for t, acts in LISTING_ACTS.items() if name in acts]
+    shown = [t for t in tables if (t == DAILY) == (path == "daily")] or tables
+    return Addresses(asked.base, path, asked.arguments).here(shown[0] if shown else "")
 
 
 def _returning(asked: Asked, name: str) -> Asked:
@@ -104,13 +110,13 @@ def failure(error: BaseException | None, status: int, base: str) -> Answer:
     if isinstance(error, AtlasError):
         status = 403 if isinstance(error, Refused) else 400 if isinstance(error, SettingsError) else 404 if isinstance(error, TableError) else 500  # fmt: skip
         titles = {403: "This is not for you", 400: "This cannot be shown", 404: "This is not there", 500: "This failed"}
-        return Answer(views.message_page(base, titles[status], str(error)), status=status)
+        return Answer(message_page(base, titles[status], str(error)), status=status)
     texts = {
         404: "There is no such page.",
         403: "You may not do this, or the page was open for too long. Load it again.",
     }
     return Answer(
-        views.message_page(
+        message_page(
             base,
             "This cannot be shown",
             texts.get(status, "Something failed; nothing was changed by looking. Tell the person who runs the server."),
@@ -165,23 +171,25 @@ def _view(asked: Asked) -> View:
 def _page(view: View, asked: Asked, kind: str, value: str) -> str:
     if kind == "" and not is_office(view.actor):
         require(view.actor, "see_own")
-        return views.merchant_page(view, view.actor.merchant_id)
+        return merchant_page(view, view.actor.merchant_id)
     if kind in ("", "desk", "payment"):
         payouts, orders = _desk_tables(view, asked)
         if kind == "payment":
-            return views.payment_page(view, value, payouts, orders)
+            return payment_page(view, value, payouts, orders)
         return (
-            views.desk_page(view, payouts, orders)
+            desk_page(view, payouts, orders)
             if kind
-            else views.front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
+            else front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
         )
     if kind == "page":
-        return views.stage_page(view, value)
+        return stage_page(view, value)
+    if kind == "daily":
+        return daily_page(view)
     if kind == "fraud":
-        return fraud_views.alert_page(view, value)
+        return alert_page(view, value)
     if kind == "merchant":
-        return views.merchant_page(view, view.asked.get("merchant") or value)
-    return views.trail_page(view, kind, value)
+        return merchant_page(view, view.asked.get("merchant") or value)
+    return trail_page(view, kind, value)
 
 
 def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -213,13 +221,13 @@ def _export(view: View, file_name: str) -> Answer:
 
 
 def _csv_parts(view: View, listing: Listing) -> Iterator[bytes]:
-    query, columns = views.query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
+    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
     with one_at_a_time():
         yield from to_csv(read_in_parts(view.run, view.actor, listing, query, PART_ROWS), columns)
 
 
 def _workbook(view: View, listing: Listing) -> bytes:
-    query, columns = views.query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
+    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
     total = count_rows(view.run, view.actor, listing, query)
     if total > EXCEL_ROWS:
         raise SettingsError(

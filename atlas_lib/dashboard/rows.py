@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -64,6 +64,24 @@ def count_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> int:
     return int(counted[0][0])
 
 
+def read_sums(
+    run: Run, actor: Actor, listing: Listing, query: Query, by: str, sums: Sequence[str]
+) -> tuple[pd.DataFrame, int]:
+    """One page of the rows that fit, added up by a column and the currency, in the order asked for; and how many pages'
+    rows there are. Of another text column that goes with `by` (a name) the last is shown.
+    """
+    names = columns_for(actor, listing)
+    where, values = _conditions(actor, listing, query, names)
+    group = f'"{_known(by, names, listing)}", "currency"'
+    added = ", ".join(f'CAST(sum("{_known(n, names, listing)}") AS BIGINT) AS "{n}"' for n in sums)
+    name = f', max("{by.removesuffix("_id")}_name") AS "{by.removesuffix("_id")}_name"' if by.endswith("_id") else ""
+    text = f"SELECT {group}, {added}{name} FROM {_source(actor, listing)}{where} GROUP BY {group}"  # noqa: S608
+    parameters = [str(run.path(listing.table)), *values]
+    total = _connection().execute(f"SELECT count(*) FROM ({text})", parameters).fetchall()[0][0]  # noqa: S608
+    page = f' ORDER BY {_order(query.order, names, listing)}, "currency" LIMIT {int(query.size)} OFFSET {max(0, query.page - 1) * int(query.size)}'
+    return arrow_to_frame(_connection().sql(text + page, params=parameters).to_arrow_table()), int(total)
+
+
 def read_in_parts(run: Run, actor: Actor, listing: Listing, query: Query, size: int) -> Iterator[pd.DataFrame]:
     """The rows of read_rows, `size` at a time, none of them held longer than it takes to use it."""
     import pyarrow as pa
@@ -115,7 +133,7 @@ def _choices(
     connection, out = _connection(), {}
     for name in names:
         text = f'SELECT DISTINCT CAST("{name}" AS VARCHAR) AS v FROM {source}{where} ORDER BY v'  # noqa: S608
-        out[name] = [str(row[0]) for row in connection.execute(text, [path, *values]).fetchall() if row[0] is not None]
+        out[name] = [str(row[0]) for row in connection.execute(text, [path, *values]).fetchall() if row[0]]
     return out
 
 

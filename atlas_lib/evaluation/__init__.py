@@ -93,6 +93,17 @@ def screening(
 
 
 @app.command()
+def portal(data: Annotated[Path, typer.Option(help="folder with the collections, one folder each")]) -> None:
+    """The portal's views on shops, marketplaces, cards and accounts: what matches, refunds, who stands out, anomalies."""
+    from atlas_lib.evaluation.portal_trials import try_portal
+
+    for name, figures in try_portal(data):
+        typer.echo(f"\n{name}")
+        for label, value in figures:
+            typer.echo(f"  {label:<56} {value}")
+
+
+@app.command()
 def payments(data: Annotated[Path, typer.Option(help="folder with the payment files")]) -> None:
     """Read every pain.001 file below the folder; compare count and sum stated with those found in the payments."""
     from atlas_lib.evaluation.payment_files import read_back

@@ -83,11 +83,10 @@ def _transactions(**columns: pd.Series) -> pd.DataFrame:
     )
 
 
-def measure_transfers(folder: Path, parameters: str, engine: Engine) -> pd.DataFrame:
-    """Accounts that each pattern finds (columns rule, accounts_count, precision_rate, recall_rate) of an AMLSim folder.
+def read_transfers(folder: Path) -> tuple[pd.DataFrame, set[str]]:
+    """Transfers of an AMLSim folder as payments between accounts, and the accounts that are marked.
 
-    `transactions.csv` has sourceNodeId, targetNodeId, value, time (a day), `nodes.csv` nodeid and isFraud. An account is
-    found when it sends or receives a payment that completes the pattern.
+    `transactions.csv` has sourceNodeId, targetNodeId, value, time (a day), `nodes.csv` nodeid and isFraud.
     """
     try:
         edges = pd.read_csv(folder / "transactions.csv")
@@ -102,6 +101,11 @@ def measure_transfers(folder: Path, parameters: str, engine: Engine) -> pd.DataF
         destination_account=edges["targetNodeId"].astype("str"), amount_minor=(edges["value"] * 100).round().astype("int64"),
         created_at=(_EPOCH + pd.to_timedelta(edges["time"], unit="D") + pd.to_timedelta(place, unit="s")).astype("datetime64[us, UTC]"),
     )  # fmt: skip
+    return transactions, set(nodes.loc[nodes["isFraud"] == 1, "nodeid"].astype("str"))
+
+
+def aml_hits(transactions: pd.DataFrame, parameters: str, engine: Engine) -> pd.DataFrame:
+    """transaction_id and rule of every payment that completes a pattern, under one AML policy of these parameters."""
     policy = pd.DataFrame(
         {"policy_id": ["evaluation"], "policy_type": ["AML"], "parameters": [parameters], "is_active": [True]}
     )
@@ -110,13 +114,20 @@ def measure_transfers(folder: Path, parameters: str, engine: Engine) -> pd.DataF
         "aml_limits": policies.aml_limits(policy, ["EUR"]),
         "day_offsets": policies.day_offsets(),
     }
-    hits = engine.run(aml.STEPS, inputs, ["aml_hits"], aml.step_parameters(policies.aml_figures(policy)))["aml_hits"]
+    return engine.run(aml.STEPS, inputs, ["aml_hits"], aml.step_parameters(policies.aml_figures(policy)))["aml_hits"]
+
+
+def measure_transfers(folder: Path, parameters: str, engine: Engine) -> pd.DataFrame:
+    """Accounts that each pattern finds (columns rule, accounts_count, precision_rate, recall_rate) of an AMLSim folder
+    (`read_transfers`). An account is found when it sends or receives a payment that completes the pattern.
+    """
+    transactions, fraud = read_transfers(folder)
+    hits = aml_hits(transactions, parameters, engine)
     parties = hits.merge(transactions, on="transaction_id", validate="many_to_one")
     accounts = parties.melt("rule", ["source_account", "destination_account"], value_name="account")[
         ["rule", "account"]
     ].drop_duplicates()
     every = accounts.assign(rule="any of them").drop_duplicates()
-    fraud = set(nodes.loc[nodes["isFraud"] == 1, "nodeid"].astype("str"))
     found = pd.concat([accounts, every]).assign(is_fraud=lambda f: f["account"].isin(fraud))
     counted = found.groupby("rule", as_index=False).agg(
         accounts_count=("account", "size"), fraud_count=("is_fraud", "sum")

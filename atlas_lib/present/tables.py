@@ -73,13 +73,14 @@ def show_table(
     heads: Mapping[str, str] | None = None,
     links: Mapping[str, Link] | None = None,
     choose: Callable[[Mapping[str, Any]], str] | None = None,
+    mark: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> TableView:
     """The first `limit` rows of a table, formatted by the units in its column names.
 
     `currency` is used where the frame has no currency column; `total` adds a last row with the given
     cells; `empty` is the friendly line shown for a table without rows. For pages that are served:
     `heads` maps a column to the address that sorts by it, `links` a column to the address its cell
-    leads to, `choose` gives the value of a check box in front of a row.
+    leads to, `choose` gives the value of a check box in front of a row (empty for none), `mark` the class of a row.
     """
     if frame.empty:
         return TableView(f'<p class="atlas-empty">{escape(empty)}</p>', empty)
@@ -91,23 +92,28 @@ def show_table(
         f'<th class="{_kind(n, frame)}" scope="col"{_sorted(n, heads)}>{_anchor((heads or {}).get(n, ""), (labels or {}).get(n, label_of(n)))}</th>'
         for n in names
     )
-    found = shown.to_dict("records") if links or choose else [{} for _ in range(len(shown))]
+    found = shown.to_dict("records") if links or choose or mark else [{} for _ in range(len(shown))]
     records: list[dict[str, Any]] = [{str(k): v for k, v in record.items()} for record in found]
     rows = [
         "".join(_td(n, cells[n][i], frame, _target(links, n, records[i])) for n in names) for i in range(len(shown))
     ]
     if choose:
         head = '<th scope="col"><span class="hidden">Choose</span></th>' + head
-        boxes = [
-            f'<td><input type="checkbox" name="chosen" value="{escape(choose(r))}" aria-label="Choose {escape(choose(r))}"></td>'
-            for r in records
-        ]
-        rows = [box + row for box, row in zip(boxes, rows, strict=True)]
-    body = "".join(f"<tr>{r}</tr>" for r in rows)
+        rows = [_box(choose(r)) + row for r, row in zip(records, rows, strict=True)]
+    marks = [mark(r) if mark else "" for r in records]
+    body = "".join(
+        f'<tr class="{escape(m)}">{r}</tr>' if m else f"<tr>{r}</tr>" for m, r in zip(marks, rows, strict=True)
+    )
     foot = _total_row(names, total, codes.iloc[0], frame) if total else ""
     more = f"<caption>First {limit:,} of {len(frame):,} rows</caption>" if len(frame) > limit else ""
     html = f'<div class="atlas-scroll"><table class="atlas-table">{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
     return TableView(html, lambda: pd.DataFrame(cells).to_string(index=False))
+
+
+def _box(value: str) -> str:
+    shown = escape(value)
+    box = f'<input type="checkbox" name="chosen" value="{shown}" aria-label="Choose {shown}">' if value else ""
+    return f"<td>{box}</td>"
 
 
 def show_figures(figures: pd.DataFrame) -> TableView:

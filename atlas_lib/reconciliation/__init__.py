@@ -16,6 +16,7 @@ from atlas_lib.reconciliation.bridges import (
     worst_breaks,
 )
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
+from atlas_lib.reconciliation.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.due import list_due
 from atlas_lib.reconciliation.final_index import build_final_index, read_index, write_index
@@ -33,6 +34,7 @@ from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [
     "add_standing",
+    "add_up_days",
     "age_breaks",
     "bridge_accounts",
     "bridge_steps",
@@ -56,6 +58,7 @@ __all__ = [
     "read_decisions",
     "read_index",
     "reconcile",
+    "reconcile_days",
     "states_before",
     "sum_breaks",
     "sum_passes",

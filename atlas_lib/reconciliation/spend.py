@@ -20,6 +20,8 @@ _LEAST_HOURS = 30
 _HOUR_SHARE = 0.02
 # Amounts that hardly vary are no reason to call every other amount strange: a spread is at least a tenth.
 _LEAST_SPREAD_RATIO = 1.1
+# Nor is what a regular customer buys a little above the usual: a large purchase is four typical ones at least.
+_LEAST_FACTOR = 4
 
 _HABITS = [
     (
@@ -89,7 +91,7 @@ _LARGE = [
         SELECT p.*, CAST(FLOOR(p.typical_amount_minor * (EXP(s.spread) - 1) + 0.5) AS BIGINT) AS spread_minor,
                p.distance / s.spread AS times_spread
         FROM purchases p JOIN spreads s ON s.customer_no = p.customer_no
-        WHERE p.distance >= :spread_ratio * s.spread""",
+        WHERE p.distance >= :purchase_spread_ratio * s.spread AND p.amount_minor >= :least_factor * p.typical_amount_minor""",
     ),
 ]
 
@@ -196,16 +198,16 @@ _ANOMALIES = [
 def profile_spending(final_index: Input, settings: ReconciliationSettings) -> dict[str, pd.DataFrame]:
     """spend_profiles and spend_anomalies of customers with purchases, each against the customer's own history.
 
-    LARGE_PURCHASE: ln(amount / typical) >= `anomaly_spread_ratio` x spread, where typical = median purchase and spread =
-    median |ln(purchase / typical)|, at least ln 1.1 (amounts vary by factors, so the distance is one), from five purchases
-    on. SPEND_SPIKE: week - usual >= `anomaly_spread_ratio` x spread, where usual = median week (a week without a purchase is
+    LARGE_PURCHASE: four typical ones at least, and ln(amount / typical) >= `large_purchase_spread_ratio` x spread, where
+    typical = median purchase and spread = median |ln(purchase / typical)|, at least ln 1.1 (amounts vary by factors, so the
+    distance is one), from five purchases on. SPEND_SPIKE: week - usual >= `anomaly_spread_ratio` x spread, where usual = median week (a week without a purchase is
     0) and spread = median distance from it, at least a typical purchase, from eight weeks on. UNUSUAL_HOUR: above the typical
     amount, fewer than 2 % of the other purchases within two hours (UTC), from thirty purchases on.
     """
     names = ("spend_profiles", "spend_anomalies")
     parameters = {
         "least_purchases": _LEAST_PURCHASES, "spread_ratio": settings.anomaly_spread_ratio, "least_weeks": _LEAST_WEEKS,
-        "least_hours": _LEAST_HOURS, "hour_share": _HOUR_SHARE, "least_spread": _LEAST_SPREAD_RATIO,
+        "purchase_spread_ratio": settings.large_purchase_spread_ratio, "least_factor": _LEAST_FACTOR, "least_hours": _LEAST_HOURS, "hour_share": _HOUR_SHARE, "least_spread": _LEAST_SPREAD_RATIO,
     }  # fmt: skip
     steps = [*_HABITS, *_LARGE, *_SPIKES, *_HOURS, *_ANOMALIES]
     tables = open_engine(settings.engine).run(steps, {"final_index": final_index}, names, parameters)

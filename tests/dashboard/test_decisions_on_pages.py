@@ -287,3 +287,59 @@ def test_a_decision_by_http_is_confirmed_done_told_and_in_the_ledger(served, run
     with open_ledger(run.ledger_url, "test") as ledger:
         assert read_judgements(ledger).empty
     assert len(decisions(run)) == 1
+
+
+def test_the_daily_page_has_both_amounts_by_day_account_and_merchant_and_the_address_keeps_what_was_chosen(run):
+    rows = run.read("daily_reconciliation")
+    row = rows[rows["is_open"] & (rows["side"] == "payment") & (rows["account"] != "")].iloc[0]
+    day, code = f"{row['date']:%Y-%m-%d}", row["currency"]
+    told = page("daily", "frida", daily_reconciliation__date=day, currency=code, by="account")
+    same = rows[(rows["date"] == row["date"]) & (rows["currency"] == code)]
+    assert f"{len(same)} row" in told
+    assert f"{same['is_open'].sum()} row" in told
+    assert row["account"] in told
+    assert "by=merchant_id&amp;" in told or "&amp;by=merchant_id" in told
+    assert told.count('class="off"') >= 1
+    assert f"daily_totals.date={day}" in told  # the export of the totals has the day too
+    assert row["account"] not in page("daily", "rita", by="account")  # may not see account numbers
+    merchant = page("daily", "olga", merchant=row["merchant_id"], by="merchant_id")
+    others = set(rows["merchant_id"]) - {row["merchant_id"], ""}
+    listed = merchant.split('id="totals"')[1]
+    assert not [m for m in others if f">{m}<" in listed]
+    exported = answer(asked("export/daily_totals.csv", "frida", daily_totals__date=day, currency=code))
+    assert len(b"".join([exported.body, *exported.parts]).splitlines()) == 1 + len(
+        run.read("daily_totals").query("date == @row.date and currency == @code")
+    )
+
+
+def test_a_day_is_approved_disputed_and_looked_at_again_in_place_by_who_may(run):
+    rows = run.read("daily_reconciliation").query("is_open and discrepancy_minor != 0")
+    first, second = rows.iloc[0], rows.iloc[1]
+    there = {"daily_reconciliation__date": f"{first['date']:%Y-%m-%d}"}
+    listed = page("daily", "frida", daily_reconciliation__is_open="true", daily_reconciliation__size="100")
+    assert value_of(first) in listed
+    assert ">Approve</button>" in listed
+    assert ">Approve</button>" not in page("daily", "olga")
+    assert ">Dispute</button>" in page("daily", "olga")
+    assert 'name="act"' not in page("daily", "rita")
+    told = str(answer(asked("daily", "frida", **there), ("approve_break", [value_of(first)], "")).body)
+    assert "<option>BANK_FEE</option>" in told
+    assert f"1 break: {first['discrepancy_minor'] / 100:,.2f} {first['currency']}" in told or first["currency"] == "JPY"
+    assert "You may not" in act("olga", "approve_break", [value_of(first)], "BANK_FEE")[1]
+    assert act("frida", "approve_break", [value_of(first)], "BANK_FEE")[0] == "good"
+    assert act("olga", "dispute", [value_of(second)], "open")[0] == "good"
+    assert act("olga", "recheck", [value_of(second)])[0] == "good"
+    made = decisions(run)
+    assert made["action"].tolist() == ["write_off", "dispute", "recheck"]
+    now = page("daily", "olga", daily_reconciliation__size="100", daily_reconciliation__is_open="true")
+    assert "written off as BANK_FEE (frida, " in now
+    assert "dispute open (olga, " in now
+    back = result_of(asked("daily", "frida", **there), "approve_break")
+    assert back == f"/daily?daily_reconciliation.date={first['date']:%Y-%m-%d}#daily_reconciliation"
+
+
+def test_a_merchant_is_refused_the_daily_page(run):
+    assert run.has("daily_reconciliation")
+    for path in ("daily", "export/daily_reconciliation.csv", "export/daily_totals.csv"):
+        with pytest.raises(Refused):
+            answer(Asked(path, {}, Actor("mert", "merchant", "310147"), {}))

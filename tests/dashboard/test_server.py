@@ -39,7 +39,7 @@ def test_assets_are_the_packages_own_and_nothing_else():
         assert isinstance(content, bytes)
         assert b"http" not in content.replace(b"http-equiv", b"")
     with pytest.raises(AtlasError):
-        read_asset("views.py", is_packed=False)
+        read_asset("frame.py", is_packed=False)
 
 
 def test_a_set_up_that_only_looks_closed_does_not_start():

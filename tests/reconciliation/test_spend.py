@@ -36,18 +36,25 @@ def habit(amounts):
 
 
 def test_a_purchase_far_above_the_habit_is_an_anomaly():
-    # Median 1000, median distance a hundredth, but a spread is at least a tenth: eight of them are 1.1 ** 8 = 2.1436.
-    found = spending_of(*habit([990, 1000, 1010, 1005, 2143]))["spend_anomalies"]
+    # Median 1005 or 1000; a spread is at least a tenth, and four typical purchases are asked for.
+    found = spending_of(*habit([990, 1000, 1010, 1005, 4019]))["spend_anomalies"]
     assert found.empty
-    found = spending_of(*habit([990, 1000, 1010, 1000, 2144]))["spend_anomalies"]
+    found = spending_of(*habit([990, 1000, 1010, 1000, 4000]))["spend_anomalies"]
     assert found[["transaction_id", "typical_amount_minor", "spread_minor"]].to_numpy().tolist() == [["T4", 1000, 100]]
-    assert found.iloc[0]["times_spread"] == pytest.approx(8.0020, abs=1e-4)
+    assert found.iloc[0]["times_spread"] == pytest.approx(14.5451, abs=1e-4)  # ln 4 / ln 1.1
 
 
 def weekly(amounts):
     """One purchase a week in the morning, from 2 March 2026 (a Monday)."""
     days = pd.date_range("2026-03-02", periods=len(amounts), freq="7D").strftime("%Y-%m-%d")
     return [payment(f"T{i:02d}", a, day, time="09:00") for i, (a, day) in enumerate(zip(amounts, days, strict=True))]
+
+
+def test_who_buys_for_very_different_amounts_is_measured_by_that():
+    # Median 1000, and half or double of it as a rule: five spreads are 2 ** 5 times the typical purchase.
+    varied = [500, 500, 1000, 2000, 2000]
+    assert spending_of(*habit([*varied, 31_999]))["spend_anomalies"].empty
+    assert spending_of(*habit([*varied, 32_001]))["spend_anomalies"]["kind"].tolist() == ["LARGE_PURCHASE"]
 
 
 def test_a_week_far_above_the_usual_one_is_a_spike_shown_at_its_largest_purchase():
@@ -118,7 +125,7 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
 
     ours = [
         *BOOK,
-        *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 2144])),
+        *(payment(f"H{i}", a, "2026-10-20", user_id="U2") for i, a in enumerate([990, 1000, 1010, 1000, 4000])),
         *(row | {"user_id": "U3", "transaction_id": "W" + row["transaction_id"]} for row in weekly([1000] * 60)),
         *(payment(f"X{i}", 900, "2026-04-15", user_id="U3") for i in range(12)),
         payment("N1", 1500, "2026-05-06", time="03:00", user_id="U3"),

@@ -329,6 +329,55 @@ date date - day of the transaction: the partition the row is stored in
 """,
     ),
     table(
+        "daily_reconciliation",
+        _STAGE,
+        "side item_id",
+        "Day by day: every payment due at the bank, and every bank line that no payment explains, with expected beside posted.",
+        """
+side string - payment, or bank (a bank line that no payment explains)
+item_id string - transaction, or statement/line
+date date - day of the payment, or of the booking
+account string - account it was booked on; empty while nothing is booked
+transaction_id string? - transaction; of a bank line the one it names
+merchant_id string - its merchant; empty where there is none
+merchant_name string - the merchant's name
+type string - SALE, REFUND, CHARGEBACK, FEE or PAYOUT; empty of a bank line
+credit_debit_indicator string - CRDT (money in) or DBIT (money out), as expected, or as booked
+amount_minor int minor what was expected; 0 of a bank line
+amount_posted_minor int? minor what the bank posted, net of its fee; empty where nothing, or in a foreign currency
+fee_minor int minor fee the bank kept
+discrepancy_minor int minor posted with fee added back - expected; of a fee variance what the fee is off
+currency string - ISO 4217 code
+reconciled_status string - MATCHED, PARTIAL, UNMATCHED, PENDING or NO_STATEMENT
+break_type string? - type of its gravest break
+break_id string? - that break, by which it is decided
+is_open bool - a person has to decide
+""",
+    ),
+    table(
+        "daily_totals",
+        _STAGE,
+        "date account merchant_id currency",
+        "The daily reconciliation added up; expected = posted + fee + waiting - difference.",
+        """
+date date - day
+account string - account booked on; empty while nothing is booked
+merchant_id string - merchant; empty where there is none
+merchant_name string - its name
+currency string - ISO 4217 code
+item_count int count payments, and bank lines that no payment explains
+matched_count int count of them matched
+waiting_count int count within the grace period, or without a statement
+open_count int count that a person has to decide
+expected_minor int minor net expected, money in positive
+posted_minor int minor net posted, after the bank's fees
+fee_minor int minor fees kept from money in
+waiting_minor int minor net amount of those still waited for
+difference_minor int minor posted + fee + waiting - expected
+fee_claim_minor int minor what fees are off from those agreed
+""",
+    ),
+    table(
         "compliance_status",
         _STAGE,
         "scope subject_id",

@@ -59,7 +59,7 @@
   });
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form.filters, .listing form.tools");
-    if (form && event.target.matches("select, input[type=search], input[type=number]")) form.requestSubmit();
+    if (form && event.target.matches("select, input[type=search], input[type=number], input[type=date]")) form.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
