@@ -62,7 +62,9 @@ def make_case(count: int, seed: int, cash_share: float | None, limit_share: floa
     caps = {} if limit_share is None else {str(k): int(v * limit_share) for k, v in owed.items()}
     parties = pd.DataFrame({"counterparty_id": list(caps), "limit_minor": list(caps.values()), "currency": "EUR"})
     limits = read_limits(book, cash_by_window(cash, None, []), parties, RATES)
-    solution = solve_book(book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else settings.solver_gap_rate)
+    solution = solve_book(
+        book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else settings.solver_gap_rate
+    )
     pieces = cut_pieces(book, limits)
     slots = np.arange(len(SLOTS))
     first, last = (book.column(c)[pieces.first_item] for c in ("earliest_slot", "latest_slot"))
