@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from atlas_lib.core.accounts import masked_in_sql
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.accounts import masked_in_sql
 from atlas_lib.dashboard.listings import MAY_HOLD_ACCOUNTS, Listing
 from atlas_lib.reserves_credit.roles import Actor, identify, may, require
 

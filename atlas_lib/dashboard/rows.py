@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from atlas_lib.core.accounts import accounts_in
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.dashboard.access import columns_for, conditions_for, shown_as
-from atlas_lib.dashboard.accounts import accounts_in
 from atlas_lib.dashboard.listings import Listing
 from atlas_lib.reserves_credit.roles import Actor
 

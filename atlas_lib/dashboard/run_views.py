@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from atlas_lib.core.accounts import mask_page
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import is_office, may_see_accounts, require_office
-from atlas_lib.dashboard.accounts import mask_page
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.filters import filters_of
 from atlas_lib.dashboard.frame import View, facts_of, render_page

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.dashboard.access import environment_of, require_office, viewer_of
+from atlas_lib.dashboard.access import environment_of, may_see_accounts, require_office, viewer_of
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.guard import (
     TOKEN,
@@ -23,6 +23,7 @@ from atlas_lib.dashboard.guard import (
     proxy_identity,
 )
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file, result_of
+from atlas_lib.present.tables import ACCOUNTS_HEADER, ACCOUNTS_SHOWN, ACCOUNTS_VARIABLE
 
 if TYPE_CHECKING:
     from atlas_lib.dashboard.requests import Answer
@@ -34,6 +35,7 @@ def serve(arguments: list[str]) -> None:
     """Serve until stopped; `arguments` are Voilà's. A token comes from the environment, so that no process list shows it."""
     check_set_up(os.environ)
     own = {"identity_provider_class": proxy_identity()} if os.environ.get("ATLAS_LOGIN_HEADER") else {}
+    os.environ.pop(ACCOUNTS_VARIABLE, None)  # only a request says whose kernel may show them
     app: Any = _application().instance(token=os.environ.get(TOKEN) or None, **own)
     app.initialize(arguments)
     app.start()
@@ -104,15 +106,20 @@ def _login_address(handler: Any) -> str:
 
 
 def _let_office_in(handler: Any) -> None:
-    """403 for everybody else, and for what another site's page asks for: a picture there must start no kernel."""
+    """403 for everybody else, and for what another site's page asks for: a picture there must start no kernel.
+
+    The kernel that the request may start is told whether its reader may see account numbers, whatever the reader sent.
+    """
     from tornado.web import HTTPError
 
     if handler.request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise HTTPError(403, reason="Open this page from the dashboard")
     try:
-        require_office(viewer_of(_login(handler), os.environ))
+        actor = viewer_of(_login(handler), os.environ)
+        require_office(actor)
     except AtlasError as error:
         raise HTTPError(403, log_message="%s", reason="Forbidden") from error
+    handler.request.headers[ACCOUNTS_HEADER] = ACCOUNTS_SHOWN if may_see_accounts(actor) else "hidden"
 
 
 def _login(handler: Any) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from atlas_lib.core.accounts import mask_text
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts
-from atlas_lib.dashboard.accounts import mask_text
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.ledger.store import open_ledger

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlas_lib.core.errors import SettingsError
+from atlas_lib.present.tables import ACCOUNTS_HEADER
 
 _JUPYTER_PATH = Path(__file__).parent / "voila"
 VOILA_TEMPLATE = _JUPYTER_PATH / "voila" / "templates" / "atlas"
@@ -48,7 +49,7 @@ def voila_arguments(
             if is_preheated
             else []
         ),
-        *([f"--VoilaConfiguration.http_header_envs={login_header}"] if login_header else []),
+        *(f"--VoilaConfiguration.http_header_envs={name}" for name in filter(None, (login_header, ACCOUNTS_HEADER))),
         *([] if open_browser else ["--no-browser"]),
     ]
 

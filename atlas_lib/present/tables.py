@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
@@ -10,7 +11,9 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from atlas_lib.core.accounts import mask_text
 from atlas_lib.core.money import format_minor
+from atlas_lib.core.run import is_view_only
 from atlas_lib.present import theme
 
 _WORDS = {
@@ -28,6 +31,9 @@ _WORDS = {
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
 _SHORT_TEXT = 26  # characters that are not broken into two lines
 _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
+
+ACCOUNTS_HEADER, ACCOUNTS_SHOWN = "Atlas-Accounts", "shown"  # what the dashboard tells the kernel that it starts
+ACCOUNTS_VARIABLE = "HTTP_ATLAS_ACCOUNTS"  # and how the kernel finds it
 
 
 Link: TypeAlias = Callable[[Mapping[str, Any]], str]
@@ -166,7 +172,13 @@ def _plain(column: str, value: Any) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int) and not column.endswith(("_id", "_row", "period", "year")):
         return f"{value:,}"
-    return str(value)
+    return mask_text(str(value)) if _hides_accounts() else str(value)
+
+
+@cache
+def _hides_accounts() -> bool:
+    """A kernel behind the dashboard shows account numbers only where the dashboard says that its reader may see them."""
+    return is_view_only() and os.environ.get(ACCOUNTS_VARIABLE) != ACCOUNTS_SHOWN
 
 
 def _cell(column: str, value: Any, currency: str) -> str:

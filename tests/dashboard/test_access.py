@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl
 import pandas as pd
 import pytest
 
+from atlas_lib.core.accounts import mask_text, masked_in_sql
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import environment_of, viewer_of
-from atlas_lib.dashboard.accounts import mask_text, masked_in_sql
 from atlas_lib.dashboard.actions import desk_of
 from atlas_lib.dashboard.listings import LISTINGS, SUMS, TRAIL_LISTINGS, listing_of
 from atlas_lib.dashboard.requests import Answer, Asked, answer, decide_and_say, failure, read_file

@@ -11,14 +11,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tornado.httputil import HTTPHeaders
 from tornado.web import create_signed_value
 
 from atlas_lib.core.errors import AtlasError, SettingsError
 from atlas_lib.dashboard.guard import check_set_up, hosts_of, is_known_host, limit_kernels
 from atlas_lib.dashboard.requests import read_asset
+from atlas_lib.dashboard.server import _let_office_in
 from atlas_lib.present.dashboard import voila_arguments
 from tests.finished_run import ROOT
 
@@ -40,6 +43,18 @@ def test_assets_are_the_packages_own_and_nothing_else():
         assert b"http" not in content.replace(b"http-equiv", b"")
     with pytest.raises(AtlasError):
         read_asset("frame.py", is_packed=False)
+
+
+@pytest.mark.parametrize(("role", "told"), [("settlement_ops", "shown"), ("risk_analyst", "hidden")])
+def test_a_kernel_is_told_who_may_see_account_numbers_whatever_the_reader_sent(monkeypatch, role, told):
+    for name in ("ATLAS_LOGIN_HEADER", "ATLAS_PEOPLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ATLAS_ACTOR", "olga")
+    monkeypatch.setenv("ATLAS_ROLE", role)
+    handler = SimpleNamespace(request=SimpleNamespace(headers=HTTPHeaders({"Atlas-Accounts": "shown"})))
+    _let_office_in(handler)
+    assert handler.request.headers.get_list("Atlas-Accounts") == [told]
+    assert "--VoilaConfiguration.http_header_envs=Atlas-Accounts" in voila_arguments(Path("notebooks"), 8866, False)
 
 
 def test_a_set_up_that_only_looks_closed_does_not_start():

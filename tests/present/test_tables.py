@@ -1,7 +1,16 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.present.tables import format_value, lab_style, label_of, show_figures, show_note, show_table
+from atlas_lib.present.tables import (
+    ACCOUNTS_VARIABLE,
+    _hides_accounts,
+    format_value,
+    lab_style,
+    label_of,
+    show_figures,
+    show_note,
+    show_table,
+)
 
 SUMMARY = pd.DataFrame(
     {
@@ -39,6 +48,19 @@ def test_a_table_brings_its_style_into_a_notebook_and_leaves_it_out_of_a_page():
     assert view._repr_html_() == lab_style() + view.html
     assert lab_style().startswith("<style>:is(.jp-LabShell")
     assert "<style" not in view.html
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"), [("shown", "DE89370400440532013000"), ("hidden", "DE** **** 3000"), ("", "DE** **** 3000")]
+)
+def test_a_kernel_of_the_dashboard_shows_account_numbers_only_to_whom_it_is_told(monkeypatch, told, shown):
+    monkeypatch.setenv("ATLAS_VIEW_ONLY", "1")
+    monkeypatch.setenv(ACCOUNTS_VARIABLE, told)
+    _hides_accounts.cache_clear()
+    try:
+        assert format_value("account", "DE89370400440532013000") == shown
+    finally:
+        _hides_accounts.cache_clear()
 
 
 def test_an_empty_table_says_so_in_words():
