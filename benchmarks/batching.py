@@ -43,14 +43,15 @@ from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
 
 CURRENCIES = np.array(["EUR", "USD", "GBP", "JPY"], dtype=object)
-CASES: list[tuple[int, int, float | None]] = [
-    (1_000, 20, None),
-    (10_000, 5, None),
-    (100_000, 2, None),
-    (1_000_000, 1, None),
-    (1_000, 10, 0.8),
-    (10_000, 3, 0.8),
-    (100_000, 1, 0.8),
+CASES: list[tuple[int, int, float | None, float | None]] = [
+    (1_000, 20, None, None),
+    (10_000, 5, None, None),
+    (100_000, 2, None, None),
+    (1_000_000, 1, None, None),
+    (1_000, 10, 0.8, None),
+    (10_000, 3, 0.8, None),
+    (100_000, 1, 0.8, None),
+    (1_000, 10, None, 0.6),
 ]
 MOST_FOR_PEER = 10_000
 RATES = pd.DataFrame(
@@ -94,6 +95,13 @@ def cash_of(items: pd.DataFrame, share: float) -> pd.DataFrame:
     return declared("liquidity").shaped(frame.assign(source_file="", source_sheet="", source_row=1))
 
 
+def caps_of(items: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Limits on net debit in each window: `share` of what each counterparty owes over all of them."""
+    owed = items.groupby("counterparty_id")["net_debit_minor"].sum()
+    caps = (owed * share).astype("int64").to_numpy()
+    return pd.DataFrame({"counterparty_id": owed.index, "limit_minor": caps, "currency": "EUR"})
+
+
 def one_binary_per_transaction_and_batch(book: Book, prices: Prices) -> float:
     """Solve the peer's model; returns its objective in minor units."""
     problem = pulp.LpProblem("peer", pulp.LpMinimize)
@@ -118,14 +126,18 @@ def cpu_seconds(work: Callable[[], object]) -> tuple[float, object]:
     return time.process_time() - started, result
 
 
-def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]:
+def measure(count: int, seed: int, cash_share: float | None, limit_share: float | None) -> dict[str, float]:
     items = corporate_mix(count, seed)
+    if limit_share is not None:
+        parties = np.random.default_rng(1_000 + seed).choice(["CP1", "CP2", "CP3"], count, p=[0.5, 0.3, 0.2])
+        items = items.assign(counterparty_id=pd.Series(parties, dtype="str"))
+    capped = declared("counterparties").empty() if limit_share is None else caps_of(items, limit_share)
     settings = BatchingSettlementSettings(as_of=date(2026, 10, 30), deferral_cost=25.0)
     reading, book = cpu_seconds(lambda: read_book(items))
     prices = read_prices(settings, book.currencies)
     cash = declared("liquidity").empty() if cash_share is None else cash_of(items, cash_share)
     at_hand = cash_by_window(cash, None, [])
-    limits = read_limits(book, at_hand, declared("counterparties").empty(), RATES)
+    limits = read_limits(book, at_hand, capped, RATES)
     gc.collect()  # what the peer of the case before has left is not the planner's
     spent, solution = cpu_seconds(lambda: solve_book(book, limits, prices, gap_rate=settings.solver_gap_rate))
     dates = settlement_dates(settings.as_of)
@@ -142,7 +154,7 @@ def measure(count: int, seed: int, cash_share: float | None) -> dict[str, float]
     found |= {"gap": solution.gap_rate, "deferred": solution.cost.deferred, "reading": reading * 1000}
     found |= {"packing": packing * 1000, "rate": batches / (spent + packing), "size": len(lines) / batches}
     found["searched"] = float("whole-number" in solution.solver)  # the plan taken is that of a search
-    if cash_share is None and count <= MOST_FOR_PEER:
+    if cash_share is None and limit_share is None and count <= MOST_FOR_PEER:
         peer_spent, peer = cpu_seconds(lambda: one_binary_per_transaction_and_batch(book, prices))
         found |= {"peer_ms": peer_spent * 1000, "peer_saved": 1 - peer * 1e6 / gross}
     return found
@@ -153,11 +165,11 @@ def p90(values: list[float]) -> float:
     return sorted(values)[max(-(-len(values) * 9 // 10) - 1, 0)]
 
 
-def told(count: int, cash: float | None, rows: list[dict[str, float]]) -> str:
+def told(count: int, cash: float | None, limit: float | None, rows: list[dict[str, float]]) -> str:
     mean = {k: statistics.mean(r[k] for r in rows) for k in rows[0]}
     peer = f"{mean['peer_ms']:,.0f} ms, {mean['peer_saved']:.1%}" if "peer_ms" in mean else "-"
     return (
-        f"{count:>12,}  {'ample' if cash is None else f'{cash:.0%}':<5}{len(rows):>5}"
+        f"{count:>12,}  {'ample' if cash is None else f'{cash:.0%}':<5} {'none' if limit is None else f'{limit:.0%}':<6}{len(rows):>5}"
         f"{statistics.median(r['ms'] for r in rows):>9,.0f}{mean['ms']:>8,.0f}{p90([r['ms'] for r in rows]):>8,.0f}{mean['ms'] / count * 1000:>9.2f}"
         f"{mean['gross']:>8.1%}{mean['simple']:>8.1%}{mean['hub']:>7.1%}"
         f"{mean['gap']:>9.3%}{p90([r['gap'] for r in rows]):>8.3%}{int(sum(r['searched'] for r in rows)):>9}"
@@ -173,12 +185,12 @@ def main(sizes: list[int]) -> None:
     cash = cash_by_window(declared("liquidity").empty(), None, [])
     solve_book(measure_warm, read_limits(measure_warm, cash, declared("counterparties").empty(), RATES), prices)
     sys.stdout.write(
-        "                               plan, CPU ms                saved against              gap                              outside of plan, ms   batches/s\n"
-        "transactions  cash  runs   median    mean     p90 ms/1,000   gross  simple    hub     mean     p90 searched deferred   arrays  batches   x size    peer: CPU, saved\n"
+        "                                      plan, CPU ms                saved against              gap                              outside of plan, ms   batches/s\n"
+        "transactions  cash  limits runs   median    mean     p90 ms/1,000   gross  simple    hub     mean     p90 searched deferred   arrays  batches   x size    peer: CPU, saved\n"
     )
-    for count, runs, share in CASES:
+    for count, runs, *scarce in CASES:
         if not sizes or count in sizes:
-            sys.stdout.write(told(count, share, [measure(count, seed, share) for seed in range(runs)]))
+            sys.stdout.write(told(count, *scarce, [measure(count, seed, *scarce) for seed in range(runs)]))
             sys.stdout.flush()
 
 

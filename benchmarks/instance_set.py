@@ -29,7 +29,7 @@ from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.batching_settlement.solving import Solution, solve_book
 from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
-from benchmarks.batching import RATES, cash_of, corporate_mix
+from benchmarks.batching import RATES, caps_of, cash_of, corporate_mix
 from benchmarks.check_instances import FOLDER, proven_bound
 
 AS_OF = date(2026, 10, 30)
@@ -58,9 +58,8 @@ def make_case(count: int, seed: int, cash_share: float | None, limit_share: floa
     book = read_book(items)
     prices = read_prices(settings, book.currencies)
     cash = declared("liquidity").empty() if cash_share is None else cash_of(items, cash_share)
-    owed = items.groupby("counterparty_id")["net_debit_minor"].sum()
-    caps = {} if limit_share is None else {str(k): int(v * limit_share) for k, v in owed.items()}
-    parties = pd.DataFrame({"counterparty_id": list(caps), "limit_minor": list(caps.values()), "currency": "EUR"})
+    parties = declared("counterparties").empty() if limit_share is None else caps_of(items, limit_share)
+    caps = dict(zip(parties["counterparty_id"], parties["limit_minor"].tolist(), strict=True))
     limits = read_limits(book, cash_by_window(cash, None, []), parties, RATES)
     solution = solve_book(
         book, limits, prices, seconds=600, gap_rate=0.0 if count <= MOST_SEARCHED else settings.solver_gap_rate

@@ -11,7 +11,9 @@ m >= sum n z / batch size - g;  per window and currency, sold - bought in the po
 cash per tight currency, cumulative over the windows;  net debit per tight limit (a counterparty's in total, or in one
 currency) and window.
 
-The backbone of the pool enters as constants, its flexible pieces as one share per currencies and windows.
+The backbone of the pool enters as constants, its flexible pieces as one share per currencies and windows. A piece of
+the backbone that a limit could leave unsettled is x or u; without it the backbone may lack one leg, and one only
+(`backbone`), so its deferral costs a wire less here: what no plan undercuts stays so, and plans are priced anew anyway.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ class Formulation:
 
     def _add_settled(self) -> None:
         """Open legs of the backbone, the balance its pieces leave, and gross payments that cannot wait."""
-        pieces, settled = self.pieces, np.flatnonzero(self.backbone.is_settled)
+        pieces, settled = self.pieces, np.flatnonzero(self.backbone.is_settled & ~self.pieces.is_tight)
         self.constant += int(self.backbone.is_open.sum()) * self.prices.shared_minor
         for k in settled[self._converts(settled)]:
             self._balance(self.sure_over, int(k), self.slots[k][0])
@@ -132,10 +134,12 @@ class Formulation:
         late_fx = pieces.value_minor * prices.quoted[self._source(every), self._target(every)] / MICRO
         gross = self.book.is_gross[pieces.first_item]
         converts = self._converts(every)
-        done = self.backbone.is_settled | self.is_classed | self._sure_gross()
+        done = (self.backbone.is_settled & ~pieces.is_tight) | self.is_classed | self._sure_gross()
+        counted = self.backbone.is_settled
         for k in np.flatnonzero(~done).tolist():
             slots, count = self.slots[k], int(pieces.count[k])
             options = []
+            saved = prices.single_minor if counted[k] else 0
             self.preference += self._earlier * count * (slots[-1] - slots[0])
             for slot in slots:
                 wait = self._earlier * count * (slot - slots[0])
@@ -145,11 +149,11 @@ class Formulation:
                 options.append(self._option(k, slot, NETTED, wait))
                 if converts[k]:
                     self._balance(self.over, k, slot, options[-1][2])
-                if not self._is_between_open_legs(k, slot):
+                if not counted[k] and not self._is_between_open_legs(k, slot):
                     options.append(self._option(k, slot, DIRECT, own_fx[k] + wait))
             if pieces.is_tight[k]:
                 options.append(
-                    self._option(k, DEFERRED, DIRECT, float(prices.deferral_minor[pieces.kind[k]]) + late_fx[k])
+                    self._option(k, DEFERRED, DIRECT, float(prices.deferral_minor[pieces.kind[k]]) + late_fx[k] - saved)
                 )
             self.options[k] = options
             self.programme.row([(o[2], 1) for o in options], "==", 1)
@@ -185,7 +189,7 @@ class Formulation:
         name = f"{'xzgu'[3 if slot == DEFERRED else mode]}_{piece}_{max(slot, 0)}"
         share = self.programme.variable(name, is_whole=True, cost=cost)
         item = self.pieces.first_item[piece]
-        if slot != DEFERRED and mode == NETTED:
+        if slot != DEFERRED and mode == NETTED and not self.backbone.is_settled[piece]:
             self.legs[int(self.book.payer[item]), slot].append((piece, share))
             self.legs[int(self.book.payee[item]), slot].append((piece, share))
         elif slot != DEFERRED and mode == DIRECT:

@@ -6,41 +6,55 @@ them that takes longer than to solve. The variables, rows and statuses are PuLP'
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-import highspy
 import numpy as np
-import pulp
 
 _FEASIBLE = 2  # HiGHS's code of a solution that keeps every row
-_Status = highspy.HighsModelStatus
-_STATUS = {
-    _Status.kOptimal: (pulp.LpStatusOptimal, pulp.LpSolutionOptimal),
-    _Status.kInfeasible: (pulp.LpStatusInfeasible, pulp.LpSolutionInfeasible),
-    _Status.kUnboundedOrInfeasible: (pulp.LpStatusInfeasible, pulp.LpSolutionInfeasible),
-    _Status.kUnbounded: (pulp.LpStatusUnbounded, pulp.LpSolutionUnbounded),
-}
-_STOPPED = (_Status.kTimeLimit, _Status.kIterationLimit, _Status.kSolutionLimit, _Status.kInterrupt)
 
 
-class Highs(pulp.HiGHS):  # type: ignore[misc]
-    """As `pulp.HiGHS`; a search stopped with a plan in hand is `LpSolutionIntegerFeasible`, by nodes as by time."""
+@cache
+def highs_class() -> Any:
+    """`pulp.HiGHS`, solving as above."""
+    import pulp
 
-    def actualSolve(self, lp: Any) -> int:
-        self.createAndConfigureSolver(lp)
-        columns, rows = lp.variables(), lp.constraints()
-        lp.solverModel.passModel(_as_arrays(lp, columns, rows, whole=self.mip))
-        self.callSolver(lp)
-        _keep_values(lp, columns, rows)
-        status = _STATUS.get(lp.solverModel.getModelStatus(), (pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound))
-        if lp.solverModel.getModelStatus() in _STOPPED:
-            has_plan = lp.solverModel.getInfo().primal_solution_status == _FEASIBLE
-            status = (pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible) if has_plan else status
-        lp.assignStatus(*status)
-        return int(lp.status)
+    class Highs(pulp.HiGHS):  # type: ignore[misc]
+        def actualSolve(self, lp: Any) -> int:
+            columns, rows = lp.variables(), lp.constraints()
+            model = _as_arrays(lp, columns, rows, whole=self.mip)  # first, as it says so if there is no highspy
+            self.createAndConfigureSolver(lp)
+            lp.solverModel.passModel(model)
+            self.callSolver(lp)
+            _keep_values(lp, columns, rows)
+            lp.assignStatus(*_status_of(lp.solverModel))
+            return int(lp.status)
+
+    return Highs
+
+
+def _status_of(model: Any) -> tuple[int, int]:
+    """A search stopped with a plan in hand is `LpSolutionIntegerFeasible`, by nodes as by time."""
+    import highspy
+    import pulp
+
+    status, told = model.getModelStatus(), highspy.HighsModelStatus
+    was_stopped = status in (told.kTimeLimit, told.kIterationLimit, told.kSolutionLimit, told.kInterrupt)
+    if was_stopped and model.getInfo().primal_solution_status == _FEASIBLE:
+        return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
+    known = {
+        told.kOptimal: (pulp.LpStatusOptimal, pulp.LpSolutionOptimal),
+        told.kInfeasible: (pulp.LpStatusInfeasible, pulp.LpSolutionInfeasible),
+        told.kUnboundedOrInfeasible: (pulp.LpStatusInfeasible, pulp.LpSolutionInfeasible),
+        told.kUnbounded: (pulp.LpStatusUnbounded, pulp.LpSolutionUnbounded),
+    }
+    return known.get(status, (pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound))
 
 
 def _as_arrays(lp: Any, columns: list[Any], rows: list[Any], *, whole: bool) -> Any:
+    import highspy
+    import pulp
+
     place = {variable: i for i, variable in enumerate(columns)}
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(columns), len(rows)

@@ -80,10 +80,12 @@ def _engine(solver: str, seconds: int, whole: bool, gap_rate: float, nodes: int)
     import pulp
 
     if solver == "HiGHS":
-        from atlas_lib.batching_settlement.highs import Highs
+        from atlas_lib.batching_settlement.highs import highs_class
 
         search = {"mip_max_nodes": nodes} if whole else {"presolve": "off"}
-        return Highs(mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **search)
+        return highs_class()(
+            mip=whole, msg=False, threads=1, timeLimit=seconds, gapRel=gap_rate, random_seed=0, **search
+        )
     if solver == "CBC":
         bundled = pulp.apis.PULP_CBC_CMD.pulp_cbc_path
         return pulp.COIN_CMD(

@@ -114,7 +114,8 @@ def _solved(
         if best[2].total_micro - bound <= wanted * best[2].total_micro:
             break
     else:
-        exact = find_backbone(pieces, len(book.accounts), ~pieces.is_tight)
+        at_risk = payments_at_risk(pieces, limits) if wanted else pieces.is_tight
+        exact = find_backbone(pieces, len(book.accounts), ~at_risk)
         if (~exact.is_settled & ~pieces.is_gross).sum() <= MOST_SEARCHED:
             model = Formulation(book, pieces, exact, limits, prices)
             proven, more = _searched(model, solver, seconds, nodes, wanted / 2)
@@ -239,7 +240,7 @@ def _searched(
     """Bound and plan of a whole-number search; one that finds nothing leaves what the linear programme found."""
     try:
         bound = model.solve(solver, seconds, whole=True, nodes=nodes, gap_rate=max(gap_rate, GAP_WANTED))
-        return bound, [("whole-number programme", model.plan())]
+        return bound, [("whole-number programme", refine(model.book, model.plan(), model.limits, model.prices))]
     except solver_errors():
         return 0, []
 

@@ -10,8 +10,9 @@ from atlas_lib.batching_settlement.backbone import find_backbone
 from atlas_lib.batching_settlement.book import Book
 from atlas_lib.batching_settlement.bound import Multipliers, cover_shortfalls, least_fares, prove_bound
 from atlas_lib.batching_settlement.costs import Prices
+from atlas_lib.batching_settlement.formulation import Formulation
 from atlas_lib.batching_settlement.items import SLOTS
-from atlas_lib.batching_settlement.limits import Limits
+from atlas_lib.batching_settlement.limits import Limits, is_within
 from atlas_lib.batching_settlement.pieces import Pieces, cut_pieces
 from atlas_lib.batching_settlement.relaxation import Relaxation
 from atlas_lib.batching_settlement.solving import solve_book
@@ -79,6 +80,34 @@ def test_good_prices_raise_the_bound_and_halving_them_never_does(accepted: pd.Da
     found = Relaxation(pieces, backbone, fares, cover, limits, prices, core).solve("HiGHS", 20)
     halved = replace(found, leg=found.leg / 2, wire=found.wire / 2)
     assert bound_with(book, limits, prices, halved, pieces) <= bound_with(book, limits, prices, found, pieces) + 2
+
+
+@hypothesis_settings(max_examples=15)
+@given(books(most=3), scarce_cash, scarce_limits, st.randoms(use_true_random=False))
+def test_no_plan_costs_less_than_the_search_whichever_payments_the_backbone_counts(
+    accepted: pd.DataFrame, cash: pd.DataFrame, parties: pd.DataFrame, random: object
+) -> None:
+    book, limits, prices = planned(items_of(accepted), settings(), cash, parties)
+    pieces = cut_pieces(book, limits)
+    counted = ~pieces.is_tight | np.array([random.random() < 0.7 for _ in range(len(pieces))])  # type: ignore[attr-defined]
+    model = Formulation(book, pieces, find_backbone(pieces, len(book.accounts), counted), limits, prices)
+    if model.is_exact:
+        assert model.solve("HiGHS", 20, whole=True) <= cheapest_by_trying(book, limits, prices)
+    assert is_within(book, model.plan().slot, limits)
+
+
+def test_a_counted_payment_that_cannot_be_paid_takes_its_leg_with_it() -> None:
+    # A and B are pooled in any case; C only while its payout is: the sales bring in too little for that.
+    rows = [{"payer": p, "payee": q, "amount_minor": 10} for p, q in ("AB", "BA")]
+    payout = {"payer": "B", "payee": "C", "amount_minor": 900, "type": "PAYOUT"}
+    book, limits, prices = planned(items_of(transactions(*rows, payout)), settings(), liquidity(EUR=0))
+    pieces = cut_pieces(book, limits)
+    backbone = find_backbone(pieces, len(book.accounts), np.ones(len(pieces), dtype=bool))
+    assert backbone.is_open.sum() == 3
+    model = Formulation(book, pieces, backbone, limits, prices)
+    best, bound = cheapest_by_trying(book, limits, prices), model.solve("HiGHS", 20, whole=True)
+    assert best == 1_850 * 1_000_000  # two legs and the deferral
+    assert best - 10_000 <= bound <= best
 
 
 def test_a_shortfall_that_no_single_payment_covers_leaves_two_unsettled() -> None:
