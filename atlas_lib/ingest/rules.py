@@ -161,6 +161,15 @@ def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mas
     return _mask(values.notna() & ~values.isin(list(allowed)))
 
 
+def _same(left: pd.Series, right: pd.Series) -> Mask:
+    """Where both hold the same text; columns of codes are compared by their codes."""
+    if not (isinstance(left.dtype, pd.CategoricalDtype) and isinstance(right.dtype, pd.CategoricalDtype)):
+        return _mask(left.astype("str") == right.astype("str"))
+    place = left.cat.categories.get_indexer(right.cat.categories)
+    in_left = np.append(np.where(place < 0, -2, place), -2)[right.cat.codes.to_numpy()]
+    return np.asarray(left.cat.codes.to_numpy() == in_left)
+
+
 def _mask(condition: pd.Series) -> Mask:
     return condition.fillna(False).to_numpy(dtype=bool)
 
@@ -232,7 +241,7 @@ _OWN: dict[str, list[Rule]] = {
     ],
     "transactions": [
         Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
-        Rule("SAME_ACCOUNT", "destination_account", lambda r: _mask(r["source_account"] == r["destination_account"]), "another account than source_account"),
+        Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],
     "statement_lines": [
         Rule("NEGATIVE_AMOUNT", "amount_posted", _below("amount_posted", 0), "an amount of 0 or more", "the credit_debit_indicator says the direction"),
