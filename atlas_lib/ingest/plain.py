@@ -95,7 +95,7 @@ def _mask(values: pa.Array) -> Mask:
 
 def _is_known(kind: str, cell: pa.DataType) -> bool:
     if pa.types.is_dictionary(cell):
-        return cell == CODED
+        return bool(cell == CODED)
     if pa.types.is_string(cell) or pa.types.is_large_string(cell):
         return True
     numeric = (pa.types.is_integer(cell) and cell != pa.uint64()) or (pa.types.is_floating(cell) and kind == "amount")
@@ -135,7 +135,7 @@ def _scales(currency: pa.Array) -> NDArray[np.int64]:
     """Minor units in one unit of each row's currency."""
     codes = currency.dictionary_encode()
     known = scale_of(pd.Series(pc.utf8_upper(codes.dictionary.cast(pa.string())).to_pandas()))
-    return np.append(known, 100)[codes.indices.fill_null(len(known)).to_numpy()]
+    return np.asarray(np.append(known, 100)[codes.indices.fill_null(len(known)).to_numpy()], dtype=np.int64)
 
 
 def _read_instant(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings) -> tuple[pa.Array, Mask]:
@@ -165,8 +165,9 @@ def _fill(field: Field, made: Mapping[str, pa.Array]) -> pa.Array:
     if not field.has_default or not values.null_count:
         return values
     values = decoded(values)
-    is_other = isinstance(default, str) and default.startswith("=")
-    return pc.coalesce(values, decoded(made[default[1:]]) if is_other else pa.scalar(default, values.type))
+    if isinstance(default, str) and default.startswith("="):
+        return pc.coalesce(values, decoded(made[default[1:]]))
+    return pc.coalesce(values, pa.scalar(default, values.type))
 
 
 def decoded(values: pa.Array) -> pa.Array:

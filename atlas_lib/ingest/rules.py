@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from atlas_lib.core.money import currency_codes, scale_of
 from atlas_lib.ingest.policies import unreadable
 from atlas_lib.ingest.vocabulary import Field, fields
+from atlas_lib.ledger import keys
 
 Mask = NDArray[np.bool_]
 Test = Callable[[pd.DataFrame], Mask]
@@ -240,6 +241,11 @@ _OWN: dict[str, list[Rule]] = {
         Rule("INVALID_BIC", "bic", _invalid_bic, "a valid BIC", "correct it", "warning"),
     ],
     "transactions": [
+        Rule(
+            "RESERVED_ID", "transaction_id", lambda r: keys.is_own(r["transaction_id"]).to_numpy(dtype=bool),
+            "an id that does not begin with a name the ledger keeps for itself (" + " ".join(keys.OWN) + ")",
+            "give the payment another id, such as the sender's own name before it",
+        ),
         Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
         Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],

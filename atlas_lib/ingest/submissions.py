@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 Cleaned = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 CleanRows = Callable[[NamedSheet], Cleaned]
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 _TABLE = "transactions"
 _AMBIGUOUS = ("AMBIGUOUS_NUMBER", "AMBIGUOUS_DATE")
 _FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()

@@ -121,6 +121,21 @@ def test_a_file_of_codes_gives_the_same_file_of_texts(tmp_path, monkeypatch):
     assert made[0].num_rows == 38
 
 
+def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_path):
+    ids = ["payout:P-1", "Reserve:310221:EUR", "fraud:T1", "order:17", "payouts", "T1"]
+    pd.DataFrame([ROW | {"transaction_id": i} for i in ids]).to_parquet(tmp_path / "transactions.parquet")
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings())
+    assert sorted(tables["submissions"]["transaction_id"]) == ["T1", "order:17", "payouts"]
+    refused = tables["rejects"].query("rule == 'RESERVED_ID'")
+    assert refused["value"].tolist() == ids[:3]
+    assert refused["source_row"].tolist() == [1, 2, 3]
+    said = refused["message"].iloc[0]
+    assert "line 1, column transaction_id" in said
+    assert "found payout:P-1. What to do: give the payment another id" in said
+    counts = tables["received_counts"].query("table == 'transactions'")
+    assert counts[["rows_in_count", "rejected_count"]].sum().tolist() == [6, 3]
+
+
 def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):
     pd.DataFrame([ROW, ROW | {"transaction_id": "T2", "amount": "n/a"}]).to_parquet(tmp_path / "transactions.parquet")
     engine = open_engine("duckdb")
