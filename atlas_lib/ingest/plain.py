@@ -3,6 +3,7 @@
 `12.50`, `2026-10-30T09:15:00Z`, a code without blanks around it are read here, to the same values as `parsing.py`
 (a property test holds the two equal). A row with any other cell is marked and read cell by cell there, with the
 messages that a person needs. What is not taken here is never wrong, only slower.
+Of a column that comes as a dictionary each different value is read once, and it stays a dictionary.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from atlas_lib.core.money import scale_of
 from atlas_lib.core.settings import IngestSettings
@@ -29,6 +31,7 @@ _TIME = r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
 _UTC, _ZONED = rf"^{_DAY}({_TIME}Z?)?$", rf"^{_DAY}{_TIME}[+-](0\d|1[0-4]):[0-5]\d$"
 _LARGEST, _WHOLE = 1e9, 1e-5
 _INSTANT = pa.timestamp("us", tz="UTC")
+CODED = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,8 @@ def read_plain(table: str, cells: pa.Table, settings: IngestSettings) -> PlainRo
             if field.name in cells.column_names
             else pa.nulls(len(cells), pa.string())
         )
-        value, fits = _READERS[field.kind](given, made, settings)
+        made[field.name], fits = _read(field, given, made, settings)
         is_plain &= fits
-        made[field.name] = value
     for field in wanted:
         made[field.name] = _spell(table, field, _fill(field, made))
         if field.is_required:
@@ -69,11 +71,31 @@ def read_plain(table: str, cells: pa.Table, settings: IngestSettings) -> PlainRo
     return PlainRows(pa.table({f.column.name: made[f.name] for f in wanted}), is_plain)
 
 
+def _read(
+    field: Field, given: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings
+) -> tuple[pa.Array, Mask]:
+    if not pa.types.is_dictionary(given.type):
+        return _READERS[field.kind](given, made, settings)
+    if field.kind == "amount":  # the currency of its row decides
+        return _read_amount(given.dictionary_decode(), made, settings)
+    values, fits = _READERS[field.kind](given.dictionary, made, settings)
+    codes = given.indices.fill_null(len(values)).to_numpy()
+    return coded(given.indices, values), np.append(fits, True)[codes]
+
+
+def coded(codes: pa.Array, values: pa.Array) -> pa.Array:
+    """Values by their codes: a dictionary of texts, or plain where values are missing, repeated or no texts."""
+    is_dictionary = pa.types.is_string(values.type) and not values.null_count and len(values.unique()) == len(values)
+    return pa.DictionaryArray.from_arrays(codes, values) if is_dictionary else values.take(codes)
+
+
 def _mask(values: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _is_known(kind: str, cell: pa.DataType) -> bool:
+    if pa.types.is_dictionary(cell):
+        return bool(cell == CODED)
     if pa.types.is_string(cell) or pa.types.is_large_string(cell):
         return True
     numeric = (pa.types.is_integer(cell) and cell != pa.uint64()) or (pa.types.is_floating(cell) and kind == "amount")
@@ -88,9 +110,9 @@ def _read_text(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSe
             pc.is_null(cells)
         )
     texts = cells.cast(pa.string())
-    bare, is_empty = pc.utf8_trim_whitespace(texts), pc.equal(texts, "")
+    is_empty = pc.equal(texts, "")
     given = pc.if_else(is_empty, pa.scalar(None, pa.string()), texts) if pc.any(is_empty).as_py() else texts
-    return given, ~_mask(pc.not_equal(texts, bare))
+    return given, ~_mask(pc.not_equal(texts, pc.utf8_trim_whitespace(texts)))
 
 
 def _read_amount(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings) -> tuple[pa.Array, Mask]:
@@ -102,11 +124,18 @@ def _read_amount(cells: pa.Array, made: Mapping[str, pa.Array], settings: Ingest
         units = pc.cast(figures, pa.float64()).to_numpy(zero_copy_only=False)
     else:
         units = pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False)
-    scale = scale_of(pd.Series(pc.utf8_upper(made["currency"]).to_pandas()))
+    scale = _scales(made["currency"])
     minor = np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0) * scale
     whole = np.rint(minor)
     readable = np.isfinite(units) & (np.abs(units) <= _LARGEST) & (np.abs(minor - whole) < _WHOLE)
     return pa.array(np.where(readable, whole, 0).astype(np.int64), mask=~readable), readable | is_empty
+
+
+def _scales(currency: pa.Array) -> NDArray[np.int64]:
+    """Minor units in one unit of each row's currency."""
+    codes = currency.dictionary_encode()
+    known = scale_of(pd.Series(pc.utf8_upper(codes.dictionary.cast(pa.string())).to_pandas()))
+    return np.asarray(np.append(known, 100)[codes.indices.fill_null(len(known)).to_numpy()], dtype=np.int64)
 
 
 def _read_instant(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings) -> tuple[pa.Array, Mask]:
@@ -135,16 +164,23 @@ def _fill(field: Field, made: Mapping[str, pa.Array]) -> pa.Array:
     values, default = made[field.name], field.default
     if not field.has_default or not values.null_count:
         return values
-    other = (
-        made[default[1:]] if isinstance(default, str) and default.startswith("=") else pa.scalar(default, values.type)
-    )
-    return pc.coalesce(values, other)
+    values = decoded(values)
+    if isinstance(default, str) and default.startswith("="):
+        return pc.coalesce(values, decoded(made[default[1:]]))
+    return pc.coalesce(values, pa.scalar(default, values.type))
+
+
+def decoded(values: pa.Array) -> pa.Array:
+    """A column as plain values."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def _spell(table: str, field: Field, values: pa.Array) -> pa.Array:
     known = synonyms(table, field.name)
     if known is None:
         return values
+    if pa.types.is_dictionary(values.type):
+        return coded(values.indices, _spell(table, field, values.dictionary))
     words = pc.utf8_upper(values)
     for word, meant in known.items():
         words = pc.if_else(pc.equal(words, word), meant, words)

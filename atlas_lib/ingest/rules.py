@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from atlas_lib.core.money import currency_codes, scale_of
 from atlas_lib.ingest.policies import unreadable
 from atlas_lib.ingest.vocabulary import Field, fields
+from atlas_lib.ledger import keys
 
 Mask = NDArray[np.bool_]
 Test = Callable[[pd.DataFrame], Mask]
@@ -161,6 +162,15 @@ def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mas
     return _mask(values.notna() & ~values.isin(list(allowed)))
 
 
+def _same(left: pd.Series, right: pd.Series) -> Mask:
+    """Where both hold the same text; columns of codes are compared by their codes."""
+    if not (isinstance(left.dtype, pd.CategoricalDtype) and isinstance(right.dtype, pd.CategoricalDtype)):
+        return _mask(left.astype("str") == right.astype("str"))
+    place = left.cat.categories.get_indexer(right.cat.categories)
+    in_left = np.append(np.where(place < 0, -2, place), -2)[right.cat.codes.to_numpy()]
+    return np.asarray(left.cat.codes.to_numpy() == in_left)
+
+
 def _mask(condition: pd.Series) -> Mask:
     return condition.fillna(False).to_numpy(dtype=bool)
 
@@ -231,8 +241,13 @@ _OWN: dict[str, list[Rule]] = {
         Rule("INVALID_BIC", "bic", _invalid_bic, "a valid BIC", "correct it", "warning"),
     ],
     "transactions": [
+        Rule(
+            "RESERVED_ID", "transaction_id", lambda r: keys.is_own(r["transaction_id"]).to_numpy(dtype=bool),
+            "an id that does not begin with a name the ledger keeps for itself (" + " ".join(keys.OWN) + ")",
+            "give the payment another id, such as the sender's own name before it",
+        ),
         Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
-        Rule("SAME_ACCOUNT", "destination_account", lambda r: _mask(r["source_account"] == r["destination_account"]), "another account than source_account"),
+        Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],
     "statement_lines": [
         Rule("NEGATIVE_AMOUNT", "amount_posted", _below("amount_posted", 0), "an amount of 0 or more", "the credit_debit_indicator says the direction"),

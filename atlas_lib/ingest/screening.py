@@ -89,7 +89,7 @@ _SCORED: Steps = [
         SELECT t.transaction_id, t.status,
                COALESCE(s.score, m.score, LEAST(10000, COALESCE(p.points, 0) + t.night_points) / CAST(10000 AS DOUBLE)) AS fraud_score,
                CASE WHEN s.score IS NULL AND m.score IS NULL AND p.points IS NULL AND t.night_points = 0 THEN ''
-                    ELSE concat_ws('; ', s.reason, CASE WHEN s.score IS NULL AND m.score IS NOT NULL THEN 'fitted model' END, p.reasons,
+                    ELSE concat_ws('; ', s.reason, CASE WHEN s.score IS NULL AND m.score IS NOT NULL THEN 'fitted model' END, NULLIF(p.reasons, ''),
                                    CASE WHEN t.night_points > 0 THEN 'between midnight and five (UTC)' END) END AS fraud_reasons,
                COALESCE(f.policy_flags, '') AS policy_flags
         FROM (SELECT transaction_id, status,

@@ -1,7 +1,7 @@
 """Transactions in pieces, so that a file larger than memory passes through.
 
 Of each piece the rows in plain form that break no rule are taken as they are; the rest goes through the reading cell by
-cell of `validation.py`, which says what is wrong; these rows follow the others of their piece.
+cell of `validation.py`, which says what is wrong; these rows follow the others of their pieces.
 """
 
 from __future__ import annotations
@@ -11,29 +11,36 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Output, write_parquet
 from atlas_lib.core.money import scale_of
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask
-from atlas_lib.ingest.flatfiles import plain_types
-from atlas_lib.ingest.plain import PlainRows, has_plain_form, read_plain
+from atlas_lib.ingest.pieces import STEP_ROWS, Piece, Rest, joined, pieces_of, rest_of
+from atlas_lib.ingest.plain import CODED, PlainRows, decoded, has_plain_form, read_plain
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.refused import MOST_ROWS, RawRows, is_without_column
 from atlas_lib.ingest.rejects import count_clean_rows
 from atlas_lib.ingest.rules import rules
 
+if TYPE_CHECKING:
+    import duckdb
+
 Cleaned = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 CleanRows = Callable[[NamedSheet], Cleaned]
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 _TABLE = "transactions"
-_PIECE_ROWS = 500_000
 _AMBIGUOUS = ("AMBIGUOUS_NUMBER", "AMBIGUOUS_DATE")
 _FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()
 _FIRST_SEEN = ["merchant_id", "currency", "source_file", "source_sheet", "source_row"]
@@ -54,22 +61,8 @@ class Submissions:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Part of a sheet: cells as Arrow under their input names where their types allow it, and their source rows.
-
-    `raw`: all columns of the file as they came, where it is read in pieces.
-    """
-
-    sheet: NamedSheet
-    cells: pa.Table | None
-    source_rows: pd.Index
-    is_whole: bool
-    raw: pa.Table | None = None
-
-
-@dataclass(frozen=True)
 class _Clean:
-    """Valid rows, rejects and counts of a piece, and what was refused of it as it came."""
+    """Valid rows, rejects and counts, and what was refused as it came."""
 
     rows: pa.Table
     rejects: pd.DataFrame
@@ -89,24 +82,34 @@ def clean_submissions(
     seen = [declared("submissions").empty()[_FIRST_SEEN]]
     refused: dict[tuple[str, str], list[RawRows]] = {}
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        pieces = (piece for sheet in sheets for piece in _pieces(sheet))
-        for piece, clean in _in_turn(lambda p: _clean_whole(p, settings, clean_rows), pieces):
-            rejects.append(clean.rejects)
-            counts.append(clean.counts)
-            seen.append(_first_of_merchants(clean.rows))
-            if clean.refused is not None:
-                _keep(refused.setdefault((piece.sheet.file, piece.sheet.sheet), []), clean.refused)
-            yield from clean.rows.to_batches()
+    def tables() -> Iterator[pa.Table]:
+        for sheet in sheets:
+            for clean in _clean_sheet(sheet, settings, clean_rows):
+                rejects.append(clean.rejects)
+                counts.append(clean.counts)
+                seen.append(_first_of_merchants(clean.rows))
+                if clean.refused is not None:
+                    _keep(refused.setdefault((sheet.file, sheet.sheet), []), clean.refused)
+                yield clean.rows
 
-    schema = declared("submissions").arrow_schema
     if engine is not None and any(sheet.path for sheet in sheets):
-        made: Output = write_parquet(engine.new_file("submissions"), schema, batches())
+        made: Output = _write(engine.new_file("submissions"), tables())
     else:
         table = declared("submissions")
-        made = table.shaped(table.from_arrow(pa.Table.from_batches(batches(), schema)))
+        rows = [part.cast(table.arrow_schema) for part in tables()]
+        made = table.shaped(table.from_arrow(pa.concat_tables([table.arrow_schema.empty_table(), *rows])))
     first = pd.concat(seen, ignore_index=True).drop_duplicates("merchant_id", ignore_index=True)
     return Submissions(made, rejects, counts, first, refused)
+
+
+def _write(path: Path, tables: Iterator[pa.Table]) -> Path:
+    """Columns that come as dictionaries go out as such: neither side makes texts of them."""
+    schema = declared("submissions").arrow_schema
+    first = next(tables, schema.empty_table())
+    for place, field in enumerate(schema):
+        if first.schema.field(field.name).type == CODED:
+            schema = schema.set(place, field.with_type(CODED))
+    return write_parquet(path, schema, (b for table in chain([first], tables) for b in table.to_batches()))
 
 
 def _keep(kept: list[RawRows], more: RawRows) -> None:
@@ -117,84 +120,91 @@ def _keep(kept: list[RawRows], more: RawRows) -> None:
 
 def _first_of_merchants(rows: pa.Table) -> pd.DataFrame:
     """The first row of each merchant."""
-    places = pa.table({"merchant_id": rows["merchant_id"], "place": np.arange(len(rows))})
-    first = places.group_by("merchant_id").aggregate([("place", "min")])["place_min"]
-    found: pd.DataFrame = rows.select(_FIRST_SEEN).take(first).to_pandas()
-    return found.iloc[np.argsort(first.to_numpy(), kind="stable")]
+    codes = rows["merchant_id"].combine_chunks().dictionary_encode().indices
+    first = np.sort(np.unique(codes.to_numpy(), return_index=True)[1])
+    return _frame(rows.select(_FIRST_SEEN).take(pa.array(first)))
 
 
 def fingerprints(columns: pa.Table) -> pa.Array:
     """SHA-256 over the business columns; id, key, status and time of the submission do not count."""
-    import duckdb
-
     texts = (columns[name].cast(pa.string()) for name in _FINGERPRINT)
     body = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="")
-    bodies = pa.table({"body": body})
-    with duckdb.connect(":memory:") as connection:
-        connection.register("bodies", bodies)
+    with _hashing().cursor() as connection:
+        connection.register("bodies", pa.table({"body": body}))
         hashed = connection.sql("SELECT sha256(body) AS fingerprint FROM bodies").to_arrow_table()
     return hashed["fingerprint"].combine_chunks().cast(pa.string())
 
 
-def _in_turn(work: Callable[[_Piece], _Clean], pieces: Iterator[_Piece]) -> Iterator[tuple[_Piece, _Clean]]:
-    """Results in the order of the pieces, as many at work as there are cores, no more in memory than that."""
+@lru_cache(maxsize=1)
+def _hashing() -> duckdb.DuckDBPyConnection:
+    """Opened once: opening costs as much as the hashes of 30,000 rows."""
+    import duckdb
+
+    return duckdb.connect(":memory:")
+
+
+def _in_turn(work: Callable[[Given], Made], parts: Iterator[Given]) -> Iterator[Made]:
+    """Results in the order of the parts, as many at work as there are cores, no more in memory than that."""
     workers = min(os.cpu_count() or 1, 4)
-    waiting: deque[tuple[_Piece, Future[_Clean]]] = deque()
+    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for piece in pieces:
-            waiting.append((piece, pool.submit(work, piece)))
+        for part in parts:
+            waiting.append(pool.submit(work, part))
             if len(waiting) > workers:
-                first, done = waiting.popleft()
-                yield first, done.result()
+                yield waiting.popleft().result()
         while waiting:
-            first, done = waiting.popleft()
-            yield first, done.result()
+            yield waiting.popleft().result()
 
 
-def _pieces(sheet: NamedSheet) -> Iterator[_Piece]:
-    if sheet.path is None:
-        for start in range(0, len(sheet.frame), _PIECE_ROWS):
-            part = sheet.frame.iloc[start : start + _PIECE_ROWS]
-            texts = all(isinstance(kind, pd.StringDtype) for kind in part.dtypes)
-            cells = pa.Table.from_pandas(part, preserve_index=False) if texts else None
-            yield _Piece(replace(sheet, frame=part), cells, part.index, len(part) == len(sheet.frame))
-        return
-    start = 1
-    with pq.ParquetFile(sheet.path) as file:
-        for batch in file.iter_batches(_PIECE_ROWS):
-            found = pa.Table.from_batches([batch])
-            cells = plain_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
-            rows = pd.RangeIndex(start, start + len(cells))
-            yield _Piece(sheet, cells, rows, len(cells) == file.metadata.num_rows, found)
-            start += len(cells)
+def _clean_sheet(sheet: NamedSheet, settings: IngestSettings, clean_rows: CleanRows) -> Iterator[_Clean]:
+    """The plain rows of each piece, and after them the others of as many pieces as make a good number."""
+    pieces = _in_turn(lambda piece: _clean_piece(piece, settings, clean_rows), pieces_of(sheet))
+    return _in_turn(lambda part: _clean_rest(part, clean_rows) if isinstance(part, Rest) else part, _parts(pieces))
 
 
-def _clean_whole(piece: _Piece, settings: IngestSettings, clean_rows: CleanRows) -> _Clean:
-    """A piece, and the rows of it that were refused."""
-    clean = _clean_piece(piece, settings, clean_rows)
-    errors = clean.rejects["source_row"][clean.rejects["severity"] == "error"]
-    is_refused = piece.source_rows.isin(errors) | is_without_column(piece.sheet)
-    if piece.raw is None or not is_refused.any():
-        return clean
-    raw = RawRows(piece.raw.filter(is_refused), piece.source_rows[is_refused].to_numpy(dtype=np.int64))
-    return replace(clean, refused=raw)
+def _parts(pieces: Iterator[tuple[_Clean | None, Rest | None]]) -> Iterator[_Clean | Rest]:
+    rests: list[Rest] = []
+    for clean, rest in pieces:
+        if clean is not None:
+            yield clean
+        if rest is not None:
+            rests.append(rest)
+        if sum(len(r.sheet.frame) for r in rests) >= STEP_ROWS:
+            yield joined(rests)
+            rests = []
+    if rests:
+        yield joined(rests)
 
 
-def _clean_piece(piece: _Piece, settings: IngestSettings, clean_rows: CleanRows) -> _Clean:
+def _clean_piece(piece: Piece, settings: IngestSettings, clean_rows: CleanRows) -> tuple[_Clean | None, Rest | None]:
+    """The plain rows of a piece, and the rest of it; a piece that is its whole sheet has no rest."""
     everything = np.ones(len(piece.source_rows), dtype=bool)
     if piece.cells is None or not has_plain_form(_TABLE, piece.cells.schema):
-        return _as_arrow(clean_rows(_sheet_of(piece, everything)))
+        rest = rest_of(piece, everything)
+        return (_clean_rest(rest, clean_rows), None) if piece.is_whole else (None, rest)
     plain = read_plain(_TABLE, piece.cells, settings)
     taken = plain.is_plain & ~_breaks_a_rule(plain, settings)
-    easy, counted = _taken(piece, plain, taken)
+    easy = _taken(piece, plain, taken)
     if taken.all():
-        return _Clean(easy, declared("rejects").empty(), counted)
-    hard = _as_arrow(clean_rows(_sheet_of(piece, ~taken)))
-    if (
-        piece.is_whole and hard.rejects["rule"].isin(_AMBIGUOUS).any()
-    ):  # the other rows of the sheet may say how to read it
-        return _as_arrow(clean_rows(_sheet_of(piece, everything)))
-    return _Clean(pa.concat_tables([easy, hard.rows]), hard.rejects, pd.concat([counted, hard.counts]))
+        return easy, None
+    if not piece.is_whole:
+        return easy, rest_of(piece, ~taken)
+    hard = _clean_rest(rest_of(piece, ~taken), clean_rows)
+    if hard.rejects["rule"].isin(_AMBIGUOUS).any():  # the other rows of the sheet may say how to read it
+        return _clean_rest(rest_of(piece, everything), clean_rows), None
+    rows = pa.concat_tables([easy.rows, hard.rows.cast(easy.rows.schema)])
+    return replace(hard, rows=rows, counts=pd.concat([easy.counts, hard.counts])), None
+
+
+def _clean_rest(rest: Rest, clean_rows: CleanRows) -> _Clean:
+    """Read cell by cell, with the rows that were refused."""
+    rows, rejects, counts = clean_rows(rest.sheet)
+    clean = _Clean(declared("submissions").to_arrow(rows), rejects, counts)
+    numbers = rest.sheet.frame.index
+    is_refused = numbers.isin(rejects["source_row"][rejects["severity"] == "error"]) | is_without_column(rest.sheet)
+    if rest.raw is None or not is_refused.any():
+        return clean
+    return replace(clean, refused=RawRows(rest.raw.filter(is_refused), numbers[is_refused].to_numpy(dtype=np.int64)))
 
 
 def _breaks_a_rule(plain: PlainRows, settings: IngestSettings) -> Mask:
@@ -207,30 +217,23 @@ def _breaks_a_rule(plain: PlainRows, settings: IngestSettings) -> Mask:
     return broken
 
 
-def _taken(piece: _Piece, plain: PlainRows, taken: Mask) -> tuple[pa.Table, pd.DataFrame]:
-    columns = plain.columns.filter(taken)
+def _taken(piece: Piece, plain: PlainRows, taken: Mask) -> _Clean:
+    columns = plain.columns if taken.all() else plain.columns.filter(taken)
     source = {
         "fingerprint": fingerprints(columns),
-        "source_file": pa.repeat(piece.sheet.file, len(columns)),
-        "source_sheet": pa.repeat(piece.sheet.sheet, len(columns)),
+        "source_file": _repeated(piece.sheet.file, len(columns)),
+        "source_sheet": _repeated(piece.sheet.sheet, len(columns)),
         "source_row": pa.array(piece.source_rows[taken].to_numpy(dtype=np.int64)),
     }
     everything = {name: columns[name] for name in columns.column_names} | source
-    schema = declared("submissions").arrow_schema
-    rows = pa.table({name: everything[name] for name in schema.names}).cast(schema)
-    currencies = rows.select(["currency"]).to_pandas()
-    return rows, count_clean_rows(_TABLE, currencies)
+    rows = pa.table({name: everything[name] for name in declared("submissions").column_names})
+    return _Clean(rows, declared("rejects").empty(), count_clean_rows(_TABLE, _frame(rows.select(["currency"]))))
 
 
-def _sheet_of(piece: _Piece, rows: Mask) -> NamedSheet:
-    """The marked rows as a sheet in memory."""
-    is_part = not (piece.is_whole and rows.all())
-    if piece.sheet.path is None:
-        return replace(piece.sheet, frame=piece.sheet.frame[rows], is_part=is_part)
-    frame = arrow_to_frame(piece.cells.filter(rows)) if piece.cells is not None else pd.DataFrame()
-    return replace(piece.sheet, frame=frame.set_axis(piece.source_rows[rows], axis=0), path=None, is_part=is_part)
+def _repeated(text: str, times: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), times), pa.array([text]))
 
 
-def _as_arrow(cleaned: Cleaned) -> _Clean:
-    rows, rejects, counts = cleaned
-    return _Clean(declared("submissions").to_arrow(rows), rejects, counts)
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    """With texts in place of codes."""
+    return arrow_to_frame(pa.table({n: decoded(rows[n].combine_chunks()) for n in rows.column_names}))

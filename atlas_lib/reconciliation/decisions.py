@@ -22,6 +22,7 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.chain import Head
 from atlas_lib.ledger.store import Ledger
 
@@ -144,7 +145,7 @@ class DecisionDesk:
         subject = details.get("break_id") or (ids[0] if isinstance(ids, list) and ids else "")
         event = pd.DataFrame(
             {
-                "transaction_id": [f"reconciliation:{subject}"],
+                "transaction_id": [f"{keys.RECONCILIATION}{subject}"],
                 "event_type": [EVENT_OF[action]],
                 "amount_minor": [0 if row is None else abs(int(row["discrepancy_minor"]))],
                 "currency": ["" if row is None else row["currency"]],

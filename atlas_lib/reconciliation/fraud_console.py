@@ -21,10 +21,11 @@ from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import scale_of
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
 VERDICTS = ("confirmed", "false_positive", "escalated")
-SUBJECT = "fraud:"
+SUBJECT = keys.FRAUD
 _PAYMENT = "transaction_id, merchant_id, user_id, type, amount_minor, currency, created_at"
 _SCORE = "transaction_id, status, fraud_score, fraud_reasons, policy_flags, ingested_at"
 _KNOWN_MERCHANTS = (

@@ -14,6 +14,7 @@ import pandas as pd
 from atlas_lib.core import money
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.alerts import rank_alerts
 from atlas_lib.reserves_credit.appending import Booking, append_decided
@@ -30,7 +31,7 @@ def track_alerts(alerts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditS
     """
 
     def read() -> pd.DataFrame:
-        return ledger.events(event_types=list(_EVENT.values()), id_prefix="alert:")
+        return ledger.events(event_types=list(_EVENT.values()), id_prefix=keys.ALERT)
 
     def plan() -> Booking:
         changes = plan_changes(alerts, _standing(read()), settings)
@@ -88,7 +89,7 @@ def _standing(events: pd.DataFrame) -> pd.DataFrame:
     facts = [json.loads(d) for d in events["details"]]
     words = pd.DataFrame(
         {
-            "alert_id": events["transaction_id"].str.removeprefix("alert:").astype("str"),
+            "alert_id": events["transaction_id"].str.removeprefix(keys.ALERT).astype("str"),
             "change": events["event_type"].map({v: k for k, v in _EVENT.items()}).astype("str"),
             "severity": pd.Series([f["severity"] for f in facts], index=events.index, dtype="str"),
             "detail": pd.Series([f["detail"] for f in facts], index=events.index, dtype="str"),
@@ -107,7 +108,7 @@ def _change_events(changes: pd.DataFrame, settings: ReservesCreditSettings) -> p
     ]
     return pd.DataFrame(
         {
-            "transaction_id": "alert:" + changes["alert_id"],
+            "transaction_id": keys.ALERT + changes["alert_id"],
             "batch_id": "",
             "event_type": changes["change"].map(_EVENT),
             "amount_minor": 0,
@@ -124,7 +125,7 @@ def _tables(alerts: pd.DataFrame, events: pd.DataFrame, settings: ReservesCredit
     known = _standing(events)
     begun = events.assign(since=pd.to_datetime(facts).astype("datetime64[us]"))
     begun = begun[begun["event_type"] == "ALERT_RAISED"].drop_duplicates("transaction_id", keep="last")
-    begun = begun.assign(alert_id=begun["transaction_id"].str.removeprefix("alert:"))[["alert_id", "since"]]
+    begun = begun.assign(alert_id=begun["transaction_id"].str.removeprefix(keys.ALERT))[["alert_id", "since"]]
     today = known[known["changed_on"] == pd.Timestamp(settings.as_of)]
     dated = alerts.drop(columns="since").merge(begun, on="alert_id", how="left", validate="one_to_one")
     dated = dated.assign(since=dated["since"].fillna(pd.Timestamp(settings.as_of)))

@@ -21,6 +21,7 @@ import pandas as pd
 from atlas_lib.core.engine import Input
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, SUMS, TERMS, count_events
@@ -87,7 +88,7 @@ def keep_books(
 
 def reserve_ids(accounts: pd.DataFrame) -> pd.Series:
     """The ledger's transaction of each account's reserve movements."""
-    return ("reserve:" + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
+    return (keys.RESERVE + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
 
 
 def plan_reserves(

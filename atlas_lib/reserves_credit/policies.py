@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
 _ACCOUNT = ["merchant_id", "currency"]
@@ -45,7 +46,7 @@ class ReservePolicy(BaseModel):
 
 def policy_ids(accounts: pd.DataFrame) -> pd.Series:
     """The ledger's transaction of each account's policies."""
-    return ("policy:" + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
+    return (keys.POLICY + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
 
 
 def read_policies(days: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | None) -> pd.DataFrame:

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.payouts import contract_lines
 
@@ -64,7 +65,7 @@ def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
     """All versions the ledger holds of these contracts: transaction_id, contract_id, version, figures."""
     wanted, version, found = contract_ids, 1, []
     while len(wanted):
-        ids = pd.Series("contract:" + wanted.to_numpy() + f":v{version}", dtype="str")
+        ids = pd.Series(keys.CONTRACT + wanted.to_numpy() + f":v{version}", dtype="str")
         events = ledger.events(ids.tolist())
         events = events[events["event_type"] == "CONTRACT_PURCHASED"]
         details = [json.loads(text) for text in events["details"]]
@@ -97,7 +98,7 @@ def plan_bookings(lines: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
     )
     version = known["version"].fillna(0).astype("int64") + 1
     named = known.assign(
-        version=version, transaction_id="contract:" + known["contract_id"] + ":v" + version.astype("str")
+        version=version, transaction_id=keys.CONTRACT + known["contract_id"] + ":v" + version.astype("str")
     )
     changed = named["booked_figures"].isna() | (named["figures"] != named["booked_figures"])
     return named[changed].sort_values("contract_id", ignore_index=True)

@@ -158,6 +158,14 @@ def test_a_new_merchant_and_the_night_hours_add_a_little():
     )
 
 
+def test_an_observation_too_small_for_a_point_leaves_no_empty_reason_before_the_next():
+    usual = [{"minutes": 60.0 * 24 * d, "amount_minor": 8_801} for d in range(5)]  # z of the last: 1.0007, no point yet
+    at_night = {"minutes": 60.0 * (24 * 6 + 15), "amount_minor": 19_811}
+    index = screen(payments(*usual, at_night)).streaming_index
+    assert index["fraud_reasons"].iloc[-1] == "between midnight and five (UTC)"
+    assert index["fraud_score"].iloc[-1] == 0.02
+
+
 def test_a_first_payment_in_a_country_adds_to_a_new_merchant():
     usual = [{"minutes": 60.0 * 24 * d} for d in range(5)]
     rows = payments(

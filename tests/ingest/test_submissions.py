@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest import clean_inputs, read_inputs, submissions
+from atlas_lib.ingest import clean_inputs, pieces, read_inputs, submissions
 
 HEADER = "transaction_id idempotency_key merchant_id user_id type amount currency destination_currency source_account destination_account settlement_window status created_at reference".split()
 ROW = dict(zip(HEADER, "T1 K1 M1 U1 SALE 12.50 EUR EUR A B T1 APPROVED 2026-10-30T09:15:00Z ref".split(), strict=True))
@@ -36,10 +36,11 @@ def rows_of_cells() -> st.SearchStrategy[dict[str, str | None]]:
     return st.fixed_dictionaries({}, optional=changed).map(lambda cells: ROW | cells)
 
 
-def outcome(path, chosen, monkeypatch, *, plain: bool, piece_rows: int = 500_000):
-    """Submissions, rejects and counts of a folder."""
+def outcome(path, chosen, monkeypatch, *, plain: bool, piece_rows: int = 500_000, code_bytes: int = 2):
+    """Submissions, rejects and counts of a folder; with many code bytes any dictionary is read as codes."""
     with monkeypatch.context() as patch:
-        patch.setattr(submissions, "_PIECE_ROWS", piece_rows)
+        patch.setattr(pieces, "PIECE_ROWS", piece_rows)
+        patch.setattr(pieces, "_CODE_BYTES", code_bytes)
         if not plain:
             patch.setattr(submissions, "has_plain_form", lambda *_: False)
         tables = clean_inputs(read_inputs(path), chosen)
@@ -61,9 +62,10 @@ def folder(tmp_path_factory):
     st.sampled_from(["auto", ".", ","]),
     st.sampled_from(["csv", "parquet"]),
     st.integers(1, 12),
+    st.sampled_from([2, 1_000]),
 )
-@examples(max_examples=12, deadline=None)
-def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows, mark, kind, piece_rows):
+@examples(max_examples=16, deadline=None)
+def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows, mark, kind, piece_rows, code_bytes):
     frame = pd.DataFrame(rows, columns=HEADER, dtype="str")
     for old in folder.iterdir():
         old.unlink()
@@ -73,7 +75,8 @@ def test_plain_rows_are_read_as_the_cell_by_cell_reading_reads_them(folder, rows
         frame.to_parquet(folder / "transactions.parquet", index=False)
     chosen, patches = IngestSettings(decimal_mark=mark), pytest.MonkeyPatch()
     by_cell = outcome(folder, chosen, patches, plain=False)
-    check_same(outcome(folder, chosen, patches, plain=True, piece_rows=piece_rows), by_cell)
+    plain = outcome(folder, chosen, patches, plain=True, piece_rows=piece_rows, code_bytes=code_bytes)
+    check_same(plain, by_cell)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,38 @@ def test_typed_columns_of_a_file_are_read_the_same_way(tmp_path, monkeypatch, co
     check_same(outcome(tmp_path, IngestSettings(), monkeypatch, plain=True, piece_rows=4), by_cell)
 
 
+def test_a_file_of_codes_gives_the_same_file_of_texts(tmp_path, monkeypatch):
+    rows = [ROW | {"transaction_id": f"T{n}", "currency": "JPY" if n % 3 else "eur", "type": "GIFT" if n == 7 else "SALE",
+                   "source_account": "B" if n == 9 else "A", "user_id": None if n % 5 else "U1"} for n in range(40)]  # fmt: skip
+    table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
+    pq.write_table(table, tmp_path / "transactions.parquet", row_group_size=9)
+    made, engine = {}, open_engine("duckdb")
+    for code_bytes in (0, 1_000):
+        monkeypatch.setattr(pieces, "_CODE_BYTES", code_bytes)
+        monkeypatch.setattr(pieces, "PIECE_ROWS", 16)
+        tables = clean_inputs(read_inputs(tmp_path), IngestSettings(), engine)
+        made[code_bytes] = pq.read_table(tables["submissions"])
+        assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["UNKNOWN_TYPE", "SAME_ACCOUNT"]
+    assert made[1_000].schema.equals(declared("submissions").arrow_schema)
+    assert made[1_000].equals(made[0])
+    assert made[0].num_rows == 38
+
+
+def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_path):
+    ids = ["payout:P-1", "Reserve:310221:EUR", "fraud:T1", "order:17", "payouts", "T1"]
+    pd.DataFrame([ROW | {"transaction_id": i} for i in ids]).to_parquet(tmp_path / "transactions.parquet")
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings())
+    assert sorted(tables["submissions"]["transaction_id"]) == ["T1", "order:17", "payouts"]
+    refused = tables["rejects"].query("rule == 'RESERVED_ID'")
+    assert refused["value"].tolist() == ids[:3]
+    assert refused["source_row"].tolist() == [1, 2, 3]
+    said = refused["message"].iloc[0]
+    assert "line 1, column transaction_id" in said
+    assert "found payout:P-1. What to do: give the payment another id" in said
+    counts = tables["received_counts"].query("table == 'transactions'")
+    assert counts[["rows_in_count", "rejected_count"]].sum().tolist() == [6, 3]
+
+
 def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):
     pd.DataFrame([ROW, ROW | {"transaction_id": "T2", "amount": "n/a"}]).to_parquet(tmp_path / "transactions.parquet")
     engine = open_engine("duckdb")
@@ -115,7 +150,7 @@ def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):
 
 def test_most_rows_of_a_clean_file_never_meet_the_slow_reading(tmp_path, monkeypatch):
     pd.DataFrame([ROW] * 50).to_parquet(tmp_path / "transactions.parquet")
-    monkeypatch.setattr(submissions, "_sheet_of", lambda *_: pytest.fail("a plain row was read cell by cell"))
+    monkeypatch.setattr(submissions, "rest_of", lambda *_: pytest.fail("a plain row was read cell by cell"))
     assert len(clean_inputs(read_inputs(tmp_path), IngestSettings())["submissions"]) == 50
 
 
