@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.canonical import LEAF_BYTES
 from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, merkle_root, seal
 from atlas_lib.ledger.database import Database
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.postings import transfer_leaves
 
 FINDING_COLUMNS = ("entry_id", "finding", "detail")
-_LEAF = 32
 _BLOCKS_AT_ONCE = 8
 _EVENT_NAMES = ("position", "transaction_id", "batch_id", "event_type", "amount_minor", "currency", "ts_us", "actor", "details")  # fmt: skip
 _EVENTS = """
@@ -73,6 +73,22 @@ _OTHER = {
         <> (coalesce(s.dp, 0), coalesce(s.cp, 0), coalesce(s.dq, 0), coalesce(s.cq, 0)) ORDER BY a.account_no LIMIT 1""",
 }
 
+_RUNS = {
+    f"run of {name} that its entries do not support": f"""
+      SELECT first_position, 'from there on' FROM (
+        SELECT r.first_position FROM {table} r JOIN event e
+          ON e.position BETWEEN r.first_position AND r.first_position + r.n - 1 AND coalesce(e.{key}, {nothing}) <> r.{key}
+        UNION ALL SELECT first_position FROM (
+          SELECT first_position, lag(first_position + n) OVER (PARTITION BY {key} ORDER BY first_position) AS free
+          FROM {table}) AS one WHERE free > first_position
+        UNION ALL SELECT 0 WHERE (SELECT coalesce(sum(n), 0) FROM {table}) <> (SELECT count({key}) FROM event)
+      ) AS wrong ORDER BY 1 LIMIT 1"""  # noqa: S608
+    for name, table, key, nothing in (
+        ("a batch", "batch_run", "batch_no", "0"),
+        ("an actor", "actor_run", "actor", "''"),
+    )
+}
+
 Finding = tuple[int, str, str]
 Columns = Mapping[str, Sequence[Any]]
 
@@ -97,7 +113,7 @@ def verify(database: Database, ledger_id: str, trusted: Sequence[Head] = ()) -> 
 
 def _findings(database: Database, ledger_id: str, trusted: Sequence[Head]) -> Iterator[Finding]:
     yield from _chain_faults(database, ledger_id)
-    for finding, sql in _OTHER.items():
+    for finding, sql in (_OTHER | _RUNS).items():
         found = database.row(sql)
         if found:
             yield (int(found[0]), finding, str(found[1]))
@@ -184,7 +200,7 @@ def _event_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
     wrong = _first_difference(event_leaves(rows["position"], rows), leaves)
     if wrong is not None:
         return (block.first_position + wrong, "entry changed", f"block {block.block_no}")
-    if merkle_root(_split(leaves)) != block.event_root:
+    if merkle_root(leaves) != block.event_root:
         return (block.first_position, "entries do not give the root of their block", f"block {block.block_no}")
     return None
 
@@ -196,7 +212,7 @@ def _transfer_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
     if wrong is not None:
         entry = rows["position"][wrong] if wrong < len(rows["position"]) else block.first_position
         return (int(entry), "transfer changed", f"transfer {first + wrong} in block {block.block_no}")
-    if merkle_root(_split(leaves)) != block.transfer_root:
+    if merkle_root(leaves) != block.transfer_root:
         return (block.first_position, "transfers do not give the root of their block", f"block {block.block_no}")
     return None
 
@@ -228,13 +244,9 @@ def _anchor_fault(database: Database, ledger_id: str, trusted: Head) -> Iterator
         yield (trusted.entries, "chain rewritten before the trusted head", f"block {trusted.block_no}")
 
 
-def _first_difference(found: Sequence[bytes], kept: bytes) -> int | None:
-    if b"".join(found) == kept:
+def _first_difference(found: bytes, kept: bytes) -> int | None:
+    if found == kept:
         return None
-    expected = _split(kept)
-    pairs = zip(found, expected, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
-
-
-def _split(leaves: bytes) -> list[bytes]:
-    return [leaves[i : i + _LEAF] for i in range(0, len(leaves), _LEAF)]
+    shorter = min(len(found), len(kept))
+    pairs = (n for n in range(0, shorter, LEAF_BYTES) if found[n : n + LEAF_BYTES] != kept[n : n + LEAF_BYTES])
+    return next(pairs, shorter) // LEAF_BYTES

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
 
-Column = Sequence[Any]
+Column = Sequence[Any] | np.ndarray  # or an array of pyarrow
 BUSY_SECONDS = 60
 
 

@@ -21,8 +21,10 @@ import pandas as pd
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
 from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
-from atlas_lib.ledger.schema import postgres_schema
+from atlas_lib.ledger.schema import RUNS, postgres_schema
+from atlas_lib.ledger.upgrade import postgres_upgrade
 
+_NEWEST = RUNS[-1]  # a store without this table is of an earlier version
 _OLDEST = 150_000  # PostgreSQL 15
 _SESSION = (
     f"SET lock_timeout = '{BUSY_SECONDS}s'",
@@ -125,19 +127,34 @@ class PostgresDatabase(Database):
                 self.connection.execute("ROLLBACK")
 
     def _prepare(self) -> None:
-        # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
-        known = (
-            "SELECT count(*) FROM pg_class WHERE relname = 'ledger' AND relnamespace = current_schema()::regnamespace"
-        )
-        if self.value(known):
+        if self._has(_NEWEST):
             return
         with self.writing():
-            if not self.value(known):
-                # What the triggers name is found in this schema first, never in a table of the session.
-                self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
-                for statement in postgres_schema():
-                    self.execute(statement)
-                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+            if self._has(_NEWEST):
+                return
+            # What the triggers name is found in this schema first, never in a table of the session.
+            self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
+            if self._has("ledger"):
+                self._upgrade()
+                return
+            for statement in postgres_schema():
+                self.execute(statement)
+            self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+
+    def _upgrade(self) -> None:
+        try:
+            for statement in postgres_upgrade():
+                self.execute(statement)
+        except LedgerError as error:
+            raise LedgerError(
+                "The ledger is of an earlier version and only its owner can bring it to this one", where=self._where,
+                found=error.found, remedy="let its owner run: atlas ledger init",
+            ) from error  # fmt: skip
+
+    def _has(self, table: str) -> bool:
+        # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
+        known = "SELECT count(*) FROM pg_class WHERE relname = ? AND relnamespace = current_schema()::regnamespace"
+        return bool(self.value(known, (table,)))
 
 
 def _as_csv(columns: Sequence[Column]) -> bytes:

@@ -18,11 +18,16 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.canonical import as_objects
 from atlas_lib.ledger.chain import VERSION
 from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
-from atlas_lib.ledger.schema import indexes, sqlite_schema
+from atlas_lib.ledger.schema import RUNS, sqlite_schema
+from atlas_lib.ledger.upgrade import sqlite_upgrade
 
 _CACHE_KIB = 262_144
+_NEWEST = RUNS[-1]  # a store without this table is of an earlier version
+# A damaged file may damage the text of its own error.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _BALANCE = ("debits_posted", "credits_posted", "debits_pending", "credits_pending")
 
 
@@ -35,7 +40,7 @@ class SqliteDatabase(Database):
         try:
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._prepare()
-        except (sqlite3.Error, LedgerError) as error:
+        except (*_ERRORS, LedgerError) as error:
             found = error.found if isinstance(error, LedgerError) else str(error)
             raise LedgerError("The ledger store cannot be opened", where=str(path), found=found) from error
 
@@ -46,7 +51,8 @@ class SqliteDatabase(Database):
     def insert(self, table: str, columns: Sequence[Column]) -> None:
         marks = ", ".join("?" * len(columns))
         with self._told():
-            self.connection.executemany(f"INSERT INTO {table} VALUES ({marks})", zip(*columns, strict=True))  # noqa: S608
+            rows = zip(*map(as_objects, columns), strict=True)
+            self.connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
 
     def book(self, changes: pd.DataFrame) -> None:
         numbers = changes["account_no"].tolist()
@@ -72,7 +78,7 @@ class SqliteDatabase(Database):
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise refused(str(error)) from error
 
     def _begin(self, is_writer: bool) -> None:
@@ -86,16 +92,16 @@ class SqliteDatabase(Database):
         for pragma in ("synchronous = FULL", "recursive_triggers = ON", f"cache_size = -{_CACHE_KIB}"):
             self.connection.execute(f"PRAGMA {pragma}")
         self._switch_to_wal()
-        lacking = [s for s in indexes() if not self._has("index", s.partition(" ON ")[0].rpartition(" ")[2])]
-        if self._has("table", "ledger") and not lacking:
+        if self._has("table", _NEWEST):
             return
         with self.writing():
-            if not self._has("table", "ledger"):
-                for statement in sqlite_schema():
-                    self.execute(statement)
-                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
-            for statement in indexes():
+            if self._has("table", _NEWEST):
+                return
+            is_new = not self._has("table", "ledger")
+            for statement in sqlite_schema() if is_new else sqlite_upgrade():
                 self.execute(statement)
+            if is_new:
+                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self.value("SELECT count(*) FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
