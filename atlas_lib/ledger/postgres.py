@@ -10,17 +10,19 @@ from __future__ import annotations
 import io
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
+from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database, Outcome, refused
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
 
@@ -48,6 +50,7 @@ class PostgresDatabase(Database):
                 "The driver for PostgreSQL is not installed", remedy="pip install 'atlas-settlement[postgres]'"
             ) from error
         self._driver, self._url, self._where = psycopg, url, _without_secrets(url)
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
         self.connection: Any = None
         self.connection = self._connect()
         self._prepare()
@@ -56,11 +59,19 @@ class PostgresDatabase(Database):
         with self._told():
             return self._live().execute(_dialect(sql), parameters or None)
 
+    def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:
+        query = f"COPY ({_dialect(sql)}) TO STDOUT (FORMAT csv, HEADER)"
+        with self._told(), self._live().cursor() as cursor, cursor.copy(query, parameters) as copy:
+            return _from_csv(b"".join(copy))
+
     def insert(self, table: str, columns: Sequence[Column]) -> None:
         if not len(columns[0]):
             return
         with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
             copy.write(_as_csv(columns))
+
+    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        return self._aside.submit(work).result
 
     def book(self, changes: pd.DataFrame) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
@@ -78,6 +89,7 @@ class PostgresDatabase(Database):
                 time.sleep(0.2)
 
     def close(self) -> None:
+        self._aside.shutdown()
         self.connection.close()
 
     def _connect(self) -> Any:
@@ -159,7 +171,6 @@ class PostgresDatabase(Database):
 
 def _as_csv(columns: Sequence[Column]) -> bytes:
     """Columns as CSV: an absent value is an empty field, an empty text is a quoted one."""
-    import pyarrow as pa
     from pyarrow import csv
 
     arrays = [pa.array([_as_hex(v) for v in c] if isinstance(c[0], bytes) else c) for c in columns]
@@ -167,6 +178,24 @@ def _as_csv(columns: Sequence[Column]) -> bytes:
     table = pa.table(arrays, names=[str(i) for i in range(len(arrays))])
     csv.write_csv(table, stream, csv.WriteOptions(include_header=False))
     return stream.getvalue()
+
+
+def _from_csv(text: bytes) -> pa.RecordBatch:
+    """What COPY wrote, quoted or not: only an empty field without quotes is an absent value."""
+    from pyarrow import csv
+
+    names = text[: text.index(b"\n")].decode().split(",")
+    types = {n: pa.int64() if n in WHOLE else pa.large_string() for n in names}
+    table = csv.read_csv(
+        pa.py_buffer(text),
+        read_options=csv.ReadOptions(block_size=len(text)),  # one block, however long a row is
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ).combine_chunks()
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pydict({n: pa.array([], t) for n, t in types.items()})
 
 
 def _as_hex(value: bytes) -> str:

@@ -90,6 +90,7 @@ REFUSALS = {
 }
 # Fresh tables have no statistics yet; without this a plan may read the whole table once for every transfer written.
 _BY_INDEX = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
+_SEQUENCE = "{table} is append-only: out of sequence"
 _TOO_LOW = "an account that may not be overdrawn would be"
 
 
@@ -104,9 +105,7 @@ def sqlite_schema() -> Iterator[str]:
     for table, number in _NUMBERED.items():
         # Without this, INSERT OR REPLACE would overwrite a row and no trigger would see it.
         gap = f"NEW.{number} IS NOT (SELECT coalesce(max({number}), 0) + 1 FROM {table})"  # noqa: S608
-        yield _sqlite_trigger(
-            f"{table}_in_sequence", f"INSERT ON {table}", gap, f"{table} is append-only: out of sequence"
-        )
+        yield _sqlite_trigger(f"{table}_in_sequence", f"INSERT ON {table}", gap, _SEQUENCE.format(table=table))
     yield from indexes()
 
 
@@ -153,17 +152,24 @@ def postgres_schema() -> Iterator[str]:
     )
     for table in KEPT:
         yield from _postgres_guard(table)
-    for table, number in _NUMBERED.items():
+    for table in ("transfer", "block"):
         yield from _postgres_trigger(
             f"{table}_in_sequence", f"AFTER INSERT ON {table} REFERENCING NEW TABLE AS added",
-            _GAP.format(table=table, number=number), f"{table} is append-only: out of sequence",
+            _GAP.format(table=table, number=_NUMBERED[table]), _SEQUENCE.format(table=table),
         )  # fmt: skip
+    yield from postgres_sequence()
     yield from postgres_runs()
     yield from postgres_checks()
     for name, (table, _, _) in REFUSALS.items():
         yield _postgres_calls(name, f"AFTER INSERT ON {table} REFERENCING NEW TABLE AS added")
     yield from _postgres_trigger("balance_floor", "AFTER INSERT OR UPDATE ON balance", _OVERDRAWN, _TOO_LOW, "ROW")
     yield from _statements(_BOOKING, ending=";;")
+
+
+def postgres_sequence() -> Iterator[str]:
+    """Entries are written in sequence: told by the index, without a copy of all that is written."""
+    yield _postgres_function("event_in_sequence", _GAP_AT_END, _SEQUENCE.format(table="event"), _BY_INDEX)
+    yield _postgres_calls("event_in_sequence", "AFTER INSERT ON event")
 
 
 def postgres_runs() -> Iterator[str]:
@@ -198,6 +204,11 @@ _GAP = """(SELECT count(*) > 0 AND (min({number}) < 1 OR max({number}) - min({nu
     OR max({number}) <> (SELECT max({number}) FROM {table})
     OR min({number}) > 1 AND NOT EXISTS (
       SELECT 1 FROM {table} WHERE {number} = (SELECT min({number}) - 1 FROM added))) FROM added)"""
+# What lies before the end of the last block is taken; after it there may be no hole, and nothing before the first entry.
+_GAP_AT_END = """(SELECT (SELECT min(position) FROM event) < 1 OR EXISTS (
+    SELECT 1 FROM (SELECT count(*) AS n, max(position) AS last FROM event WHERE position > sealed.last) AS added
+    WHERE added.last - added.n <> sealed.last)
+  FROM (SELECT coalesce((SELECT first_position + n - 1 FROM block ORDER BY block_no DESC LIMIT 1), 0) AS last) AS sealed)"""
 # The balances follow from the transfers inside the database, with its owner's rights: a writer needs none on them.
 _BOOKING = """
 CREATE FUNCTION transfer_books() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$

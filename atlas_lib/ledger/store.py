@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +22,7 @@ from atlas_lib.ledger import audit, books, reading
 from atlas_lib.ledger.books import AsOf
 from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.chain import Head, Receipt
-from atlas_lib.ledger.database import Database, as_json
+from atlas_lib.ledger.database import Database, Outcome, as_json
 from atlas_lib.ledger.events import EVENT_TEXTS, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
@@ -31,10 +30,11 @@ from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
 from atlas_lib.ledger.trail import About, read_trail
 
-Outcome = TypeVar("Outcome")
 _PATIENCE_SECONDS = 60
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
+# + 0, or the smallest position is looked for from the first entry of the ledger on.
+_FIRST_ENTRY = "SELECT min(e.position + 0) FROM event e WHERE e.txn_no = txn.txn_no"
 _BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
 
 
@@ -268,7 +268,8 @@ class Ledger:
         )
         sql = (
             "SELECT txn_no, transaction_id, idempotency_key, fingerprint, origin, submitted_us "  # noqa: S608
-            f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} ORDER BY 1"
+            f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} "
+            f"ORDER BY ({_FIRST_ENTRY})"
         )
         ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
         since = () if replay is None else (replay.first_entry,)

@@ -28,6 +28,8 @@ def postgres_upgrade() -> Iterator[str]:
     yield from schema.postgres_runs()
     yield from _fill()
     yield from schema.postgres_checks()
+    yield "DROP TRIGGER event_in_sequence ON event"
+    yield from schema.postgres_sequence()
     yield from _indexes()
     yield _SAME_RIGHTS
 
