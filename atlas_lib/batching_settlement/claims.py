@@ -15,8 +15,8 @@ import pandas as pd
 
 from atlas_lib.batching_settlement.commitments import commit_key, refuse_older_ledger
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.commit import CommitService
-from atlas_lib.ledger.events import fingerprint_columns
 from atlas_lib.ledger.postings import settlement_accounts
 from atlas_lib.ledger.store import Ledger
 

@@ -14,7 +14,7 @@ from atlas_lib.batching_settlement.attempts import Delivery
 from atlas_lib.batching_settlement.claims import DAY_END
 from atlas_lib.batching_settlement.flights import is_booked_as_paid
 from atlas_lib.core.tables import declared
-from atlas_lib.ledger.events import fingerprint_columns
+from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.store import Ledger
 
 _RESULT = ["transaction_id", "batch_id", "window", "settlement_date", "status", "reason", "detail"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.batching_settlement.flights import key_of, read_histories
-from atlas_lib.ledger.events import fingerprint_columns
+from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.store import Ledger
 
 

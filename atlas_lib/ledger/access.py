@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.postgres import PostgresDatabase
-from atlas_lib.ledger.schema import KEPT
+from atlas_lib.ledger.schema import KEPT, RUNS
 from atlas_lib.ledger.store import open_database
 
 WRITER, READER = "atlas_writer", "atlas_reader"
@@ -44,5 +44,5 @@ def _grants(schema: str, role: str, is_writer: bool) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA {schema} TO {role}"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
     if is_writer:
-        appended = ", ".join(f"{schema}.{table}" for table in KEPT if table != "ledger")
+        appended = ", ".join(f"{schema}.{table}" for table in (*KEPT, *RUNS) if table != "ledger")
         yield f"GRANT INSERT ON {appended} TO {role}"

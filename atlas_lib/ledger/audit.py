@@ -8,27 +8,27 @@ a cut tail or a chain that was rewritten as a whole.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.canonical import LEAF_BYTES
 from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, merkle_root, seal
 from atlas_lib.ledger.database import Database
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.postings import transfer_leaves
 
 FINDING_COLUMNS = ("entry_id", "finding", "detail")
-_LEAF = 32
-_BLOCKS_AT_ONCE = 8
-_EVENT_NAMES = ("position", "transaction_id", "batch_id", "event_type", "amount_minor", "currency", "ts_us", "actor", "details")  # fmt: skip
+_ROWS_AT_ONCE, _BLOCKS_AT_ONCE = 8 * BLOCK_ROWS, 256
+_GROUP = "SELECT max(block_no) FROM block WHERE block_no BETWEEN ? AND ? AND first_position < ?"
 _EVENTS = """
   SELECT e.position, t.transaction_id, b.batch_id, e.event_type, e.amount_minor, e.currency, e.ts_us, e.actor, e.details
   FROM event e LEFT JOIN txn t ON t.txn_no = e.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no
   WHERE e.position BETWEEN ? AND ? ORDER BY 1"""
-_TRANSFER_NAMES = ("transfer_no", "position", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")  # fmt: skip
 _TRANSFERS = """
   SELECT f.transfer_no, f.position, f.kind, coalesce(f.pending_no, 0) AS pending_no, d.code AS debit_account,
          c.code AS credit_account, f.amount_minor, f.currency
@@ -73,8 +73,23 @@ _OTHER = {
         <> (coalesce(s.dp, 0), coalesce(s.cp, 0), coalesce(s.dq, 0), coalesce(s.cq, 0)) ORDER BY a.account_no LIMIT 1""",
 }
 
+_RUNS = {
+    f"run of {name} that its entries do not support": f"""
+      SELECT first_position, 'from there on' FROM (
+        SELECT r.first_position FROM {table} r JOIN event e
+          ON e.position BETWEEN r.first_position AND r.first_position + r.n - 1 AND coalesce(e.{key}, {nothing}) <> r.{key}
+        UNION ALL SELECT first_position FROM (
+          SELECT first_position, lag(first_position + n) OVER (PARTITION BY {key} ORDER BY first_position) AS free
+          FROM {table}) AS one WHERE free > first_position
+        UNION ALL SELECT 0 WHERE (SELECT coalesce(sum(n), 0) FROM {table}) <> (SELECT count({key}) FROM event)
+      ) AS wrong ORDER BY 1 LIMIT 1"""  # noqa: S608
+    for name, table, key, nothing in (
+        ("a batch", "batch_run", "batch_no", "0"),
+        ("an actor", "actor_run", "actor", "''"),
+    )
+}
+
 Finding = tuple[int, str, str]
-Columns = Mapping[str, Sequence[Any]]
 
 
 def verify(database: Database, ledger_id: str, trusted: Sequence[Head] = ()) -> pd.DataFrame:
@@ -97,7 +112,7 @@ def verify(database: Database, ledger_id: str, trusted: Sequence[Head] = ()) -> 
 
 def _findings(database: Database, ledger_id: str, trusted: Sequence[Head]) -> Iterator[Finding]:
     yield from _chain_faults(database, ledger_id)
-    for finding, sql in _OTHER.items():
+    for finding, sql in (_OTHER | _RUNS).items():
         found = database.row(sql)
         if found:
             yield (int(found[0]), finding, str(found[1]))
@@ -119,11 +134,13 @@ def _chain_faults(database: Database, ledger_id: str) -> Iterator[Finding]:
 
 def _checked_blocks(database: Database, ledger_id: str) -> Iterator[tuple[Block, Finding | None]]:
     """Every block with the first thing that is wrong in it; ends where a block is missing."""
-    previous, position, transfer_no = GENESIS, 1, 1
+    previous, position, transfer_no, start = GENESIS, 1, 1, 1
     last = int(database.value("SELECT coalesce(max(block_no), 0) FROM block"))
-    for start in range(1, last + 1, _BLOCKS_AT_ONCE):
-        numbers = range(start, min(start + _BLOCKS_AT_ONCE, last + 1))
-        rows = database.rows("SELECT * FROM block WHERE block_no BETWEEN ? AND ? ORDER BY 1", (start, numbers[-1]))
+    while start <= last:
+        furthest = min(start + _BLOCKS_AT_ONCE - 1, last)
+        stop = int(database.value(_GROUP, (start, furthest, position + _ROWS_AT_ONCE)) or start)
+        numbers = range(start, stop + 1)
+        rows = database.rows("SELECT * FROM block WHERE block_no BETWEEN ? AND ? ORDER BY 1", (start, stop))
         kept = _Kept(database, [Block(*row[:14]) for row in rows])
         found = {row[0]: row for row in rows}
         for number in numbers:
@@ -143,29 +160,42 @@ def _checked_blocks(database: Database, ledger_id: str) -> Iterator[tuple[Block,
             )
             previous, position = block.block_hash, block.first_position + block.n
             transfer_no = block.first_transfer + block.n_transfer
+        start = stop + 1
 
 
 class _Kept:
-    """The rows of a few blocks, read at once."""
+    """The rows of a few blocks, read and hashed at once."""
 
     def __init__(self, database: Database, blocks: Sequence[Block]) -> None:
         self._database = database
-        self.events = self._read(_EVENTS, [(b.first_position, b.n) for b in blocks], _EVENT_NAMES)
-        self.transfers = self._read(_TRANSFERS, [(b.first_transfer, b.n_transfer) for b in blocks], _TRANSFER_NAMES)
+        self._events = self._read(_EVENTS, [(b.first_position, b.n) for b in blocks])
+        self._transfers = self._read(_TRANSFERS, [(b.first_transfer, b.n_transfer) for b in blocks])
+        self._event_leaves = event_leaves(self._events["position"], self._events)
+        numbers, positions = self._transfers["transfer_no"], self._transfers["position"]
+        self._transfer_leaves = transfer_leaves(numbers, positions, self._transfers)
 
-    def _read(self, sql: str, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> Columns:
+    def events(self, block: Block) -> bytes:
+        """The leaves of the entries that stand where the block says."""
+        rows = _between(self._events["position"], block.first_position, block.n)
+        return self._event_leaves[rows.start * LEAF_BYTES : rows.stop * LEAF_BYTES]
+
+    def transfers(self, block: Block) -> tuple[bytes, list[int]]:
+        """The leaves of its transfers, and the entries they belong to."""
+        rows = _between(self._transfers["transfer_no"], block.first_transfer, block.n_transfer)
+        entries = self._transfers["position"][rows].to_pylist()
+        return self._transfer_leaves[rows.start * LEAF_BYTES : rows.stop * LEAF_BYTES], entries
+
+    def _read(self, sql: str, ranges: Sequence[tuple[int, int]]) -> pa.RecordBatch:
         held = [(first, first + n - 1) for first, n in ranges if n > 0]
         start = min((h[0] for h in held), default=1)
         # No more than the blocks can hold, whatever a changed header claims.
         bounds = (start, min(max((h[1] for h in held), default=0), start + BLOCK_ROWS * len(held) - 1))
-        rows = self._database.rows(sql, bounds)
-        return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+        return self._database.columns(sql, bounds)
 
 
-def _part(columns: Columns, number: str, first: int, count: int) -> Columns:
-    start = bisect_left(columns[number], first)
-    stop = bisect_left(columns[number], first + count)
-    return {name: values[start:stop] for name, values in columns.items()}
+def _between(numbers: pa.Int64Array, first: int, count: int) -> slice:
+    start, stop = np.searchsorted(numbers.to_numpy(), (first, first + count))
+    return slice(int(start), int(stop))
 
 
 def _header_fault(block: Block, ledger_id: str, previous: bytes, position: int, transfer_no: int) -> Finding | None:
@@ -180,23 +210,21 @@ def _header_fault(block: Block, ledger_id: str, previous: bytes, position: int, 
 
 
 def _event_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
-    rows = _part(kept.events, "position", block.first_position, block.n)
-    wrong = _first_difference(event_leaves(rows["position"], rows), leaves)
+    wrong = _first_difference(kept.events(block), leaves)
     if wrong is not None:
         return (block.first_position + wrong, "entry changed", f"block {block.block_no}")
-    if merkle_root(_split(leaves)) != block.event_root:
+    if merkle_root(leaves) != block.event_root:
         return (block.first_position, "entries do not give the root of their block", f"block {block.block_no}")
     return None
 
 
 def _transfer_fault(kept: _Kept, block: Block, leaves: bytes) -> Finding | None:
-    first = block.first_transfer
-    rows = _part(kept.transfers, "transfer_no", first, block.n_transfer)
-    wrong = _first_difference(transfer_leaves(rows["transfer_no"], rows["position"], rows), leaves)
+    first, (found, entries) = block.first_transfer, kept.transfers(block)
+    wrong = _first_difference(found, leaves)
     if wrong is not None:
-        entry = rows["position"][wrong] if wrong < len(rows["position"]) else block.first_position
+        entry = entries[wrong] if wrong < len(entries) else block.first_position
         return (int(entry), "transfer changed", f"transfer {first + wrong} in block {block.block_no}")
-    if merkle_root(_split(leaves)) != block.transfer_root:
+    if merkle_root(leaves) != block.transfer_root:
         return (block.first_position, "transfers do not give the root of their block", f"block {block.block_no}")
     return None
 
@@ -228,13 +256,9 @@ def _anchor_fault(database: Database, ledger_id: str, trusted: Head) -> Iterator
         yield (trusted.entries, "chain rewritten before the trusted head", f"block {trusted.block_no}")
 
 
-def _first_difference(found: Sequence[bytes], kept: bytes) -> int | None:
-    if b"".join(found) == kept:
+def _first_difference(found: bytes, kept: bytes) -> int | None:
+    if found == kept:
         return None
-    expected = _split(kept)
-    pairs = zip(found, expected, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
-
-
-def _split(leaves: bytes) -> list[bytes]:
-    return [leaves[i : i + _LEAF] for i in range(0, len(leaves), _LEAF)]
+    shorter = min(len(found), len(kept))
+    pairs = (n for n in range(0, shorter, LEAF_BYTES) if found[n : n + LEAF_BYTES] != kept[n : n + LEAF_BYTES])
+    return next(pairs, shorter) // LEAF_BYTES

@@ -6,14 +6,14 @@ Merkle tree and leaf prefix: RFC 6962, section 2.1 (leaf 00, node 01).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 
-from atlas_lib.ledger.events import frame_texts
+from atlas_lib.ledger.canonical import LEAF_BYTES, framed_text
 
 VERSION = 1
 BLOCK_ROWS = 4096
 GENESIS = bytes(32)
+_PAIR = 2 * LEAF_BYTES
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,16 @@ class Block:
         return astuple(self)
 
 
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """RFC 6962 tree head of leaf hashes; the odd one at the end of a level moves up unchanged."""
+def merkle_root(leaves: bytes) -> bytes:
+    """RFC 6962 tree head of leaf hashes, one after the other; the odd one at the end of a level moves up unchanged."""
     if not leaves:
         return hashlib.sha256(b"").digest()
-    level, sha256 = list(leaves), hashlib.sha256
-    while len(level) > 1:
-        pairs = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = pairs + level[len(pairs) * 2 :]
-    return level[0]
+    level, sha256 = leaves, hashlib.sha256
+    while len(level) > LEAF_BYTES:
+        paired = len(level) // _PAIR * _PAIR
+        nodes = [sha256(b"\x01" + level[i : i + _PAIR]).digest() for i in range(0, paired, _PAIR)]
+        level = b"".join(nodes) + level[paired:]
+    return level
 
 
 def seal(block: Block, ledger_id: str) -> Block:
@@ -85,6 +86,6 @@ def seal(block: Block, ledger_id: str) -> Block:
         block.n_transfer,
         block.created_us,
     ]
-    header = b"".join(frame_texts(texts)) + b"".join(n.to_bytes(8, "big") for n in numbers)
+    header = b"".join(map(framed_text, texts)) + b"".join(n.to_bytes(8, "big") for n in numbers)
     content = header + block.event_root + block.transfer_root + block.prev_hash
     return replace(block, block_hash=hashlib.sha256(b"\x02" + content).digest())

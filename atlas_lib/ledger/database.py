@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError
 
-Column = Sequence[Any]
+Column = Sequence[Any] | np.ndarray  # or an array of pyarrow
+Outcome = TypeVar("Outcome")
 BUSY_SECONDS = 60
+# The columns of whole numbers, by name; the others are texts.
+WHOLE = frozenset(("position", "transfer_no", "pending_no", "amount_minor", "ts_us"))
 
 
 class Database(ABC):
@@ -79,9 +84,18 @@ class Database(ABC):
             names = pd.Index([d[0] for d in cursor.description])
             return pd.DataFrame(cursor.fetchall(), columns=names)
 
+    @abstractmethod
+    def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:
+        """What a query of many rows finds: whole numbers and texts, column by column."""
+
     def numbers(self, sql: str, values: Iterable[Any]) -> dict[Any, int]:
         """Key to number, by a query over `texts(?)` of all keys at once."""
         return {key: int(n) for key, n in self.rows(sql, (as_json(values),))}
+
+    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        """Work that needs no database, and where to get what came of it; done by the side where a server works too."""
+        done = work()
+        return lambda: done
 
     def next_number(self, table: str, number: str) -> int:
         """The number that follows the last one: numbers are dense, the only writer gives them."""

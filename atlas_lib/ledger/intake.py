@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger.events import microseconds, nullable_text
+from atlas_lib.ledger.canonical import as_objects, nullable_texts, repeated, text_array
+from atlas_lib.ledger.events import microseconds
 
 SUBMISSION_COLUMNS = ("transaction_id", "idempotency_key", "fingerprint", "origin")
 OUTCOME_COLUMNS = (
@@ -34,7 +36,9 @@ def shape_submissions(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [c for c in needed if c not in frame.columns]
     if missing:
         raise LedgerError("Submissions lack columns", expected=", ".join(needed), found="without " + ", ".join(missing))
-    texts = pd.DataFrame({c: nullable_text(frame[c]) for c in (*SUBMISSION_COLUMNS, "currency")}, dtype=object)
+    texts = pd.DataFrame(
+        {c: as_objects(nullable_texts(frame[c])) for c in (*SUBMISSION_COLUMNS, "currency")}, dtype=object
+    )
     key = texts["idempotency_key"].where(texts["idempotency_key"].notna(), texts["transaction_id"])
     amounts = frame["amount_minor"].to_numpy("int64")
     return texts.assign(idempotency_key=key, amount_minor=amounts, ts_us=microseconds(frame["timestamp"]))
@@ -124,24 +128,25 @@ def _follow(
     holder[open_rows] = np.where(found < open_rows, found, -1)
 
 
-def intake_events(rows: pd.DataFrame, decided: pd.DataFrame, writer: str) -> pd.DataFrame:
+def intake_events(rows: pd.DataFrame, decided: pd.DataFrame, writer: str) -> pa.RecordBatch:
     """TRANSACTION_SUBMITTED for the new rows, TRANSACTION_DEDUPED for duplicates and conflicts, under the first holder.
 
     Shaped as by `shape_events`. A submission read again is no event: nothing happened.
     """
     happened = (decided["outcome"] != "again").to_numpy()
-    rows, decided = rows[happened], decided[happened]
-    is_new = decided["is_new"].to_numpy()
+    if not happened.all():
+        rows, decided = rows[happened], decided[happened]
+    types = np.where(decided["is_new"], "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED")
     texts = {
-        "transaction_id": decided["first_transaction_id"],
-        "batch_id": None,
-        "event_type": np.where(is_new, "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED"),
-        "currency": rows["currency"],
-        "actor": writer,
-        "details": _details(rows, decided["outcome"]),
+        "transaction_id": text_array(decided["first_transaction_id"]),
+        "batch_id": repeated(None, len(rows)),
+        "event_type": text_array(types),
+        "currency": text_array(rows["currency"]),
+        "actor": repeated(writer, len(rows)),
+        "details": text_array(_details(rows, decided["outcome"])),
     }
-    events = pd.DataFrame(texts, index=rows.index, dtype=object)
-    return events.assign(amount_minor=rows["amount_minor"], ts_us=rows["ts_us"]).reset_index(drop=True)
+    numbers = {name: pa.array(rows[name].to_numpy()) for name in ("amount_minor", "ts_us")}
+    return pa.RecordBatch.from_pydict(texts | numbers)
 
 
 def _details(rows: pd.DataFrame, outcome: pd.Series) -> list[str]:

@@ -10,19 +10,23 @@ from __future__ import annotations
 import io
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
-from atlas_lib.ledger.schema import postgres_schema
+from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database, Outcome, refused
+from atlas_lib.ledger.schema import RUNS, postgres_schema
+from atlas_lib.ledger.upgrade import postgres_upgrade
 
+_NEWEST = RUNS[-1]  # a store without this table is of an earlier version
 _OLDEST = 150_000  # PostgreSQL 15
 _SESSION = (
     f"SET lock_timeout = '{BUSY_SECONDS}s'",
@@ -46,6 +50,7 @@ class PostgresDatabase(Database):
                 "The driver for PostgreSQL is not installed", remedy="pip install 'atlas-settlement[postgres]'"
             ) from error
         self._driver, self._url, self._where = psycopg, url, _without_secrets(url)
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
         self.connection: Any = None
         self.connection = self._connect()
         self._prepare()
@@ -54,11 +59,19 @@ class PostgresDatabase(Database):
         with self._told():
             return self._live().execute(_dialect(sql), parameters or None)
 
+    def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:
+        query = f"COPY ({_dialect(sql)}) TO STDOUT (FORMAT csv, HEADER)"
+        with self._told(), self._live().cursor() as cursor, cursor.copy(query, parameters) as copy:
+            return _from_csv(b"".join(copy))
+
     def insert(self, table: str, columns: Sequence[Column]) -> None:
         if not len(columns[0]):
             return
         with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
             copy.write(_as_csv(columns))
+
+    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        return self._aside.submit(work).result
 
     def book(self, changes: pd.DataFrame) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
@@ -76,6 +89,7 @@ class PostgresDatabase(Database):
                 time.sleep(0.2)
 
     def close(self) -> None:
+        self._aside.shutdown()
         self.connection.close()
 
     def _connect(self) -> Any:
@@ -125,24 +139,38 @@ class PostgresDatabase(Database):
                 self.connection.execute("ROLLBACK")
 
     def _prepare(self) -> None:
-        # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
-        known = (
-            "SELECT count(*) FROM pg_class WHERE relname = 'ledger' AND relnamespace = current_schema()::regnamespace"
-        )
-        if self.value(known):
+        if self._has(_NEWEST):
             return
         with self.writing():
-            if not self.value(known):
-                # What the triggers name is found in this schema first, never in a table of the session.
-                self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
-                for statement in postgres_schema():
-                    self.execute(statement)
-                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+            if self._has(_NEWEST):
+                return
+            # What the triggers name is found in this schema first, never in a table of the session.
+            self.execute("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
+            if self._has("ledger"):
+                self._upgrade()
+                return
+            for statement in postgres_schema():
+                self.execute(statement)
+            self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+
+    def _upgrade(self) -> None:
+        try:
+            for statement in postgres_upgrade():
+                self.execute(statement)
+        except LedgerError as error:
+            raise LedgerError(
+                "The ledger is of an earlier version and only its owner can bring it to this one", where=self._where,
+                found=error.found, remedy="let its owner run: atlas ledger init",
+            ) from error  # fmt: skip
+
+    def _has(self, table: str) -> bool:
+        # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
+        known = "SELECT count(*) FROM pg_class WHERE relname = ? AND relnamespace = current_schema()::regnamespace"
+        return bool(self.value(known, (table,)))
 
 
 def _as_csv(columns: Sequence[Column]) -> bytes:
     """Columns as CSV: an absent value is an empty field, an empty text is a quoted one."""
-    import pyarrow as pa
     from pyarrow import csv
 
     arrays = [pa.array([_as_hex(v) for v in c] if isinstance(c[0], bytes) else c) for c in columns]
@@ -150,6 +178,24 @@ def _as_csv(columns: Sequence[Column]) -> bytes:
     table = pa.table(arrays, names=[str(i) for i in range(len(arrays))])
     csv.write_csv(table, stream, csv.WriteOptions(include_header=False))
     return stream.getvalue()
+
+
+def _from_csv(text: bytes) -> pa.RecordBatch:
+    """What COPY wrote, quoted or not: only an empty field without quotes is an absent value."""
+    from pyarrow import csv
+
+    names = text[: text.index(b"\n")].decode().split(",")
+    types = {n: pa.int64() if n in WHOLE else pa.large_string() for n in names}
+    table = csv.read_csv(
+        pa.py_buffer(text),
+        read_options=csv.ReadOptions(block_size=len(text)),  # one block, however long a row is
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ).combine_chunks()
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pydict({n: pa.array([], t) for n, t in types.items()})
 
 
 def _as_hex(value: bytes) -> str:

@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.canonical import hash_rows
 from atlas_lib.ledger.chart import outside_chart
-from atlas_lib.ledger.events import as_list, frame_integers, frame_texts, hash_leaves
+from atlas_lib.ledger.schema import TRANSFER_KINDS
 
-TRANSFER_KINDS = ("single", "pending", "post", "void", "reversal")
 POSTED_KINDS = ("single", "post", "reversal")
 TRANSFER_COLUMNS = ("event", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")
 POSTING_COLUMNS = (
     "entry_id", "transaction_id", "batch_id", "account", "currency", "debit_minor", "credit_minor", "timestamp",
 )  # fmt: skip
+_NUMBERS = ("event", "pending_no", "amount_minor")
 _REQUIRED = ("event", "debit_account", "credit_account", "amount_minor", "currency")
 
 
@@ -30,29 +31,30 @@ def shape_transfers(transfers: pd.DataFrame | None, event_count: int) -> pd.Data
     Raises LedgerError for a missing column, an amount that is not positive, an event that is not in the append.
     """
     if transfers is None or transfers.empty:
-        return pd.DataFrame({c: pd.Series([], dtype=object) for c in TRANSFER_COLUMNS})
+        return pd.DataFrame({c: pd.Series([], dtype="int64" if c in _NUMBERS else "str") for c in TRANSFER_COLUMNS})
     missing = [c for c in _REQUIRED if c not in transfers.columns]
     if missing:
         raise LedgerError("Transfers lack columns", expected=", ".join(_REQUIRED), found=", ".join(missing))
-    kind = transfers["kind"] if "kind" in transfers.columns else "single"
-    pending = transfers["pending_no"].fillna(0) if "pending_no" in transfers.columns else 0
-    shaped = transfers.assign(kind=kind, pending_no=pending)[list(TRANSFER_COLUMNS)].reset_index(drop=True)
-    shaped = shaped.astype({"event": "int64", "pending_no": "int64", "amount_minor": "int64"})
+    given = {c: transfers[c] for c in TRANSFER_COLUMNS if c in transfers.columns}
+    numbers = {c: given[c].fillna(0).to_numpy("int64") if c in given else 0 for c in _NUMBERS}
+    texts = {c: given[c].array if c in given else "single" for c in TRANSFER_COLUMNS if c not in _NUMBERS}
+    shaped = pd.DataFrame(numbers | texts, columns=pd.Index(TRANSFER_COLUMNS), index=range(len(transfers)))
     _check_transfers(shaped, event_count)
-    return shaped.sort_values("event", kind="stable", ignore_index=True)
+    in_order = shaped["event"].is_monotonic_increasing
+    return shaped if in_order else shaped.sort_values("event", kind="stable", ignore_index=True)
 
 
 def _check_transfers(transfers: pd.DataFrame, event_count: int) -> None:
-    strangers = outside_chart(pd.unique(transfers[["debit_account", "credit_account"]].to_numpy().ravel()))
+    sides = transfers[["debit_account", "credit_account"]]
+    strangers = outside_chart({a for side in sides for a in sides[side].unique()})
     faults = {
         "an amount that is not positive": transfers["amount_minor"] <= 0,
         "an event number outside this append": ~transfers["event"].between(0, event_count - 1),
         "the same account on both sides": transfers["debit_account"] == transfers["credit_account"],
         "an unknown kind": ~transfers["kind"].isin(TRANSFER_KINDS),
-        "an account outside the chart of accounts": transfers[["debit_account", "credit_account"]]
-        .isin(strangers)
-        .any(axis=1),
     }
+    if strangers:
+        faults["an account outside the chart of accounts"] = sides.isin(strangers).any(axis=1)
     for fault, rows in faults.items():
         if rows.any():
             raise LedgerError(f"A transfer has {fault}", found=transfers[rows].head(3).to_string(index=False))
@@ -60,11 +62,10 @@ def _check_transfers(transfers: pd.DataFrame, event_count: int) -> None:
 
 def transfer_leaves(
     transfer_nos: Iterable[int], positions: Iterable[int], transfers: pd.DataFrame | Mapping[str, Sequence[Any]]
-) -> list[bytes]:
-    """Leaf of every transfer: numbers, then kind, accounts and currency as framed texts."""
-    integers = frame_integers(transfer_nos, positions, transfers["pending_no"], transfers["amount_minor"])
-    texts = [frame_texts(as_list(transfers[c])) for c in ("kind", "debit_account", "credit_account", "currency")]
-    return hash_leaves([integers, *texts])
+) -> bytes:
+    """Leaf of every transfer, one after the other: numbers, then kind, accounts and currency as framed texts."""
+    numbers = [transfer_nos, positions, transfers["pending_no"], transfers["amount_minor"]]
+    return hash_rows(numbers, [transfers[c] for c in ("kind", "debit_account", "credit_account", "currency")])
 
 
 def account_movements(transfers: pd.DataFrame) -> pd.DataFrame:
@@ -73,18 +74,17 @@ def account_movements(transfers: pd.DataFrame) -> pd.DataFrame:
     Returns account, currency, debits_posted, credits_posted, debits_pending, credits_pending. A post or a void
     takes its pending amount back; a post books it as well.
     """
-    posted = np.where(transfers["kind"].isin(POSTED_KINDS), transfers["amount_minor"], 0).astype("int64")
-    sign = transfers["kind"].map({"pending": 1, "post": -1, "void": -1}).fillna(0)
-    pending = (sign.astype("int64") * transfers["amount_minor"]).to_numpy("int64")
+    kind, amount = transfers["kind"], transfers["amount_minor"].to_numpy("int64")
+    posted = np.where(kind.isin(POSTED_KINDS), amount, 0)
+    pending = np.where(kind == "pending", amount, np.where(kind.isin(("post", "void")), -amount, 0))
     sides = []
     for side, other in (("debit", "credit"), ("credit", "debit")):
-        zero = np.zeros(len(transfers), dtype="int64")
-        columns = {f"{side}s_posted": posted, f"{side}s_pending": pending}
-        columns |= {f"{other}s_posted": zero, f"{other}s_pending": zero}
-        named = {"account": transfers[f"{side}_account"], "currency": transfers["currency"]}
-        sides.append(pd.DataFrame(named | columns))
-    summed = pd.concat(sides, ignore_index=True).groupby(["account", "currency"], sort=True, as_index=False).sum()
-    return summed[["account", "currency", "debits_posted", "credits_posted", "debits_pending", "credits_pending"]]
+        moved = pd.DataFrame({"account": transfers[f"{side}_account"], "currency": transfers["currency"]})
+        moved = moved.assign(**{f"{side}s_posted": posted, f"{side}s_pending": pending})
+        summed = moved.groupby(["account", "currency"], sort=False, as_index=False).sum()
+        sides.append(summed.assign(**{f"{other}s_posted": 0, f"{other}s_pending": 0}))
+    both = pd.concat(sides, ignore_index=True).groupby(["account", "currency"], sort=True, as_index=False).sum()
+    return both[["account", "currency", "debits_posted", "credits_posted", "debits_pending", "credits_pending"]]
 
 
 def to_postings(transfers: pd.DataFrame) -> pd.DataFrame:

@@ -8,18 +8,24 @@ Only an IBAN whose check digits are right (ISO 13616, mod 97-10) is one: other r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # Written in one piece, or in groups of four. RF is no country: it begins a creditor reference (ISO 11649).
 _GROUPED, _WHOLE = r"(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?", r"[A-Z0-9]{11,30}"
 _IBAN = re.compile(rf"(?<![A-Z0-9])(?!RF)[A-Z]{{2}}\d{{2}}(?:{_GROUPED}|{_WHOLE})(?![A-Z0-9])")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+(@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
-_ANY = re.compile(r"@|[A-Z]{2}\d{2} ?[A-Z0-9]{4}")
+_EITHER = r"@|[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}"
 
 
-def mask_details(details: Sequence[str | None]) -> list[str | None]:
+def mask_details(details: pa.LargeStringArray) -> pa.LargeStringArray:
     """The texts with IBANs and e-mail addresses masked; most hold neither and are returned as they are."""
-    return [text if text is None or not _ANY.search(text) else _mask(text) for text in details]
+    suspects = pc.fill_null(pc.match_substring_regex(details, _EITHER), False)
+    if not pc.any(suspects).as_py():
+        return details
+    masked = [_mask(text) for text in details.filter(suspects).to_pylist()]
+    return pc.replace_with_mask(details, suspects, pa.array(masked, pa.large_string()))
 
 
 def _mask(text: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import ENTRY_COLUMNS
 from atlas_lib.ledger.postings import POSTED_KINDS
+from atlas_lib.ledger.runs import positions_of
 
 _TRANSFERS = """
   SELECT f.transfer_no, f.position AS entry_id, coalesce(t.transaction_id, '') AS transaction_id,
@@ -19,6 +20,12 @@ _TRANSFERS = """
   FROM transfer f JOIN event e ON e.position = f.position
   JOIN account d ON d.account_no = f.debit_account JOIN account c ON c.account_no = f.credit_account
   LEFT JOIN txn t ON t.txn_no = f.txn_no LEFT JOIN batch b ON b.batch_no = e.batch_no """
+_OF_TRANSACTIONS = """
+  SELECT position FROM event WHERE txn_no IN (
+    SELECT txn_no FROM txn WHERE transaction_id IN (SELECT value FROM texts(?)))"""
+_OF_BATCHES = positions_of(
+    "batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id IN (SELECT value FROM texts(?)))"
+)
 _WHOLE = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor", "entry_minor"), "int64")
 
 
@@ -36,10 +43,9 @@ def read_events(
         numbers = "SELECT txn_no FROM txn WHERE transaction_id >= ? AND transaction_id < ?"
         about.append(f"entry_id IN (SELECT position FROM event WHERE txn_no IN ({numbers}))")  # noqa: S608
         parameters += [id_prefix, id_prefix + "\U0010ffff"]
-    for table, key, ids in (("txn", "transaction_id", transaction_ids), ("batch", "batch_id", batch_ids)):
+    for ids, positions in ((transaction_ids, _OF_TRANSACTIONS), (batch_ids, _OF_BATCHES)):
         if ids is not None:
-            numbers = f"SELECT {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
-            about.append(f"entry_id IN (SELECT position FROM event WHERE {table}_no IN ({numbers}))")  # noqa: S608
+            about.append(f"entry_id IN ({positions})")
             parameters.append(as_json(ids))
     conditions = [f"({' OR '.join(about)})"] if about else []
     if event_types is not None:

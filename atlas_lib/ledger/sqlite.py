@@ -12,17 +12,26 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.ledger.canonical import as_objects
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, Column, Database, refused
-from atlas_lib.ledger.schema import indexes, sqlite_schema
+from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database, refused
+from atlas_lib.ledger.schema import RUNS, sqlite_schema
+from atlas_lib.ledger.upgrade import sqlite_upgrade
 
 _CACHE_KIB = 262_144
+_WAL_PAGES = 16_384  # 64 MiB: pages of an index that many appends touch are put in their place once
+_ROWS_AT_ONCE = 40  # 16 columns at most: SQLite before 3.32 takes 999 parameters
+_NEWEST = RUNS[-1]  # a store without this table is of an earlier version
+# A damaged file may damage the text of its own error.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _BALANCE = ("debits_posted", "credits_posted", "debits_pending", "credits_pending")
 
 
@@ -35,7 +44,7 @@ class SqliteDatabase(Database):
         try:
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._prepare()
-        except (sqlite3.Error, LedgerError) as error:
+        except (*_ERRORS, LedgerError) as error:
             found = error.found if isinstance(error, LedgerError) else str(error)
             raise LedgerError("The ledger store cannot be opened", where=str(path), found=found) from error
 
@@ -43,10 +52,26 @@ class SqliteDatabase(Database):
         with self._told():
             return self.connection.execute(_dialect(sql), parameters)
 
-    def insert(self, table: str, columns: Sequence[Column]) -> None:
-        marks = ", ".join("?" * len(columns))
+    def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:
         with self._told():
-            self.connection.executemany(f"INSERT INTO {table} VALUES ({marks})", zip(*columns, strict=True))  # noqa: S608
+            cursor = self.execute(sql, parameters)
+            names = [d[0] for d in cursor.description]
+            columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+        whole = pa.int64(), pa.large_string()
+        arrays = [pa.array(c, whole[n not in WHOLE]) for n, c in zip(names, columns, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, names)
+
+    def insert(self, table: str, columns: Sequence[Column]) -> None:
+        """Many rows to a statement: half of what a row costs is the call."""
+        flat = list(chain.from_iterable(zip(*map(as_objects, columns), strict=True)))
+        row = f"({', '.join('?' * len(columns))})"
+        width = len(columns) * _ROWS_AT_ONCE
+        end = len(flat) // width * width
+        bulk, rest = range(0, end, width), range(end, len(flat), len(columns))
+        with self._told():
+            for numbers, size, count in ((bulk, width, _ROWS_AT_ONCE), (rest, len(columns), 1)):
+                sql = f"INSERT INTO {table} VALUES {', '.join([row] * count)}"  # noqa: S608
+                self.connection.executemany(sql, (flat[n : n + size] for n in numbers))
 
     def book(self, changes: pd.DataFrame) -> None:
         numbers = changes["account_no"].tolist()
@@ -72,7 +97,7 @@ class SqliteDatabase(Database):
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise refused(str(error)) from error
 
     def _begin(self, is_writer: bool) -> None:
@@ -83,19 +108,24 @@ class SqliteDatabase(Database):
             self.connection.execute("ROLLBACK")
 
     def _prepare(self) -> None:
-        for pragma in ("synchronous = FULL", "recursive_triggers = ON", f"cache_size = -{_CACHE_KIB}"):
+        for pragma in (
+            "synchronous = FULL",
+            "recursive_triggers = ON",
+            f"cache_size = -{_CACHE_KIB}",
+            f"wal_autocheckpoint = {_WAL_PAGES}",
+        ):
             self.connection.execute(f"PRAGMA {pragma}")
         self._switch_to_wal()
-        lacking = [s for s in indexes() if not self._has("index", s.partition(" ON ")[0].rpartition(" ")[2])]
-        if self._has("table", "ledger") and not lacking:
+        if self._has("table", _NEWEST):
             return
         with self.writing():
-            if not self._has("table", "ledger"):
-                for statement in sqlite_schema():
-                    self.execute(statement)
-                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
-            for statement in indexes():
+            if self._has("table", _NEWEST):
+                return
+            is_new = not self._has("table", "ledger")
+            for statement in sqlite_schema() if is_new else sqlite_upgrade():
                 self.execute(statement)
+            if is_new:
+                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self.value("SELECT count(*) FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))

@@ -12,26 +12,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger import audit, books, reading
 from atlas_lib.ledger.books import AsOf
+from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.chain import Head, Receipt
-from atlas_lib.ledger.database import Database, as_json
-from atlas_lib.ledger.events import fingerprint_columns, shape_events
+from atlas_lib.ledger.database import Database, Outcome, as_json
+from atlas_lib.ledger.events import EVENT_TEXTS, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
 from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
 from atlas_lib.ledger.trail import About, read_trail
 
-Outcome = TypeVar("Outcome")
 _PATIENCE_SECONDS = 60
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
+# + 0, or the smallest position is looked for from the first entry of the ledger on.
+_FIRST_ENTRY = "SELECT min(e.position + 0) FROM event e WHERE e.txn_no = txn.txn_no"
 _BEFORE = " AND EXISTS (SELECT 1 FROM event e WHERE e.txn_no = txn.txn_no AND e.position < ?)"
 
 
@@ -115,7 +118,8 @@ class Ledger:
         """
         shaped = shape_events(events, self._writer)
         moved = shape_transfers(transfers, len(shaped))
-        body = fingerprint_columns(*(shaped[c] for c in shaped.columns if c != "ts_us"), *(moved[c] for c in moved))
+        content = (*EVENT_TEXTS, "amount_minor")
+        body = fingerprint_columns(*(shaped[c] for c in content), *(moved[c] for c in moved))
 
         def write() -> Receipt:
             with self._db.writing():
@@ -264,19 +268,21 @@ class Ledger:
         )
         sql = (
             "SELECT txn_no, transaction_id, idempotency_key, fingerprint, origin, submitted_us "  # noqa: S608
-            f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} ORDER BY 1"
+            f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} "
+            f"ORDER BY ({_FIRST_ENTRY})"
         )
         ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
         since = () if replay is None else (replay.first_entry,)
         return self._db.frame(sql, (ids, keys, append_id, *since)).astype(object)
 
-    def _unrecorded(self, events: pd.DataFrame) -> pd.DataFrame:
+    def _unrecorded(self, events: pa.RecordBatch) -> pa.RecordBatch:
         """Without the duplicates that an earlier run recorded already."""
-        repeats = events["event_type"] == "TRANSACTION_DEDUPED"
+        repeats = pc.equal(events["event_type"], "TRANSACTION_DEDUPED").to_numpy(zero_copy_only=False)
         if not repeats.any():
             return events
-        known = self.events(events.loc[repeats, "transaction_id"].unique())
+        named = events.select(["transaction_id", "details"]).to_pandas()
+        known = self.events(named.loc[repeats, "transaction_id"].unique())
         known = known[known["event_type"] == "TRANSACTION_DEDUPED"]
         seen = pd.MultiIndex.from_frame(known[["transaction_id", "details"]])
-        is_known = pd.MultiIndex.from_frame(events[["transaction_id", "details"]]).isin(seen)
-        return events[~(repeats & is_known)].reset_index(drop=True)
+        is_known = pd.MultiIndex.from_frame(named).isin(seen)
+        return events.filter(pa.array(~(repeats & is_known)))

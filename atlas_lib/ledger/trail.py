@@ -9,6 +9,7 @@ import pandas as pd
 
 from atlas_lib.ledger.chart import accounts_of
 from atlas_lib.ledger.database import Database, as_json
+from atlas_lib.ledger.runs import positions_of
 
 About = Literal["transaction", "batch", "merchant", "actor"]
 _ENTRIES = """
@@ -29,9 +30,9 @@ _MERCHANT = f"""
     SELECT txn_no FROM transfer WHERE credit_account IN ({_ACCOUNTS}))"""  # noqa: S608
 _POSITIONS = {
     "transaction": _TRANSACTION,
-    "batch": "SELECT position FROM event WHERE batch_no IN (SELECT batch_no FROM batch WHERE batch_id = ?)",
+    "batch": positions_of("batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id = ?)"),
     "merchant": _MERCHANT,
-    "actor": "SELECT position FROM event WHERE actor = ?",
+    "actor": positions_of("actor_run", "actor = ?"),
 }
 
 

@@ -50,6 +50,9 @@ def test_an_untouched_ledger_has_no_findings(filled: Ledger) -> None:
         ("UPDATE account SET code = 'assets:bank:me' WHERE code = 'assets:bank:EUR'", 4, "transfer changed"),
         ("DELETE FROM transfer WHERE transfer_no = 6", 7, "transfer changed"),
         ("UPDATE txn SET fingerprint = 'x' WHERE txn_no = 3", 3, "registration differs from its entry"),
+        ("UPDATE batch_run SET n = 2 WHERE first_position = 4", 0, "run of a batch that its entries do not support"),
+        ("UPDATE actor_run SET actor = 'me' WHERE first_position = 4", 4, "run of an actor that its entries do not support"),
+        ("DELETE FROM actor_run WHERE first_position = 7", 0, "run of an actor that its entries do not support"),
         ("UPDATE balance SET debits_posted = 1", 0, "balance differs from its transfers"),
         ("UPDATE block SET writer = 'me' WHERE block_no = 2", 4, "block header changed"),
         ("DELETE FROM block WHERE block_no = 2", 4, "block missing"),
@@ -77,6 +80,8 @@ def test_a_cut_tail_is_found_by_the_head_that_was_kept_elsewhere(filled: Ledger,
         "DELETE FROM block WHERE block_no = 3",
         "DELETE FROM event WHERE position > 6",
         "DELETE FROM transfer WHERE transfer_no > 3",
+        "DELETE FROM batch_run WHERE first_position > 6",
+        "DELETE FROM actor_run WHERE first_position > 6",
         "UPDATE balance SET debits_pending = debits_posted, credits_pending = credits_posted",
         "UPDATE balance SET debits_posted = 0, credits_posted = 0",
     )
@@ -120,7 +125,7 @@ def test_a_changed_byte_of_the_file_is_found_or_changes_nothing_that_is_read(
         head = ledger.head()
         ledger._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw, dice, found = whole.read_bytes(), random.Random(7), 0  # noqa: S311
-    for _ in range(40):
+    for _ in range(60):
         at = dice.randrange(len(raw))
         copy.write_bytes(raw[:at] + bytes([raw[at] ^ (1 << dice.randrange(8))]) + raw[at + 1 :])
         try:

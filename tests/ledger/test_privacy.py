@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from atlas_lib.ledger.canonical import text_array
 from atlas_lib.ledger.privacy import mask_details
 from atlas_lib.ledger.store import Ledger
 
@@ -30,7 +31,7 @@ GERMAN, BRITISH, NORWEGIAN = "DE89370400440532013000", "GB29NWBK60161331926819",
     ],
 )
 def test_accounts_and_addresses_are_masked_and_other_references_stay(text: str, masked: str) -> None:
-    assert mask_details([text, None]) == [masked, None]
+    assert mask_details(text_array([text, None])).to_pylist() == [masked, None]
 
 
 def test_what_a_bank_said_is_masked_before_it_is_hashed_and_replays_all_the_same(ledger: Ledger, event: Make) -> None:
