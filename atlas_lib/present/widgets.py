@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     import ipywidgets
 
 _ALL = "All"
+# JupyterLab sets every cell of a table to the right and breaks dates; a page of ours has its own style sheet.
+_LAB_STYLE = """<style>
+.jp-Notebook .atlas-table :is(th, td) { text-align: left; }
+.jp-Notebook .atlas-table :is(th, td).number { text-align: right; }
+.jp-Notebook .atlas-table td:is(.number, .short) { white-space: nowrap; overflow-wrap: normal; }
+</style>"""
 
 
 def explore_table(
@@ -104,7 +110,7 @@ def _assembled(choices: Mapping[str, Any], refresh: Any, output: Any) -> ipywidg
 
 def _show(output: Any, parts: Sequence[tuple[str, TableView]]) -> None:
     """Replace what the output holds; titles above their tables, one HTML block."""
-    html = "".join((f"<h4>{escape(title)}</h4>" if title else "") + view.html for title, view in parts)
+    html = _LAB_STYLE + "".join((f"<h4>{escape(title)}</h4>" if title else "") + view.html for title, view in parts)
     output.outputs = ({"output_type": "display_data", "data": {"text/html": html, "text/plain": ""}, "metadata": {}},)
 
 
