@@ -118,6 +118,13 @@ class Table:
         return pa.Table.from_pandas(frame, schema=self.arrow_schema, preserve_index=False).replace_schema_metadata(None)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
+        """The declared columns, typed; TableError for a file that another version has written without some of them."""
+        lacking = [name for name in self.column_names if name not in table.column_names]
+        if lacking:
+            raise TableError(
+                f"Table {self.name} is of another version", expected="columns " + ", ".join(self.column_names),
+                found="without " + ", ".join(lacking), remedy="make the run anew with this version",
+            )  # fmt: skip
         frame = arrow_to_frame(table.select(self.column_names))
         return frame.astype({c.name: c.pandas_type for c in self.columns})
 
