@@ -26,25 +26,17 @@ from atlas_lib.core.sepa import Debtor
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, standing, workflow
+from atlas_lib.reserves_credit.answers import book_answers
 from atlas_lib.reserves_credit.appending import Booking
 from atlas_lib.reserves_credit.moves import list_moves, move_event
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, plan_policy
 from atlas_lib.reserves_credit.positions import check_cover, cover_of, paid_parts
-from atlas_lib.reserves_credit.replies import (
-    MOVING,
-    ReplyPlan,
-    close_transfers,
-    name_replies,
-    note_replies,
-    plan_replies,
-)
+from atlas_lib.reserves_credit.replies import close_transfers
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.signing import Signer, nothing, require_reason
-from atlas_lib.reserves_credit.stops import stop_events, switch_event
+from atlas_lib.reserves_credit.stops import switch_event
 from atlas_lib.reserves_credit.verdicts import mark_payee, refuse_against
-
-_OF_REPLY = ("bank_code", "said", "bank_reference", "source", "end_to_end_id", "contracts", "set_off_minor")
 
 
 class PayoutDesk:
@@ -166,28 +158,9 @@ class PayoutDesk:
         return self._folder.hand_over(payment_id, staged, sha256)
 
     def book_replies(self, replies: pd.DataFrame) -> pd.DataFrame:
-        """Move payouts as the bank says (see replies.py); the same replies again change nothing.
-
-        Input: replies as bank_files reads them. Output: the replies with payout_id, outcome and status_before.
-        """
+        """Move payouts as the bank says (answers.py); `replies` as bank_files reads them."""
         roles.require(self.actor, "read_replies")
-        named, outcomes = name_replies(replies, self._ledger), []
-        for kind in MOVING:
-            planned: list[ReplyPlan] = []
-
-            def plan(kind: str = kind, planned: list[ReplyPlan] = planned) -> Booking:
-                ids = sorted(set(named["payout_id"]) - {""})
-                states = workflow.read_states(ids, self._ledger)
-                transfers = self._ledger.transfers([f"payout:{i}" for i in ids])
-                attempts = workflow.read_attempts(ids, self._ledger)
-                planned[:] = [plan_replies(named, states, attempts, transfers, kind)]
-                moved = self._moved(planned[0].moves)
-                stops = stop_events(planned[0].outcomes, states, self._ledger, self._signer)
-                return pd.concat([moved, stops], ignore_index=True), planned[0].transfers
-
-            self._signer.book(kind, plan)
-            outcomes.append(planned[0].outcomes)
-        return pd.concat([*outcomes, note_replies(named, self._ledger)], ignore_index=True)
+        return book_answers(replies, self._ledger, self._signer)
 
     def block(self, merchant_id: str, said: str) -> None:
         """Stop the payouts of a merchant, with the reason; what the bank has already got is not stopped by this."""
@@ -305,10 +278,6 @@ class PayoutDesk:
             return move_event(action, contract_id, merchant_id, said, self._moves(), self._signer), nothing()
 
         self._signer.book(f"move:{action}", plan)
-
-    def _moved(self, moves: pd.DataFrame) -> pd.DataFrame:
-        named = moves.assign(transaction_id="payout:" + moves["payout_id"], batch_id=moves["payment_id"])
-        return self._signer.sign(named, moves[list(_OF_REPLY)].to_dict("records"))
 
     def _debtor(self) -> Debtor:
         s = self.settings

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from atlas_lib.cli import app
 from atlas_lib.core.errors import Refused
+from atlas_lib.core.run import Run
 from atlas_lib.reserves_credit.decisions import move_actions
 from atlas_lib.reserves_credit.purchases import book_contracts
 from tests.reserves_credit import test_positions
@@ -111,3 +115,22 @@ def test_a_contract_whose_figure_a_newer_run_has_lowered_is_not_paid_by_the_olde
     runs.payouts, runs.made = old
     with pytest.raises(Refused, match="is owed less"):
         runs.desk("olga", "settlement_ops").prepare(runs.payouts["payout_id"])
+
+
+def test_moves_are_listed_and_decided_on_the_command_line(moved, monkeypatch):
+    directory = moved.folder / "r1"
+    (directory / "tables").mkdir(parents=True)
+    own = {"02_reserves_credit": settings(**moved.values).model_dump(mode="json")}
+    manifest = {"run_id": "r1", "as_of": "2023-11-30", "tables": {}, "stages": {}, "settings": own}
+    (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    run = Run(directory, "02_reserves_credit")
+    for name, table in (("payouts", moved.payouts), ("merchants", moved.merchants), ("contract_payments", moved.made)):
+        run.write(name, table)
+    run.save()
+    for variable, value in (("ATLAS_ACTOR", "carl"), ("ATLAS_ROLE", "credit_manager")):
+        monkeypatch.setenv(variable, value)
+    command = ["decide", "move", "C1", "M2", "accept", "--reason", "assigned", "--run-dir", str(directory)]
+    done = CliRunner().invoke(app, command)
+    assert done.output == "C1: move to M2 accepted.\n", done.exception
+    listed = CliRunner().invoke(app, ["decide", "moves", "--run-dir", str(directory)]).output
+    assert all(word in listed for word in ("C1", "M1", "M2", "500.00", "accepted", "carl", "assigned"))
