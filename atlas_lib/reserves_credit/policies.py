@@ -123,6 +123,10 @@ def _usual_policies(days: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame
 
 def apply_policies(days: pd.DataFrame, policies: pd.DataFrame) -> pd.DataFrame:
     """The rows (merchant_id, currency, day) with the terms of the policy that holds on their day, in the same order."""
+    first = policies["applies_from"].max()
+    if not policies.duplicated(_ACCOUNT).any() and len(days) and first <= days["day"].min():  # one for all days
+        terms = policies.set_index(_ACCOUNT)[_TERMS]
+        return days.join(terms, on=_ACCOUNT, validate="many_to_one").reset_index(drop=True)
     typed = days.astype({"day": "datetime64[us]", **dict.fromkeys(_ACCOUNT, "str")})
     left = typed.assign(row=range(len(days))).sort_values("day", kind="stable")
     right = policies[[*_ACCOUNT, "applies_from", *_TERMS]].sort_values("applies_from", kind="stable")
