@@ -1,6 +1,6 @@
-"""`atlas decide`: decisions about matches, breaks and fraud alerts on the command line.
+"""`atlas decide`: decisions about matches, breaks, fraud alerts and moved contracts on the command line.
 
-What is decided about matches and breaks holds in the figures from the next run on.
+What is decided about matches and breaks holds in the figures from the next run on, about moved contracts at once.
 
 Who acts comes from ATLAS_ACTOR with ATLAS_PEOPLE or ATLAS_ROLE. Exit code 7: refused, nothing was changed.
 """
@@ -16,9 +16,11 @@ import typer
 if TYPE_CHECKING:
     from atlas_lib.core.run import Run
     from atlas_lib.reconciliation.decisions import DecisionDesk
+    from atlas_lib.reserves_credit.desk import PayoutDesk
 
 decide_app = typer.Typer(
-    no_args_is_help=True, help="Force or undo matches; dispute, recheck or write off breaks; judge fraud alerts."
+    no_args_is_help=True,
+    help="Force or undo matches; dispute, recheck or write off breaks; judge fraud alerts; decide on moved contracts.",
 )
 
 RunDir = Annotated[Path | None, typer.Option(help="run directory; default: the latest run")]
@@ -77,6 +79,38 @@ def write_off(break_id: str, reason_code: str, reason: Reason = "", run_dir: Run
 
 
 @decide_app.command()
+def moves(run_dir: RunDir = None) -> None:
+    """Contracts that were paid to one merchant and come under another, and what was decided about each."""
+    from atlas_lib.core.money import format_minor
+    from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS
+
+    found = _payout_desk(run_dir).moves()
+    pairs = zip(found["amount_minor"], found["currency"], strict=True)
+    shown = found.assign(amount_minor=[format_minor(int(a), c) for a, c in pairs])[list(MOVE_COLUMNS)]
+    shown = shown.rename(columns={"amount_minor": "amount"})
+    typer.echo(shown.to_string(index=False) if len(shown) else "No contract has moved.")
+
+
+@decide_app.command()
+def move(
+    contract_id: str,
+    merchant_id: Annotated[str, typer.Argument(help="the merchant under whom the contract now comes")],
+    decision: Annotated[str, typer.Argument(help="accept or reject")],
+    reason: Reason = "",
+    run_dir: RunDir = None,
+) -> None:
+    """Accept that a contract paid to one merchant now belongs to another, or reject it."""
+    from atlas_lib.core.errors import SettingsError
+
+    desk = _payout_desk(run_dir)
+    acts = {"accept": desk.accept_move, "reject": desk.reject_move}
+    if decision not in acts:
+        raise SettingsError("No such decision", found=decision, expected="accept or reject")
+    acts[decision](contract_id, merchant_id, reason)
+    typer.echo(f"{contract_id}: move to {merchant_id} {decision}ed.")
+
+
+@decide_app.command()
 def fraud(transaction: str, verdict: str, reason: Reason = "", run_dir: RunDir = None) -> None:
     """Say of a fraud alert: confirmed, false_positive or escalated."""
     import pandas as pd
@@ -99,10 +133,16 @@ def fraud_labels(file: Path, run_dir: RunDir = None) -> None:
     typer.echo(f"{len(labels)} label{'' if len(labels) == 1 else 's'} written to {file}.")
 
 
-def _run(run_dir: Path | None) -> Run:
+def _run(run_dir: Path | None, stage: str = "05_reconciliation") -> Run:
     from atlas_lib.core.run import Run, latest_run_dir
 
-    return Run(run_dir or latest_run_dir(), "05_reconciliation")
+    return Run(run_dir or latest_run_dir(), stage)
+
+
+def _payout_desk(run_dir: Path | None) -> PayoutDesk:
+    from atlas_lib.reserves_credit.desk import open_desk
+
+    return open_desk(_run(run_dir, "02_reserves_credit"), os.environ)
 
 
 def _desk(run_dir: Path | None) -> DecisionDesk:

@@ -115,7 +115,8 @@ def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
     paid = events[(events["event_type"] == "SETTLEMENT_CONFIRMED") & (events["transaction_id"] != "")]
     assert len(paid) > 1_000
     assert not paid["transaction_id"].duplicated().any()
-    assert event_counts(run) == before
+    # Its verdict on payouts is another one and is kept: what settled in between is set off.
+    assert event_counts(run) | {"PAYOUT_JUDGED": 0} == before | {"PAYOUT_JUDGED": 0}
     assert (other.read("settlement_items")["standing"] == "settled before").sum() > 1_000
     status = ["transaction_id", "settlement_status", "batch_id"]
     assert other.read("final_index")[status].equals(run.read("final_index")[status])
@@ -275,7 +276,11 @@ def test_a_newcomer_prepares_approves_and_requests_a_payout_of_the_example(run, 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    ready = run.read("payouts").query("status == 'Ready' and currency == 'EUR'").iloc[0]
+    # Other tests have made newer runs in this folder; some payouts are set off there and may not be paid any more.
+    listed = desk("olga", "settlement_ops", "list").splitlines()
+    open_ids = [line.split()[0] for line in listed if " Ready " in line]
+    payouts = run.read("payouts")
+    ready = payouts[payouts["payout_id"].isin(open_ids) & (payouts["currency"] == "EUR")].iloc[0]
     payment_id, sha256 = desk("olga", "settlement_ops", "prepare", ready["payout_id"]).split()
     assert "approved" in desk("carl", "credit_manager", "approve", payment_id, sha256)
     outbox = Path(desk("olga", "settlement_ops", "request", payment_id).strip())

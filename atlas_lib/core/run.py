@@ -62,6 +62,11 @@ class Run:
         return str(self.manifest["run_id"])
 
     @property
+    def is_fork(self) -> bool:
+        """Whether a person made it by trying another setting in a notebook."""
+        return "forked_from" in self.manifest
+
+    @property
     def ledger_url(self) -> str:
         return ledger_url(self.directory.parent)
 

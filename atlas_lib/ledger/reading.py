@@ -56,6 +56,16 @@ def read_events(
     return as_entries(found)
 
 
+def read_newest(database: Database, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
+    """See `Ledger.newest`."""
+    sql = """
+      SELECT * FROM ledger_entry WHERE entry_id IN (
+        SELECT max(e.position) FROM event e JOIN txn t ON t.txn_no = e.txn_no
+        WHERE e.event_type = ? AND t.transaction_id IN (SELECT value FROM texts(?)) GROUP BY e.txn_no)
+      ORDER BY entry_id"""
+    return as_entries(database.frame(sql, (event_type, as_json(transaction_ids))))
+
+
 def read_transfers(database: Database, transaction_ids: Iterable[str] | None, open_only: bool) -> pd.DataFrame:
     """See `Ledger.transfers`."""
     conditions, parameters = ["1 = 1"], []

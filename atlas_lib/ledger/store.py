@@ -151,6 +151,10 @@ class Ledger:
         """
         return reading.read_events(self._db, transaction_ids, batch_ids, event_types, id_prefix)
 
+    def newest(self, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
+        """The last entry of this type of each of these transactions; columns ENTRY_COLUMNS."""
+        return reading.read_newest(self._db, event_type, transaction_ids)
+
     def event_counts(self) -> pd.Series:
         """How many entries there are of each event type."""
         found = self._db.frame("SELECT event_type, count(*) AS n FROM event GROUP BY event_type ORDER BY 1", ())

@@ -6,8 +6,9 @@ Reserve movements on sales are booked per merchant, currency and day under `rese
     release    the other way: free for the merchant
     draw       the other way: it pays for a refund or chargeback that was charged to the merchant's account
 
-Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing,
-yesterday's run does not undo today's, and a late sale becomes a correction dated today. In the same append the ledger
+Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing, and a
+late sale becomes a correction dated today. What yesterday's run books where a later one has booked since is taken back
+on the day of that one, so that in whatever order runs are made, each day's balance is what its own last run says. In the same append the ledger
 remembers the days of sales that were counted, so that the next input need not repeat them (sales_days.py).
 """
 
@@ -24,7 +25,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
-from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, SUMS, TERMS, count_events
+from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, MOVEMENT_EVENTS, SUMS, TERMS, count_events
 from atlas_lib.reserves_credit.policies import usual_terms
 from atlas_lib.reserves_credit.positions import covered_by, payouts_so_far, read_positions
 from atlas_lib.reserves_credit.purchases import book_contracts, day_end, read_bookings
@@ -34,7 +35,6 @@ from atlas_lib.reserves_credit.subaccounts import read_subaccounts
 
 _ACTOR = "02_reserves_credit"
 _MOVE = [*ACCOUNT, "movement_date", "movement"]
-_EVENT = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
 _PAYABLE, _RESERVE = "liabilities:settlement_payable:", "liabilities:rolling_reserve:"
 
 
@@ -100,14 +100,24 @@ def plan_reserves(
     another day: nothing is booked back only because nobody knows of it.
     """
     end = day_end(settings)
-    booked = _booked(days[ACCOUNT].drop_duplicates(ignore_index=True), ledger, end)
+    everything = _booked(days[ACCOUNT].drop_duplicates(ignore_index=True), ledger)
+    booked = everything[everything["made_at"] <= end]
     _refuse_unknown(booked, days)
     changed = _differences(target, booked)
     last = booked.groupby(ACCOUNT)["made_at"].max().rename("last_at")
     changed = changed.join(last, on=ACCOUNT, validate="many_to_one")
     own = changed["movement_date"].dt.tz_localize("UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
     is_late = (own <= changed["last_at"]).fillna(False).astype(bool)
-    return _movement_events(changed, own.where(~is_late, end)), _movement_transfers(changed)
+    changed = changed.assign(made_at=own.where(~is_late, end))
+    both = pd.concat([changed, _taken_back(changed, everything[everything["made_at"] > end])], ignore_index=True)
+    return _movement_events(both), _movement_transfers(both)
+
+
+def _taken_back(changed: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
+    """The changes the other way round, on the first later day on which a run has booked the same movement."""
+    first = later.groupby(_MOVE)["made_at"].min().rename("later_at")
+    known = changed.join(first, on=_MOVE, validate="one_to_one").dropna(subset=["later_at"])
+    return known.assign(change_minor=-known["change_minor"], made_at=known["later_at"]).drop(columns="later_at")
 
 
 def _differences(target: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +144,7 @@ def _refuse_unknown(booked: pd.DataFrame, days: pd.DataFrame) -> None:
         )
 
 
-def _movement_events(changed: pd.DataFrame, timestamp: pd.Series) -> pd.DataFrame:
+def _movement_events(changed: pd.DataFrame) -> pd.DataFrame:
     details = [
         json.dumps({"day": d, "movement": m})
         for d, m in zip(changed["movement_date"].dt.strftime("%Y-%m-%d"), changed["movement"], strict=True)
@@ -143,10 +153,10 @@ def _movement_events(changed: pd.DataFrame, timestamp: pd.Series) -> pd.DataFram
         {
             "transaction_id": reserve_ids(changed),
             "batch_id": "",
-            "event_type": changed["movement"].map(_EVENT),
+            "event_type": changed["movement"].map(MOVEMENT_EVENTS),
             "amount_minor": changed["change_minor"],
             "currency": changed["currency"],
-            "timestamp": timestamp,
+            "timestamp": changed["made_at"],
             "actor": _ACTOR,
             "details": pd.Series(details, dtype=object),
         }
@@ -187,10 +197,9 @@ def _other_claims(days: SalesDays) -> pd.DataFrame:
     return both.loc[both["_merge"] != "both", DAY].drop_duplicates()
 
 
-def _booked(accounts: pd.DataFrame, ledger: Ledger, end: pd.Timestamp) -> pd.DataFrame:
-    """What the ledger holds of these accounts' movements up to an instant."""
-    events = ledger.events(transaction_ids=reserve_ids(accounts))
-    events = events[events["timestamp"] <= end].reset_index(drop=True)
+def _booked(accounts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """What the ledger holds of these accounts' movements."""
+    events = ledger.events(reserve_ids(accounts), event_types=MOVEMENT_EVENTS.values())
     facts = [json.loads(d) for d in events["details"]]
     named = events["transaction_id"].str.extract(r"^reserve:(?P<merchant_id>.*):(?P<currency>[A-Z]{3})$").astype("str")
     return named.assign(

@@ -25,7 +25,8 @@ DAY = [*ACCOUNT, "day"]
 TERMS = ["reserve_rate", "reserve_base", "hold_days"]
 SUMS = ["sales_minor", "fees_minor", "row_count", "row_mark"]
 NAME_LENGTH = 13
-_EVENT, _ACTOR = "RESERVE_HELD", "02_reserves_credit"
+MOVEMENT_EVENTS = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
+_EVENT, _ACTOR = MOVEMENT_EVENTS["hold"], "02_reserves_credit"
 _RESERVE = "liabilities:rolling_reserve:"
 
 
@@ -39,7 +40,8 @@ def reserve_accounts(ledger: Ledger) -> pd.DataFrame:
 def newest_counted(accounts: pd.DataFrame, ledger: Ledger) -> date | None:
     """The latest as-of day of a run that has counted or moved anything of these accounts."""
     named = accounts["merchant_id"] + ":" + accounts["currency"]
-    events = ledger.events(transaction_ids=[*("reserve:" + named), *("reserve-days:" + named)])
+    ids = [*("reserve:" + named), *("reserve-days:" + named)]
+    events = ledger.events(ids, event_types=MOVEMENT_EVENTS.values())
     return None if events.empty else events["timestamp"].max().date()
 
 
@@ -94,7 +96,7 @@ def _facts(
 ) -> tuple[pd.DataFrame, list[dict[str, dict[str, list[object]]]]]:
     """Account and number of every event up to the instant, the later as-of day last, and what it says."""
     ids = f"reserve-{kind}:" + accounts["merchant_id"] + ":" + accounts["currency"]
-    events = ledger.events(transaction_ids=ids)
+    events = ledger.events(ids, event_types=[_EVENT])
     events = events[events["timestamp"] <= end].sort_values(["timestamp", "entry_id"], ignore_index=True)
     named = events["transaction_id"].str.extract(rf"^reserve-{kind}:(?P<merchant_id>.*):(?P<currency>[A-Z]{{3}})$")
     return named.astype("str"), [json.loads(text) for text in events["details"]]

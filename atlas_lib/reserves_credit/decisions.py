@@ -24,6 +24,7 @@ ORDER_COLUMNS = (
     "payment_id", "execution_date", "payout_count", "amount_minor", "currency", "status", "prepared_by", "approved_by",
     "is_four_eyes", "sha256",
 )  # fmt: skip
+MOVE_COLUMNS = ("contract_id", "merchant_id", "former_id", "amount_minor", "currency", "move", "by", "said")
 
 
 def payout_actions(desk: PayoutDesk) -> dict[str, Action]:
@@ -75,6 +76,22 @@ def order_actions(desk: PayoutDesk, bank_replies: pd.DataFrame) -> dict[str, Act
         "Request": request,
         "Withdraw": withdraw,
         "Read bank lines": read_bank,
+    }
+
+
+def move_actions(desk: PayoutDesk) -> dict[str, Action]:
+    """Accept move, Reject move for chosen contracts that were paid under another merchant."""
+
+    def decide(act: Callable[[str, str, str], None], done: str) -> Action:
+        def apply(rows: pd.DataFrame, said: str) -> str:
+            merchants = rows.set_index("contract_id")["merchant_id"]
+            return act_on_each(rows, "contract_id", lambda one: act(one, str(merchants[one]), said), done)
+
+        return apply
+
+    return {
+        "Accept move": decide(desk.accept_move, "may be paid to its new merchant; the former one owes it back"),
+        "Reject move": decide(desk.reject_move, "stays with its former merchant; correct the input"),
     }
 
 

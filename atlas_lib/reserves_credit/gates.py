@@ -11,7 +11,7 @@ without it is blocked, because then it is missing and not merely unknown.
 | LIMIT_BREACH | exposure is above the limit (exposures.level) |
 | NON_POSITIVE_PAYOUT | nothing is to be paid |
 | IDENTITY_BREAK | receivable differs from payout + reserve + margin by more than line rounding explains |
-| CONTRACT_MOVED | a contract was paid under another merchant: that one owes it back first, or the input is corrected |
+| CONTRACT_MOVED | a contract was paid under another merchant, and no person has accepted the move (moves.py) |
 | DUPLICATE_CONTRACT | a row with the same contract number was refused: which one counts must be decided |
 | INVALID_IBAN | the IBAN fails its check digits, or is missing while others have one |
 | KYC_INCOMPLETE | KYC is not COMPLETE, or is unknown while others have a status |

@@ -4,6 +4,7 @@ In the folder `payments` beside the ledger (`<payment_id>` is also the MsgId):
 ```
 prepared/<payment_id>.xml, .csv    the payment file and its journal; approval holds the SHA-256 of both
 prepared/<payment_id>.*.staged     the copy that the request names in the ledger; it is gone once it has been handed over
+prepared/<payment_id>.*.held       that copy, taken back before it was handed over; it is gone once the ledger says so
 outbox/<payment_id>.xml            handed over to the bank, byte for byte the approved one
 ```
 """
@@ -122,10 +123,30 @@ class PaymentFolder:
     def is_waiting(self, copy: str) -> bool:
         return copy != "" and (self._prepared / copy).exists()
 
+    def hold_back(self, copy: str) -> bool:
+        """Take a staged copy back, so that nobody can hand it over any more; False when it has left, or never was."""
+        if copy == "" or self._held(copy).exists():
+            return copy != ""
+        with contextlib.suppress(FileNotFoundError):
+            (self._prepared / copy).replace(self._held(copy))
+            keep_names(self._prepared)
+            return True
+        return False
+
+    def is_held_back(self, copy: str) -> bool:
+        return copy != "" and self._held(copy).exists()
+
+    def drop(self, copy: str) -> None:
+        """Remove a copy that was taken back."""
+        self._held(copy).unlink(missing_ok=True)
+
+    def _held(self, copy: str) -> Path:
+        return self._prepared / f"{copy.removesuffix('.staged')}.held"
+
     def hand_over(self, payment_id: str, copy: str, sha256: str) -> Path:
         """Move the copy into the outbox: one step, so it has left or it has not; a copy that has left is not made anew.
 
-        Refused when the copy is not the file with this SHA-256.
+        Refused when the copy is not the file with this SHA-256, or was taken back.
         """
         path = self._outbox / f"{payment_id}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +160,10 @@ class PaymentFolder:
             (self._prepared / copy).replace(path)
             for folder in (self._outbox, self._prepared):
                 keep_names(folder)
+        if self.is_held_back(copy):
+            raise Refused(
+                "The payment file was taken back", where=payment_id, remedy="withdraw it, then prepare it again"
+            )
         return path
 
 

@@ -22,6 +22,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.controls import control_rounding
 from atlas_lib.reserves_credit.gates import check_gates, joined_codes, review_sales
+from atlas_lib.reserves_credit.moves import OPEN, REJECTED
 from atlas_lib.reserves_credit.waterfall import spread_payouts
 
 _KEYS = ["merchant_id", "currency"]
@@ -196,8 +197,7 @@ def _with_payments(
         .sum()
     )
     positions = payout_positions[[*_KEYS, "payout_id", "requested_minor", "set_off_minor", "is_stopped"]]
-    held = known[known["paid_minor"] + known["under_way_minor"] > 0]
-    is_moved = known["is_in_input"] & known["contract_id"].isin(held.loc[~held["is_in_input"], "contract_id"])
+    is_moved = known["move"].isin([OPEN, REJECTED])
     sums = sums.assign(moved_count=is_moved.groupby([known[k] for k in _KEYS]).sum())
     full = summary.join(sums, on=_KEYS, validate="one_to_one").merge(positions, on=_KEYS, validate="one_to_one")
     return full.assign(owed_minor=full["open_minor"], open_minor=full["open_minor"] - full["set_off_minor"])

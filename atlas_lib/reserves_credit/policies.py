@@ -9,6 +9,7 @@ rate and days it was counted with, whatever this input says.
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,10 +17,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from atlas_lib.core.errors import Refused
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.counted_days import newest_counted
 
 _ACCOUNT = ["merchant_id", "currency"]
 _TERMS = ["reserve_rate", "reserve_base", "hold_days", "release_rule", "cap_minor", "floor_minor"]
@@ -47,6 +50,21 @@ class ReservePolicy(BaseModel):
 def policy_ids(accounts: pd.DataFrame) -> pd.Series:
     """The ledger's transaction of each account's policies."""
     return (keys.POLICY + accounts["merchant_id"] + ":" + accounts["currency"]).astype("str")
+
+
+def plan_policy(
+    account: tuple[str, str], policy: ReservePolicy, applies_from: date, ledger: Ledger, as_of: date
+) -> dict[str, Any]:
+    """The facts of a decided policy; Refused for a first day that a run has reached already."""
+    merchant_id, currency = account
+    named = pd.DataFrame({"merchant_id": [merchant_id], "currency": [currency]})
+    last = max(as_of, newest_counted(named, ledger) or as_of)
+    if applies_from <= last:
+        raise Refused(
+            "A policy cannot change what is held already", expected=f"a day after {last}", found=str(applies_from)
+        )
+    facts = {"merchant_id": merchant_id, "currency": currency, "applies_from": str(applies_from)}
+    return facts | {"terms": policy.terms()}
 
 
 def read_policies(days: pd.DataFrame, merchants: pd.DataFrame, ledger: Ledger | None) -> pd.DataFrame:
@@ -106,6 +124,10 @@ def _usual_policies(days: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame
 
 def apply_policies(days: pd.DataFrame, policies: pd.DataFrame) -> pd.DataFrame:
     """The rows (merchant_id, currency, day) with the terms of the policy that holds on their day, in the same order."""
+    first = policies["applies_from"].max()
+    if not policies.duplicated(_ACCOUNT).any() and len(days) and first <= days["day"].min():  # one for all days
+        terms = policies.set_index(_ACCOUNT)[_TERMS]
+        return days.join(terms, on=_ACCOUNT, validate="many_to_one").reset_index(drop=True)
     typed = days.astype({"day": "datetime64[us]", **dict.fromkeys(_ACCOUNT, "str")})
     left = typed.assign(row=range(len(days))).sort_values("day", kind="stable")
     right = policies[[*_ACCOUNT, "applies_from", *_TERMS]].sort_values("applies_from", kind="stable")
@@ -116,8 +138,7 @@ def apply_policies(days: pd.DataFrame, policies: pd.DataFrame) -> pd.DataFrame:
 
 
 def _decided(accounts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    events = ledger.events(transaction_ids=policy_ids(accounts))
-    events = events[events["event_type"] == "RESERVE_POLICY_SET"]
+    events = ledger.events(policy_ids(accounts), event_types=["RESERVE_POLICY_SET"])
     rows = [json.loads(d) for d in events["details"]]
     frame = pd.DataFrame(
         [r["terms"] | {c: r[c] for c in (*_ACCOUNT, "applies_from")} for r in rows],

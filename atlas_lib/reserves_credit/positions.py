@@ -3,7 +3,8 @@
 A payout covers contracts. What an executed or requested payout covered of a contract is not owed again, whichever
 run asks: a workbook that has grown, one with only the new contracts, or yesterday's. A contract whose figures went down
 after it was paid is owed back: it counts against the next payout also when the input no longer holds it. A contract that
-was paid to one merchant and comes again under another is owed back by the first; gates.py stops the second.
+was paid to one merchant and comes again under another is owed back by the first; gates.py stops the second until a
+person has accepted the move (moves.py). Where the move is rejected the first owes nothing back.
 
 *Set-off*: the merchant's account of settled sales (with the reserve held from them) below zero, at most what is owed
 for contracts. It is explained by the fees, refunds and chargebacks of this input; the rest is the prior balance.
@@ -20,8 +21,11 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.moves import ACCEPTED, OPEN, REJECTED, read_decided
+from atlas_lib.reserves_credit.moves import KEY as _MOVE_KEY
 from atlas_lib.reserves_credit.purchases import FIGURES, read_bookings
-from atlas_lib.reserves_credit.workflow import name_payout, read_blocks, read_states
+from atlas_lib.reserves_credit.stops import read_blocks
+from atlas_lib.reserves_credit.workflow import name_payout, read_states
 
 _KEY = ["merchant_id", "currency"]
 _SALES_ACCOUNTS = ("liabilities:settlement_payable:", "liabilities:rolling_reserve:")
@@ -60,10 +64,11 @@ def read_positions(
     Gives contract_payments, payout_positions.
     """
     keys = contracts[_KEY].drop_duplicates().sort_values(_KEY, ignore_index=True)
-    done = payouts_so_far(_with_former(keys, contracts, ledger), ledger)
+    done = payouts_so_far(_with_former(keys, _figures(read_bookings(contracts["contract_id"], ledger))), ledger)
     covered = covered_by(done)
     payments = _with_cover(contracts[[*_PART, "merchant_payout_minor"]], covered).assign(is_in_input=True)
-    payments = pd.concat([payments, _owed_back(covered, contracts, ledger)], ignore_index=True)
+    payments = _with_moves(payments, covered, ledger)
+    payments = pd.concat([payments, _owed_back(covered, payments, contracts, ledger)], ignore_index=True)
     positions = keys.merge(_numbers(keys, done), on=_KEY, how="left", validate="one_to_one")
     owed = payments.groupby(_KEY)["open_minor"].sum().clip(lower=0)
     charged = _set_off(keys, owed, transactions, ledger, settings)
@@ -78,10 +83,22 @@ def read_positions(
     }
 
 
-def _with_former(keys: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+def _with_former(keys: pd.DataFrame, figures: pd.DataFrame) -> pd.DataFrame:
     """The merchants of these contracts, and those under whom the ledger has ever booked one of them."""
-    former = _figures(read_bookings(contracts["contract_id"], ledger))[_KEY]
-    return pd.concat([keys, former]).drop_duplicates(ignore_index=True)
+    return pd.concat([keys, figures[_KEY]]).drop_duplicates(ignore_index=True)
+
+
+def _with_moves(payments: pd.DataFrame, covered: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Adds move: what a person said of a contract that was paid under another merchant; empty for any other."""
+    got = covered.groupby(_PART)["covered_minor"].sum().reset_index()
+    both = payments[_MOVE_KEY].merge(
+        got.loc[got["covered_minor"] > 0, _MOVE_KEY], on="contract_id", suffixes=("", "_former")
+    )
+    moved = both.loc[both["merchant_id"] != both["merchant_id_former"], _MOVE_KEY].drop_duplicates()
+    told = moved.merge(read_decided(moved["contract_id"].unique(), ledger), on=_MOVE_KEY, how="left", validate="1:1")
+    told = told.assign(move=told["move"].fillna(OPEN))[[*_MOVE_KEY, "move"]]
+    known = payments.merge(told, on=_MOVE_KEY, how="left", validate="m:1")
+    return known.assign(move=known["move"].fillna("").astype("str"))
 
 
 def _figures(booked: pd.DataFrame) -> pd.DataFrame:
@@ -102,37 +119,70 @@ def _with_cover(owed: pd.DataFrame, covered: pd.DataFrame) -> pd.DataFrame:
     return known.assign(open_minor=known["merchant_payout_minor"] - known["paid_minor"] - known["under_way_minor"])
 
 
-def _owed_back(covered: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+def _owed_back(covered: pd.DataFrame, payments: pd.DataFrame, contracts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Contracts not in the input under this merchant of which it got more than the ledger's latest figures owe it."""
-    parts = covered[_PART].drop_duplicates(ignore_index=True)
+    stays = payments.loc[payments["move"] == REJECTED, "contract_id"]
+    parts = covered.loc[~covered["contract_id"].isin(stays), _PART].drop_duplicates(ignore_index=True)
     given = pd.MultiIndex.from_frame(contracts[_PART])
     outside = parts[~pd.MultiIndex.from_frame(parts).isin(given)]
     booked = read_bookings(outside["contract_id"].drop_duplicates(), ledger)
-    latest = _figures(booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last"))
+    latest = _figures(_latest(booked))
     moved = contracts[[*_PART, "merchant_payout_minor"]]
     latest = pd.concat([latest[~latest["contract_id"].isin(moved["contract_id"])], moved], ignore_index=True)
     outside = outside[outside["contract_id"].isin(latest["contract_id"])]
     owed = outside.merge(latest, on=_PART, how="left", validate="one_to_one")
     owed = owed.assign(merchant_payout_minor=owed["merchant_payout_minor"].fillna(0).astype("int64"))
-    known = _with_cover(owed, covered).assign(is_in_input=False)
+    known = _with_cover(owed, covered).assign(is_in_input=False, move="")
     return known[known["open_minor"] < 0]
 
 
-def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: Ledger) -> None:
-    """Refused when another payout has covered one of these contracts since the run was made.
+def _latest(booked: pd.DataFrame) -> pd.DataFrame:
+    """The last version of each contract."""
+    return booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
 
-    `chosen`: payouts with payout_id, merchant_id, currency; each covers the open part of its contracts.
+
+def check_cover(chosen: pd.DataFrame, contract_payments: pd.DataFrame, ledger: Ledger) -> None:
+    """Refused when what these payouts cover of a contract is not owed, or not to this merchant, as the ledger has it now.
+
+    `chosen`: payouts with payout_id, merchant_id, currency and contracts (as cover_of gives them). Owed is what the latest
+    booking of the contract says, whichever run made it; of a contract never booked, what this run says.
     """
-    keys = chosen[_KEY].drop_duplicates(ignore_index=True)
-    done = payouts_so_far(keys, ledger)
-    others = covered_by(done[~done["payout_id"].isin(chosen["payout_id"])]).groupby(_PART)["covered_minor"].sum()
-    mine = contract_payments.merge(keys, on=_KEY, how="inner", validate="many_to_one")
-    covered = mine.join(others, on=_PART, validate="one_to_one")["covered_minor"].fillna(0).astype("int64")
-    wrong = mine[covered + mine["open_minor"] > mine["merchant_payout_minor"]]
+    mine = covered_by(chosen.assign(status="Requested")).drop(columns="status")
+    figures = read_bookings(mine["contract_id"].drop_duplicates(), ledger)
+    done = payouts_so_far(_with_former(chosen[_KEY].drop_duplicates(), _figures(figures)), ledger)
+    others = covered_by(done[~done["payout_id"].isin(chosen["payout_id"])])
+    _refuse_moved(mine, others, ledger)
+    told = contract_payments.set_index(_PART)["merchant_payout_minor"]
+    is_booked = told.index.get_level_values("contract_id").isin(figures["contract_id"])
+    owed = pd.concat([told[~is_booked], _figures(_latest(figures)).set_index(_PART)["merchant_payout_minor"]])
+    known = mine.join(owed.rename("owed_minor"), on=_PART, validate="one_to_one").join(
+        others.groupby(_PART)["covered_minor"].sum().rename("other_minor"), on=_PART, validate="one_to_one"
+    )
+    known = known.fillna({"owed_minor": 0, "other_minor": 0}).astype({"owed_minor": "int64", "other_minor": "int64"})
+    wrong = known[known["covered_minor"] + known["other_minor"] > known["owed_minor"]]
     if len(wrong):
+        row = wrong.iloc[0]
         raise Refused(
-            "A contract of this payout has been paid meanwhile", where=str(wrong["contract_id"].iloc[0]),
-            remedy="make a new run: it shows what is still owed",
+            "A contract of this payout has been paid meanwhile, or is owed less", where=str(row["contract_id"]),
+            expected=f"at most {row['owed_minor'] - row['other_minor']} minor units", found=str(row["covered_minor"]),
+            remedy="withdraw the payment file if there is one, and make a new run: it shows what is still owed",
+        )  # fmt: skip
+
+
+def _refuse_moved(mine: pd.DataFrame, others: pd.DataFrame, ledger: Ledger) -> None:
+    got = others.groupby(_PART)["covered_minor"].sum().reset_index()
+    both = mine[mine["covered_minor"] > 0].merge(
+        got[got["covered_minor"] > 0], on="contract_id", suffixes=("", "_former")
+    )
+    moved = both[both["merchant_id"] != both["merchant_id_former"]]
+    told = moved.merge(read_decided(moved["contract_id"].unique(), ledger), on=_MOVE_KEY, how="left", validate="m:1")
+    wrong = told[told["move"] != ACCEPTED]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise Refused(
+            "A contract of this payout was paid to another merchant", where=str(row["contract_id"]),
+            found=f"paid to {row['merchant_id_former']}",
+            remedy="decide on the move (`atlas decide moves` lists them), or correct the input",
         )  # fmt: skip
 
 
@@ -145,6 +195,13 @@ def cover_of(chosen: pd.DataFrame, contract_payments: pd.DataFrame) -> pd.Series
     }
     keys = zip(chosen["merchant_id"], chosen["currency"], strict=True)
     return pd.Series([texts.get(key, "{}") for key in keys], index=chosen.index, dtype="str")
+
+
+def paid_parts(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
+    """What executed and requested payouts cover of these contracts, of every merchant they were ever booked under."""
+    figures = _figures(read_bookings(contract_ids.drop_duplicates(), ledger))
+    covered = covered_by(payouts_so_far(figures[_KEY].drop_duplicates(ignore_index=True), ledger))
+    return covered[covered["contract_id"].isin(contract_ids)].reset_index(drop=True)
 
 
 def payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.payouts import contract_lines
 
-_ACTOR = "02_reserves_credit"
+_ACTOR, _PURCHASED = "02_reserves_credit", "CONTRACT_PURCHASED"
 _FACTORING, _PARTNER = "assets:factoring_receivable:", "liabilities:partner_payable:"
 _TRANSFERS = [
     (_FACTORING, "liabilities:payout_payable:", "merchant_payout_minor"),
@@ -66,8 +66,7 @@ def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
     wanted, version, found = contract_ids, 1, []
     while len(wanted):
         ids = pd.Series(keys.CONTRACT + wanted.to_numpy() + f":v{version}", dtype="str")
-        events = ledger.events(ids.tolist())
-        events = events[events["event_type"] == "CONTRACT_PURCHASED"]
+        events = ledger.events(ids, event_types=[_PURCHASED])
         details = [json.loads(text) for text in events["details"]]
         found.append(
             pd.DataFrame(
@@ -122,7 +121,7 @@ def purchase_events(open_lines: pd.DataFrame, settings: ReservesCreditSettings) 
         {
             "transaction_id": open_lines["transaction_id"],
             "batch_id": "",
-            "event_type": "CONTRACT_PURCHASED",
+            "event_type": _PURCHASED,
             "amount_minor": open_lines["receivable_minor"],
             "currency": open_lines["currency"],
             "timestamp": first_day.where(open_lines["version"] == 1, day_end(settings)),
@@ -152,7 +151,7 @@ def reversal_events(
         }
     )
     row_of = pd.Series(events.index, index=events["transaction_id"], dtype="int64")
-    back = old_transfers[old_transfers["kind"] == "single"]
+    back = old_transfers[(old_transfers["kind"] == "single") & (old_transfers["event_type"] == _PURCHASED)]
     transfers = pd.DataFrame(
         {
             "event": back["transaction_id"].map(row_of).astype("int64"),

@@ -10,8 +10,10 @@
 A late booking is of the attempt that its EndToEndId names: with the amount, the set-off and the contracts of that one,
 and no later attempt leaves any more.
 
-Everything else changes nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
-(a second booking for a payout that is paid or under way), `out of order`. `unclear` is for a person: the bank refuses a
+Everything else moves nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
+(a second booking for a payout that is paid or under way), `out of order`. Where money has left that nobody can explain
+(another amount of a payout that was given up, an earlier attempt while a later one is requested) the merchant is stopped
+until a credit manager lets it go on (stops.py). `unclear` is for a person: the bank refuses a
 second copy of what it has, takes a return back, or speaks of one payment of our file without saying which.
 """
 
@@ -24,14 +26,14 @@ import pandas as pd
 
 from atlas_lib.core.bank_files import NOT_PROVIDED
 from atlas_lib.ledger.store import Ledger
-from atlas_lib.reserves_credit.workflow import payout_of
+from atlas_lib.reserves_credit.workflow import GIVEN_UP, STATUS_AFTER, payout_of
 
 MOVING = ("rejected", "booked", "returned")  # in this order: a return may be in the same file as its booking
 _OF_FILES = ("rejected", "accepted", "duplicate")  # a booking never speaks of a whole file
 _EVENT = {"rejected": "PAYOUT_FAILED", "booked": "PAYOUT_EXECUTED", "returned": "PAYOUT_RETURNED"}
 _REACHED = {"rejected": ("Failed",), "booked": ("Executed", "Returned"), "returned": ("Returned",)}
+_CLOSED_AS = {"rejected": "void", "booked": "post", "returned": "reversal"}
 _TRANSFER = ("event", "kind", "pending_no", "debit_account", "credit_account", "amount_minor", "currency")
-_GIVEN_UP = ("Failed", "Ready", "Returned", "Prepared", "Approved")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
             (reached & (same_reference | (known["bank_reference"] == "")), "again"),
             ((in_flight & ~is_current) | ((status == "Executed") & is_current), "paid twice"),
             (differs, "amount differs"),
-            ((status == "Requested") | status.isin(_GIVEN_UP), "moved"),
+            ((status == "Requested") | status.isin(GIVEN_UP), "moved"),
         ]
     else:
         start = "Requested" if kind == "rejected" else "Executed"
@@ -150,18 +152,23 @@ def _closing(moves: pd.DataFrame, moved: pd.DataFrame, transfers: pd.DataFrame, 
     """
     if moves.empty:
         return pd.DataFrame()
-    is_return = kind == "returned"
+    closed = close_transfers(moves["payout_id"], transfers, _CLOSED_AS[kind])
+    is_late = ~moves.index.isin(closed["event"])
+    return pd.concat([closed, _late(moves[is_late], moved[is_late])], ignore_index=True)
+
+
+def close_transfers(payout_ids: pd.Series, transfers: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Every pending transfer of these payouts as post or void, or every posted one as reversal; event: row of the id."""
+    is_return = kind == "reversal"
     wanted = ["post", "single"] if is_return else ["pending"]
-    is_open = transfers["kind"].isin(wanted) & ~transfers["transfer_no"].isin(transfers["pending_no"])
-    ours = pd.DataFrame({"event": np.arange(len(moves)), "transaction_id": "payout:" + moves["payout_id"]})
+    is_ours = transfers["event_type"].isin(list(STATUS_AFTER))  # an id of the input may be written like one of a payout
+    is_open = transfers["kind"].isin(wanted) & ~transfers["transfer_no"].isin(transfers["pending_no"]) & is_ours
+    ours = pd.DataFrame({"event": np.arange(len(payout_ids)), "transaction_id": "payout:" + payout_ids.to_numpy()})
     closed = transfers[is_open].merge(ours, on="transaction_id", how="inner", validate="m:1")
-    closed = closed.assign(
-        kind={"rejected": "void", "booked": "post", "returned": "reversal"}[kind], pending_no=closed["transfer_no"]
-    )
+    closed = closed.assign(kind=kind, pending_no=closed["transfer_no"])
     if is_return:
         closed = closed.rename(columns={"debit_account": "credit_account", "credit_account": "debit_account"})
-    is_late = ~ours["event"].isin(closed["event"])
-    return pd.concat([closed[list(_TRANSFER)], _late(moves[is_late], moved[is_late])], ignore_index=True)
+    return closed[list(_TRANSFER)]
 
 
 def _late(moves: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:

@@ -62,11 +62,13 @@ def hold_days(
     telling = usual_terms(_telling_days(days, flows, claims), merchants, settings)
     policies = read_policies(telling, merchants, ledger)
     planned = plan_holds(flows, policies, settings)
-    sales, used = roll_reserve(planned, claims, settings.as_of)
-    tranches = pd.concat([hold_contracts(contracts, settings.as_of), sales], ignore_index=True)
-    holds = tranches.rename(columns={"held_on": "movement_date", "held_minor": "amount_minor"}).assign(movement="hold")
+    sales, moved = roll_reserve(planned, claims, settings.as_of)
+    bought = hold_contracts(contracts, settings.as_of)
+    names = declared("reserve_tranches").column_names
+    tranches = pd.concat([bought[names], sales[names]], ignore_index=True)
+    holds = bought.rename(columns={"held_on": "movement_date", "held_minor": "amount_minor"}).assign(movement="hold")
     columns = declared("reserve_movements").column_names
-    movements = pd.concat([holds[holds["amount_minor"] > 0][columns], used[columns]], ignore_index=True)
+    movements = pd.concat([holds[columns], moved[columns]], ignore_index=True)
     return {
         "reserve_flows": declared("reserve_flows").shaped(flows),
         "reserve_claims": declared("reserve_claims").shaped(claims),

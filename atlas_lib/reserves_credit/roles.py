@@ -46,6 +46,10 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "read_replies": ("book what the bank answered", ("settlement_ops", "finance_controller")),
     "block": ("stop the payouts of a merchant", ("risk_analyst", "credit_manager")),
     "unblock": ("let the payouts of a merchant go on", ("credit_manager",)),
+    "decide_move": (
+        "accept or reject that a contract paid to one merchant comes under another",
+        ("credit_manager", "finance_controller"),
+    ),
     "set_policy": ("set a merchant's reserve policy", ("credit_manager",)),
     "match": ("match bank lines by hand, or undo a match", ("settlement_ops", "finance_controller")),
     "dispute": ("dispute a break, or ask for another look", ("settlement_ops", "finance_controller")),
@@ -59,7 +63,7 @@ _TOLD, _REVIEW = (
 )
 _OFFICE_COLUMNS = (
     "by", "said", "prepared_by", "approved_by", "decided_by", "sha256", "journal_sha256", "approved_sha256",
-    "approved_journal_sha256", "staged",
+    "approved_journal_sha256", "staged", "stops", "stands_against", "payee", "former_id",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ waits when it is due; so does what the floor keeps back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -17,23 +18,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from atlas_lib.core import calendars
-from atlas_lib.core.tables import declared
 
 Int64 = NDArray[np.int64]
 _ACCOUNT = ["merchant_id", "currency"]
 _NO_DAY, _DAYS = pd.Timestamp("1900-01-01"), 1 << 20  # days from 1970 on fit below, for thousands of years
 _NONE = np.zeros(0, np.int64)
-_KINDS = np.array(["release", "draw"], dtype=object)
+_KINDS = ("draw", "hold", "release")  # by their first letters, as the table of movements is sorted
+_DRAW, _HOLD, _RELEASE = range(3)
+_STATUSES = ("held", "due", "released", "drawn")
 
 
 def roll_reserve(holds: pd.DataFrame, claims: pd.DataFrame, as_of: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tranches of the rolling reserve with what was released and drawn, and those movements.
+    """Tranches of the rolling reserve with what was released and drawn, and every movement, both by account and day.
 
     holds: merchant_id, currency, day, base_minor, wanted_minor, release_date, release_rule, cap_minor (empty: none),
     floor_minor; one row per account and day. claims: merchant_id, currency, day, own_day (may be empty), claims_minor.
     """
-    wanted = holds[holds["wanted_minor"] > 0].sort_values([*_ACCOUNT, "day"], ignore_index=True)
-    book = _Book(wanted)
+    wanted = holds[holds["wanted_minor"] > 0].reset_index(drop=True)
+    account = _account_numbers(wanted)
+    if (np.diff(account * _DAYS + _day_numbers(wanted["day"])) <= 0).any() or not _are_in_order(wanted):
+        wanted = wanted.sort_values([*_ACCOUNT, "day"], ignore_index=True)
+        account = _account_numbers(wanted)
+    book = _Book(wanted, account)
     book.load_claims(claims, wanted)
     for day in book.days_until(int(np.datetime64(as_of, "D").astype(np.int64))):
         book.release(day)
@@ -41,14 +47,14 @@ def roll_reserve(holds: pd.DataFrame, claims: pd.DataFrame, as_of: date) -> tupl
         book.draw(day)
     tranches = _tranches(wanted, book, as_of)
     movements = book.movements(tranches)
-    return tranches[tranches["held_minor"] > 0].reset_index(drop=True), movements
+    is_held = tranches["held_minor"] > 0
+    return tranches if is_held.all() else tranches[is_held].reset_index(drop=True), movements
 
 
 class _Book:
     """Balances of all tranches, one position each, ordered by account and day."""
 
-    def __init__(self, wanted: pd.DataFrame) -> None:
-        account = wanted.groupby(_ACCOUNT, sort=False).ngroup().to_numpy()
+    def __init__(self, wanted: pd.DataFrame, account: Int64) -> None:
         self.account, self.accounts = account, int(account.max(initial=-1)) + 1
         self.day, self.release_day = _day_numbers(wanted["day"]), _day_numbers(wanted["release_date"])
         self.wanted = wanted["wanted_minor"].to_numpy("int64")
@@ -94,7 +100,7 @@ class _Book:
         if waiting.size and calendars.is_business_day(np.datetime64(day, "D"))[()]:
             free = np.maximum(self.balance[waiting] - self.floor[waiting], 0)
             parts.append(self._take_oldest(waiting, free, day))
-        self._note(parts, day, 0)
+        self._note(parts, day, _RELEASE)
 
     def hold(self, day: int) -> None:
         new = _on_day(self.day, self.by_day, day)
@@ -115,22 +121,22 @@ class _Book:
         np.add.at(rest, account, amount)
         short = np.flatnonzero((rest > 0) & (self.balance > 0)) if amount.any() else np.zeros(0, np.int64)
         parts.append(self._take_oldest(short, rest[short]))
-        self._note(parts, day, 1)
+        self._note(parts, day, _DRAW)
 
     def movements(self, tranches: pd.DataFrame) -> pd.DataFrame:
-        if not self._moves:
-            return declared("reserve_movements").empty()
-        at = np.concatenate([m[0] for m in self._moves])
-        count = [len(m[0]) for m in self._moves]
-        days = np.repeat(np.array([m[2] for m in self._moves], "datetime64[D]"), count)
-        return pd.DataFrame(
-            {
-                **{c: tranches[c].to_numpy()[at] for c in ("tranche_id", *_ACCOUNT)},
-                "source": "sales",
-                "movement_date": days.astype("datetime64[us]"),
-                "movement": np.repeat(_KINDS[[m[3] for m in self._moves]], count),
-                "amount_minor": np.concatenate([m[1] for m in self._moves]),
-            }
+        held = np.flatnonzero(self.held > 0)
+        count = [len(held), *(len(m[0]) for m in self._moves)]
+        at = np.concatenate([held, *(m[0] for m in self._moves)])
+        amount = np.concatenate([self.held[held], *(m[1] for m in self._moves)])
+        day = np.concatenate([self.day[held], np.repeat(np.array([m[2] for m in self._moves], np.int64), count[1:])])
+        kind = np.repeat(np.array([_HOLD, *(m[3] for m in self._moves)], np.int64), count)
+        order = np.argsort((at * _DAYS + day) * len(_KINDS) + kind, kind="stable")
+        of_tranche = tranches[["tranche_id", *_ACCOUNT]].take(at[order]).reset_index(drop=True)
+        return of_tranche.assign(
+            source=_named(("sales",), np.zeros(len(order), np.int64)),
+            movement_date=day[order].astype("datetime64[D]").astype("datetime64[us]"),
+            movement=_named(_KINDS, kind[order]),
+            amount_minor=amount[order],
         )
 
     def totals(self, kind: int) -> Int64:
@@ -185,20 +191,44 @@ def _on_day(days: Int64, order: Int64, day: int) -> Int64:
     return order[begin:end]
 
 
+def _account_numbers(wanted: pd.DataFrame) -> Int64:
+    """0, 1, 2 ... by account, where the rows of an account are together."""
+    is_new = np.zeros(len(wanted), bool)
+    for name in _ACCOUNT:
+        texts = wanted[name].array
+        is_new[1:] |= np.asarray(texts[1:] != texts[:-1], dtype=bool)
+    return np.cumsum(is_new).astype(np.int64)
+
+
+def _are_in_order(wanted: pd.DataFrame) -> bool:
+    """Whether accounts ascend; one look at neighbours."""
+    (merchant, currency) = (wanted[name].array for name in _ACCOUNT)
+    is_less = np.asarray(merchant[:-1] < merchant[1:], dtype=bool)
+    is_same = np.asarray(merchant[:-1] == merchant[1:], dtype=bool)
+    return bool((is_less | (is_same & np.asarray(currency[:-1] <= currency[1:], dtype=bool))).all())
+
+
+def _named(names: Sequence[str], numbers: Int64) -> pd.Series:
+    """The name of each number, without a Python text per row."""
+    return pd.Series(pd.array(list(names), dtype="str").take(numbers))
+
+
 def _tranches(wanted: pd.DataFrame, book: _Book, as_of: date) -> pd.DataFrame:
-    day = wanted["day"].dt.strftime("%Y-%m-%d") if len(wanted) else pd.Series([], dtype="str")
-    released, drawn = book.totals(0), book.totals(1)
+    days, place = np.unique(book.day, return_inverse=True)
+    day = _named([str(d) for d in days.astype("datetime64[D]")] or ("",), place.astype(np.int64))
+    released, drawn = book.totals(_RELEASE), book.totals(_DRAW)
     is_due = (wanted["release_date"] <= pd.Timestamp(as_of)).to_numpy()
+    status = np.select([is_due & (book.left > 0), book.left > 0, released > 0], [1, 0, 2], 3).astype(np.int64)
     return wanted.assign(
         tranche_id="sales:" + wanted["merchant_id"] + ":" + wanted["currency"] + ":" + day,
-        source="sales",
-        contract_id=None,
+        source=_named(("sales",), np.zeros(len(wanted), np.int64)),
+        contract_id=pd.Series(pd.array([None], dtype="str").take(np.zeros(len(wanted), np.int64))),
         held_on=wanted["day"],
         held_minor=book.held,
         released_minor=released,
         drawn_minor=drawn,
         balance_minor=book.left,
-        status=np.select([is_due & (book.left > 0), book.left > 0, released > 0], ["due", "held", "released"], "drawn"),
+        status=_named(_STATUSES, status),
     )
 
 

@@ -33,25 +33,25 @@ from atlas_lib.reserves_credit.counted_days import (
 from atlas_lib.reserves_credit.purchases import day_end
 
 _IS_SETTLED = "(status = 'APPROVED' OR (type = 'SALE' AND status = 'REFUNDED'))"
-_COUNTED = "CAST(created_at AS DATE) <= CAST(:as_of AS DATE) AND type IN ('SALE', 'FEE', 'REFUND', 'CHARGEBACK')"
+_COUNTED = "utc_day(created_at) <= CAST(:as_of AS DATE) AND type IN ('SALE', 'FEE', 'REFUND', 'CHARGEBACK')"
 _SETTLED = f"{_IS_SETTLED} AND {_COUNTED}"
 DAILY: Steps = (
     (
         "given_days",
         f"""
-SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
+SELECT merchant_id, currency, utc_day(created_at) AS day,
        CAST(SUM(CASE WHEN type = 'SALE' AND {_IS_SETTLED} THEN amount_minor ELSE 0 END) AS BIGINT) AS sales_minor,
        CAST(SUM(CASE WHEN type = 'FEE' AND {_IS_SETTLED} THEN amount_minor ELSE 0 END) AS BIGINT) AS fees_minor,
        COUNT(*) AS row_count, CAST(SUM(CAST(key_number(transaction_id, type) % 1000000007 AS BIGINT)) AS BIGINT) AS row_mark
 FROM transactions
 WHERE {_COUNTED}
-GROUP BY merchant_id, currency, CAST(created_at AS DATE)
+GROUP BY merchant_id, currency, utc_day(created_at)
 """,  # noqa: S608
     ),
     (
         "claims",
         f"""
-SELECT merchant_id, currency, CAST(created_at AS DATE) AS day,
+SELECT merchant_id, currency, utc_day(created_at) AS day,
        regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor
 FROM transactions
 WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
@@ -62,14 +62,14 @@ WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
         "sold",
         f"""
 SELECT merchant_id, currency, named, MIN(day) AS day FROM (
-  SELECT t.merchant_id, t.currency, n.named, CAST(t.created_at AS DATE) AS day
+  SELECT t.merchant_id, t.currency, n.named, utc_day(t.created_at) AS day
   FROM transactions t JOIN named n
     ON n.named = t.transaction_id AND n.merchant_id = t.merchant_id AND n.currency = t.currency
   WHERE {_SETTLED} AND type = 'SALE'
   UNION ALL
-  SELECT t.merchant_id, t.currency, n.named, CAST(t.created_at AS DATE) AS day
+  SELECT t.merchant_id, t.currency, n.named, utc_day(t.created_at) AS day
   FROM transactions t JOIN named n ON n.named = t.reference AND n.merchant_id = t.merchant_id AND n.currency = t.currency
-  WHERE {_SETTLED} AND type = 'SALE') AS sale
+  WHERE {_SETTLED} AND type = 'SALE' AND t.reference <> t.transaction_id) AS sale
 GROUP BY merchant_id, currency, named
 """,  # noqa: S608
     ),
@@ -91,7 +91,7 @@ _NEW_ONLY: Steps = (
         "transactions",
         f"""
 SELECT t.* FROM submitted t LEFT JOIN known k
-  ON k.merchant_id = t.merchant_id AND k.currency = t.currency AND k.day = CAST(t.created_at AS DATE)
+  ON k.merchant_id = t.merchant_id AND k.currency = t.currency AND k.day = utc_day(t.created_at)
   AND k.name = substr(md5(t.transaction_id), 1, {NAME_LENGTH - 1})
 WHERE k.name IS NULL
 """,  # noqa: S608
@@ -103,7 +103,7 @@ _NAMES: Steps = (
         f"""
 SELECT t.merchant_id, t.currency, d.day, t.transaction_id, t.reference, t.type = 'SALE' AND {_IS_SETTLED} AS is_sale
 FROM transactions t JOIN days d
-  ON d.merchant_id = t.merchant_id AND d.currency = t.currency AND d.day = CAST(t.created_at AS DATE)
+  ON d.merchant_id = t.merchant_id AND d.currency = t.currency AND d.day = utc_day(t.created_at)
 WHERE {_COUNTED}
 """,  # noqa: S608
     ),

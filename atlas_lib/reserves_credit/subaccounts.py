@@ -20,6 +20,7 @@ _KEY = ["merchant_id", "currency", "subaccount"]
 
 
 _MOVEMENT = {
+    "CONTRACT_PURCHASED": "purchase",
     "SETTLEMENT_REVERSED": "reversal",
     "RESERVE_HELD": "hold",
     "RESERVE_RELEASED": "release",
@@ -35,15 +36,15 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     Reserve movements count up to the instant `end`, as the tranches do; all else as the ledger stands now.
     """
     postings = ledger.postings(transaction_ids)
-    kinds = ledger.events(transaction_ids)[["entry_id", "event_type"]]
+    kinds = ledger.events(transaction_ids, event_types=_MOVEMENT)[["entry_id", "event_type"]]
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
-    moves = moves.merge(kinds, on="entry_id", how="left", validate="many_to_one")
+    moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
     moves = moves[~moves["event_type"].str.startswith("RESERVE_") | (moves["timestamp"] <= end)]
     is_contract = moves["transaction_id"].str.startswith("contract:")
     contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
-        movement=moves["event_type"].map(_MOVEMENT).fillna("purchase").astype("str"),
+        movement=moves["event_type"].map(_MOVEMENT).astype("str"),
         movement_date=moves["timestamp"].dt.tz_localize(None).dt.normalize(),
         contract_id=contract_id.where(is_contract, ""),
     ).sort_values([*_KEY, "timestamp", "transaction_id", "movement", "debit_minor", "credit_minor"], ignore_index=True)

@@ -38,11 +38,12 @@ MAY_FOLLOW = {
     "withdraw": ("Prepared", "Approved"),
     "request": ("Approved",),
 }
+GIVEN_UP = ("Failed", "Ready", "Returned", "Prepared", "Approved")  # no payment of it is under way, as far as we know
 HELD = ("Prepared", "Approved", "Requested", "Executed")  # the amount is that of the payment file
 _FACTS = (
     "payment_id", "attempt", "end_to_end_id", "execution_date", "sha256", "journal_sha256", "is_four_eyes",
     "prepared_by", "approved_by", "approved_sha256", "approved_journal_sha256", "bank_code", "bank_reference",
-    "merchant_id", "contracts", "set_off_minor", "said", "staged",
+    "merchant_id", "contracts", "set_off_minor", "said", "staged", "payee",
 )  # fmt: skip
 _WHOLE_FACTS = ["attempt", "set_off_minor"]
 _TEXT_FACTS = [f for f in _FACTS if f not in ("is_four_eyes", *_WHOLE_FACTS)]
@@ -62,8 +63,7 @@ def payout_of(end_to_end_ids: pd.Series) -> pd.Series:
 
 def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """Where these payouts stand (STATE_COLUMNS), those without any event left out."""
-    events = ledger.events(transaction_ids=["payout:" + i for i in payout_ids])
-    return fold_states(events[events["event_type"].isin(list(STATUS_AFTER))])
+    return fold_states(ledger.events(["payout:" + i for i in payout_ids], event_types=STATUS_AFTER))
 
 
 def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
@@ -116,47 +116,40 @@ def fold_states(events: pd.DataFrame) -> pd.DataFrame:
     return last[list(STATE_COLUMNS)]
 
 
-def read_blocks(merchant_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
-    """Merchants that a person has stopped: merchant_id, by, since_at, reason; those let go again left out."""
-    events = ledger.events(transaction_ids=["merchant:" + m for m in merchant_ids])
-    events = events[events["event_type"].isin(["MERCHANT_BLOCKED", "MERCHANT_UNBLOCKED"])]
-    last = events.groupby("transaction_id", sort=True).tail(1)
-    stopped = last[last["event_type"] == "MERCHANT_BLOCKED"]
-    return pd.DataFrame(
-        {
-            "merchant_id": stopped["transaction_id"].str.removeprefix("merchant:").astype("str"),
-            "by": stopped["actor"].astype("str"),
-            "since_at": stopped["timestamp"],
-            "reason": pd.Series([json.loads(d)["said"] for d in stopped["details"]], index=stopped.index, dtype="str"),
-        }
-    ).sort_values("merchant_id", ignore_index=True)
-
-
 def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     """The payouts of a run as they stand now: the ledger's status over the run's, and who did what.
 
-    A payout on its way keeps its status; one that is not yet requested is Blocked by the run's gates or by a person.
-    Adds STATE_COLUMNS and live_status (without the block); amount_minor is that of the payment file where there is one.
+    `payouts` have payee (verdicts.mark_payee). A payout on its way keeps its status; one that is not yet requested is
+    Blocked by the run's gates or by a person. Adds STATE_COLUMNS, live_status (without the block) and stops (what would
+    block it were it not on its way); amount, set-off and payee are those of the payment file where there is one.
     """
-    facts = [f for f in _FACTS if f not in ("merchant_id", "contracts", "set_off_minor")]
+    facts = [f for f in _FACTS if f not in ("merchant_id", "contracts")]
     own = states[["payout_id", "amount_minor", "status", "by", "since_at", *facts]].rename(
-        columns={"amount_minor": "order_minor", "status": "live"}
+        columns={
+            "amount_minor": "order_minor",
+            "status": "live",
+            "set_off_minor": "order_set_off",
+            "payee": "order_payee",
+        }
     )
     live = payouts.merge(own, on="payout_id", how="left", validate="one_to_one")
     stands = live["live"].fillna(live["status"]).astype("str")
     gates = _gates(live, live["merchant_id"].isin(blocks["merchant_id"]))
-    is_on_its_way = stands.isin(["Requested", "Executed"])
-    status = stands.where(is_on_its_way | (gates == ""), "Blocked")
-    texts = ["by", *(f for f in facts if f in _TEXT_FACTS)]
+    is_on_its_way, is_held = stands.isin(["Requested", "Executed"]), stands.isin(HELD)
+    has_payee = is_held & live["order_payee"].fillna("").ne("")
+    texts = ["by", *(f for f in facts if f in _TEXT_FACTS and f != "payee")]
     return live.assign(
-        status=status,
+        status=stands.where(is_on_its_way | (gates == ""), "Blocked"),
         live_status=stands,
         reasons=gates.where(~is_on_its_way, ""),
-        amount_minor=live["amount_minor"].mask(stands.isin(HELD), live["order_minor"]).astype("int64"),
+        stops=gates,
+        amount_minor=live["amount_minor"].mask(is_held, live["order_minor"]).astype("int64"),
+        set_off_minor=live["set_off_minor"].mask(is_held, live["order_set_off"]).astype("int64"),
+        payee=live["payee"].mask(has_payee, live["order_payee"]).astype("str"),
         attempt=live["attempt"].fillna(0).astype("int64"),
         is_four_eyes=live["is_four_eyes"].fillna(False).astype(bool),
         **{c: live[c].fillna("").astype("str") for c in texts},
-    ).drop(columns=["live", "order_minor"])
+    ).drop(columns=["live", "order_minor", "order_set_off", "order_payee"])
 
 
 def _gates(live: pd.DataFrame, is_stopped: pd.Series) -> pd.Series:
@@ -182,7 +175,7 @@ def sum_orders(live: pd.DataFrame) -> pd.DataFrame:
 
 def read_trail(payout_id: str, ledger: Ledger) -> pd.DataFrame:
     """The events of one payout, oldest first (columns entry_id, event_type, amount_minor, currency, actor, role, made_at, said)."""
-    events = ledger.events(transaction_ids=[f"payout:{payout_id}"])
+    events = ledger.events([f"payout:{payout_id}"], event_types=STATUS_AFTER)
     details = [json.loads(d) for d in events["details"]]
     said = {
         key: pd.Series([d.get(key, "") for d in details], index=events.index, dtype="str") for key in ("role", "said")

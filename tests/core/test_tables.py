@@ -90,3 +90,10 @@ def test_an_empty_table_that_was_written_can_be_joined(tmp_path):
     limits = pd.DataFrame({"limit": [1]}, index=pd.Index(["EUR"], dtype="str", name="currency"))
     assert read.join(limits, on="currency").empty
     assert limits.join(read.set_index("currency")).shape[0] == 1
+
+
+def test_a_table_of_another_version_says_so_instead_of_naming_a_field():
+    payments = declared("contract_payments")
+    old = payments.to_arrow(payments.empty()).drop_columns(["move"])
+    with pytest.raises(TableError, match=r"another version.*without move.*make the run anew"):
+        payments.from_arrow(old)

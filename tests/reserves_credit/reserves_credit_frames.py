@@ -123,7 +123,9 @@ class Office:
         owed = self.payouts["amount_minor"] + self.payouts["set_off_minor"]
         named = self.payouts[["merchant_id", "currency"]].assign(contract_id="C-" + self.payouts["merchant_id"])
         return declared("contract_payments").checked(
-            named.assign(merchant_payout_minor=owed, paid_minor=0, under_way_minor=0, open_minor=owed, is_in_input=True)
+            named.assign(
+                merchant_payout_minor=owed, paid_minor=0, under_way_minor=0, open_minor=owed, is_in_input=True, move=""
+            )
         )
 
     def of(self, merchant_id: str) -> str:

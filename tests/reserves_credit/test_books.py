@@ -86,6 +86,55 @@ def test_a_sale_that_comes_late_is_a_correction_of_today_and_the_past_stays(ledg
     assert ledger.events()["timestamp"].dt.date.astype("str").tolist()[-1] == "2026-06-06"
 
 
+@pytest.mark.parametrize(
+    "days",
+    [
+        ["2026-06-05", "2026-06-06 late", "2026-06-05 late", "2026-06-06 late"],
+        ["2026-06-05", "2026-06-07 late", "2026-06-06 late", "2026-06-05 late", "2026-06-06 late"],
+        ["2026-06-05 late", "2026-06-05", "2026-06-06 late", "2026-06-05 late"],
+    ],
+)
+def test_a_late_sale_is_held_once_in_whatever_order_runs_are_made(ledger, days):
+    late = {"amount_minor": 200_00, "created_at": "2026-06-02T10:00", "transaction_id": "LATE"}
+    for day, _, is_late in (one.partition(" ") for one in days):
+        assert all(checked(run(ledger, day, *SALES, *([late] if is_late else []))))
+    assert reserve(ledger) == 140_00
+    before = len(ledger.events())
+    assert all(checked(run(ledger, days[-1].partition(" ")[0], *SALES, late)))
+    assert (reserve(ledger), len(ledger.events())) == (140_00, before)
+    assert ledger.verify().empty
+
+
+FOREIGN = [
+    "reserve:M1:EUR",
+    "reserve-days:M1:EUR",
+    "reserve-names:M1:EUR",
+    "policy:M1:EUR",
+    "contract:C1:v1",
+    "merchant:M1",
+]
+
+
+def test_a_transaction_of_the_input_that_is_named_like_one_of_ours_is_no_reserve_and_no_contract(ledger):
+    rows = pd.DataFrame({"transaction_id": FOREIGN, "idempotency_key": FOREIGN, "fingerprint": FOREIGN})
+    stamped = rows.assign(origin="x", amount_minor=1, currency="EUR", timestamp=pd.Timestamp("2026-06-01", tz="UTC"))
+    ledger.intake("a", stamped)
+    settled = stamped.assign(event_type="SETTLEMENT_CONFIRMED", batch_id="", details="{}")
+    foreign = {"event": range(len(rows)), "debit_account": "liabilities:rolling_reserve:M1"}
+    moved = pd.DataFrame(foreign).assign(credit_account="assets:bank:EUR", amount_minor=1, currency="EUR")
+    ledger.append("b", settled, moved)
+    book = contracts(
+        {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}
+    )  # fmt: skip
+    chosen, sales = settings("2026-06-05"), transactions(*SALES)
+    for _ in range(2):
+        reserves = keep_reserves(book, merchants({"merchant_id": "M1"}), sales, ledger, chosen)
+        tables = keep_books(book, reserves["reserve_movements"], sales, ledger, chosen)
+    balance = tables["subaccounts"].set_index("subaccount")["balance_minor"]
+    assert (balance["Client RR"], balance["Rolling Reserve"], balance["Settlement"]) == (237_44, 120_00, 2_136_96)
+    assert not tables["payout_positions"]["is_stopped"].any()
+
+
 def test_another_rate_books_the_difference_and_the_other_way_round(ledger):
     run(ledger, "2026-06-03", *SALES[:2], reserve_percent=10)
     assert all(checked(run(ledger, "2026-06-03", *SALES[:2], reserve_percent=4)))

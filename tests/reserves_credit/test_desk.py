@@ -224,6 +224,70 @@ def test_a_copy_changed_after_the_crash_is_not_handed_over(office, crashed):
     assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
 
 
+def test_after_a_crash_a_file_whose_merchant_was_blocked_meanwhile_does_not_leave(office, crashed):
+    office.desk("rita", "risk_analyst").block("M1", "sanctions hit")
+    with pytest.raises(Refused, match="MERCHANT_BLOCKED"):
+        office.desk("olga", "settlement_ops").request(crashed)
+    office.desk("carl", "credit_manager").unblock("M1", "another person of that name")
+    assert office.desk("olga", "settlement_ops").request(crashed).exists()
+
+
+def test_after_a_crash_a_file_whose_day_has_passed_does_not_leave(office, crashed):
+    office.now += pd.Timedelta(days=12)
+    with pytest.raises(Refused, match="can no longer be met"):
+        office.desk("olga", "settlement_ops").request(crashed)
+    assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
+
+
+def test_after_a_crash_a_run_made_since_that_sees_it_under_way_does_not_stop_it(office, crashed):
+    office.payouts = payouts({"status": "Requested", "reasons": "NON_POSITIVE_PAYOUT"})
+    assert office.desk("olga", "settlement_ops").request(crashed).exists()
+
+
+def test_after_a_crash_the_file_can_be_withdrawn_and_its_payout_is_paid_once_under_a_new_one(office, crashed):
+    olga = office.desk("olga", "settlement_ops")
+    olga.withdraw(crashed, "not today")
+    assert office.status()["M1"] == "Ready"
+    assert office.ledger.transfers(open_only=True).empty
+    assert not list((office.folder / "payments" / "prepared").glob("*.staged"))
+    assert not list((office.folder / "payments" / "prepared").glob("*.held"))
+    office.now += pd.Timedelta(minutes=5)
+    assert office.requested("M1") != crashed
+    assert [p.stem == crashed for p in (office.folder / "payments" / "outbox").iterdir()] == [False]
+
+
+def test_the_copy_is_away_before_the_money_is_free_and_a_crash_in_between_lets_no_file_leave(
+    office, crashed, monkeypatch
+):
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Ledger, "append", crash)
+        with pytest.raises(KeyboardInterrupt):
+            office.desk("olga", "settlement_ops").withdraw(crashed, "stop")
+    assert office.status()["M1"] == "Requested"
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").request(crashed)
+    office.desk("olga", "settlement_ops").withdraw(crashed, "stop")
+    assert office.status()["M1"] == "Ready"
+    assert not (office.folder / "payments" / "outbox" / f"{crashed}.xml").exists()
+
+
+def test_who_hands_over_a_copy_that_was_taken_back_at_the_same_moment_is_told(office, crashed):
+    (requested,) = office.ledger.events(event_types=["PAYOUT_REQUESTED"])["details"]
+    folder, copy = PaymentFolder(office.folder / "payments"), json.loads(requested)["staged"]
+    assert folder.hold_back(copy)
+    with pytest.raises(Refused, match="taken back"):
+        folder.hand_over(crashed, copy, "")
+
+
+def test_a_file_that_has_left_is_not_withdrawn(office):
+    payment_id = office.requested("M1")
+    with pytest.raises(Refused, match="Requested"):
+        office.desk("olga", "settlement_ops").withdraw(payment_id, "too late")
+
+
 def test_file_journal_and_copy_are_on_the_disk_before_the_ledger_counts_on_them(office, monkeypatch):
     order, sync, append = list[str](), os.fsync, Ledger.append
 

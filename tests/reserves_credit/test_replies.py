@@ -9,6 +9,7 @@ from atlas_lib.core.bank_files import REPLY_COLUMNS, read_replies, replies_of_li
 from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit import workflow
+from atlas_lib.reserves_credit.orders import PaymentFolder
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>
@@ -318,7 +319,6 @@ def test_a_late_booking_is_of_the_attempt_it_names_and_stops_the_present_one(off
     olga = office.desk("olga", "settlement_ops")
     (payment_id,) = olga.prepare([office.of("M1")])
     sha256 = office.order(payment_id)["sha256"]
-    assert booked(office, entry(office, amount="700.00")) == ["amount differs"]
     assert booked(office, entry(office)) == ["moved"]
     assert balance(office, "liabilities:payout_payable:M1") == 500_00
     with pytest.raises(Refused, match="Executed"):
@@ -330,3 +330,32 @@ def test_a_late_booking_is_of_the_attempt_it_names_and_stops_the_present_one(off
     office.now += pd.Timedelta(minutes=5)
     olga.prepare([office.of("M1")])
     assert olga.payouts().set_index("merchant_id").loc["M1", "end_to_end_id"] == office.of("M1") + "-3"
+
+
+@pytest.mark.parametrize("moves", ["none", "prepared", "approved", "requested and not handed over"])
+def test_a_late_booking_with_another_amount_stops_the_present_attempt_until_a_person_has_looked(
+    office, moves, monkeypatch
+):
+    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    office.now += pd.Timedelta(minutes=5)
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    act = {"none": lambda: olga.prepare([office.of("M1")])}
+    if moves != "none":
+        (payment_id,) = olga.prepare([office.of("M1")])
+        act["prepared"] = lambda: carl.approve(payment_id, office.order(payment_id)["sha256"])
+        act["approved"] = act["requested and not handed over"] = lambda: olga.request(payment_id)
+    if moves not in ("none", "prepared"):
+        act["prepared"]()
+    if moves.startswith("requested"):
+        with monkeypatch.context() as crashing:
+            crashing.setattr(PaymentFolder, "hand_over", lambda *_: None)
+            olga.request(payment_id)
+    wrong = entry(office, amount="499.00")
+    assert booked(office, wrong) == ["paid twice" if moves.startswith("requested") else "amount differs"]
+    with pytest.raises(Refused, match="MERCHANT_BLOCKED"):
+        act[moves]()
+    carl.unblock("M1", "the bank has kept a fee")
+    before = len(office.ledger.events())
+    booked(office, wrong)
+    assert len(office.ledger.events()) == before
+    act[moves]()

@@ -65,7 +65,8 @@ def by_hand(holds: list, claims: list, as_of: int, **terms: Any) -> dict[tuple[s
                     tranche[1], tranche[3], free = tranche[1] + part, tranche[3] - part, free - part
             wanted = sum(h[2] for h in holds if h[:2] == (merchant, now))
             if wanted:
-                room = max((policy["cap_minor"] or 10**12) - sum(t[3] for t in tranches.values()), 0)
+                cap = 10**12 if policy["cap_minor"] is None else policy["cap_minor"]
+                room = max(cap - sum(t[3] for t in tranches.values()), 0)
                 tranches[now] = [min(wanted, room), 0, 0, min(wanted, room)]
                 floor = policy["floor_minor"]
             draw_by_hand(tranches, [c for c in claims if c[:2] == (merchant, now)])
@@ -113,7 +114,7 @@ def test_all_tranches_are_as_a_person_would_have_kept_them(holds, claims, as_of,
     ).all()
     assert not movements.duplicated(["tranche_id", "movement_date", "movement"]).any()
     moved = movements.groupby(["tranche_id", "movement"])["amount_minor"].sum()
-    for kind, column in (("release", "released_minor"), ("draw", "drawn_minor")):
+    for kind, column in (("hold", "held_minor"), ("release", "released_minor"), ("draw", "drawn_minor")):
         sums = tranches.set_index("tranche_id")[column]
         of_kind = moved[moved.index.get_level_values("movement") == kind].droplevel("movement")
         assert of_kind.to_dict() == sums[sums > 0].to_dict()
@@ -139,7 +140,7 @@ def test_a_floor_keeps_back_what_is_due_until_newer_holds_stand_in_for_it():
 def test_what_is_released_by_hand_is_due_and_waits():
     tranches, movements = rolled([("M1", 0, 80)], [], 30, release_rule="manual")
     assert tranches["status"].tolist() == ["due"]
-    assert movements.empty
+    assert movements["movement"].tolist() == ["hold"]
 
 
 @pytest.mark.parametrize("reference", ["S1", "S1-R", "T1"])

@@ -90,6 +90,7 @@ paid_minor int minor covered by executed payouts
 under_way_minor int minor covered by a payout at the bank
 open_minor int minor merchant_payout - paid - under way; negative when its figures went down after it was paid
 is_in_input bool - false: a contract of an earlier input that is owed back, and so counts against the next payout
+move string - paid under another merchant before: open, accepted or rejected by a person; empty for any other
 """,
     ),
     table(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -86,14 +87,13 @@ class Table:
                 expected=", ".join(self.column_names),
                 found="without " + ", ".join(missing),
             )
-        whole = {c.name: "Int64" for c in self.columns if c.type == "int"}  # refuses 1.5, where int64 would cut it
-        types = {c.name: c.pandas_type for c in self.columns}
-        typed = frame[self.column_names].astype(whole).astype(types)
-        return (
-            typed.sort_values(list(self.key), kind="stable", ignore_index=True)
-            if self.key
-            else typed.reset_index(drop=True)
-        )
+        given = frame.dtypes[self.column_names].astype(str).to_dict()
+        other = [c for c in self.columns if given[c.name] != c.pandas_type]  # a cast to the same type would copy all
+        whole = {c.name: "Int64" for c in other if c.type == "int"}  # refuses 1.5, where int64 would cut it
+        typed = frame[self.column_names].astype(whole).astype({c.name: c.pandas_type for c in other})
+        if not self.key or _is_in_order(typed, self.key):
+            return typed.reset_index(drop=True)
+        return typed.sort_values(list(self.key), kind="stable", ignore_index=True)
 
     def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`shaped`, then validated by pandera: types, nulls, unique key."""
@@ -118,8 +118,29 @@ class Table:
         return pa.Table.from_pandas(frame, schema=self.arrow_schema, preserve_index=False).replace_schema_metadata(None)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
+        """The declared columns, typed; TableError for a file that another version has written without some of them."""
+        lacking = [name for name in self.column_names if name not in table.column_names]
+        if lacking:
+            raise TableError(
+                f"Table {self.name} is of another version", expected="columns " + ", ".join(self.column_names),
+                found="without " + ", ".join(lacking), remedy="make the run anew with this version",
+            )  # fmt: skip
         frame = arrow_to_frame(table.select(self.column_names))
         return frame.astype({c.name: c.pandas_type for c in self.columns})
+
+
+def _is_in_order(frame: pd.DataFrame, key: tuple[str, ...]) -> bool:
+    """Whether the rows ascend by the key already: one look at neighbours, where a sort would copy the whole table."""
+    is_equal = np.ones(max(len(frame) - 1, 0), dtype=bool)
+    for name in key:
+        column = frame[name]
+        if column.hasnans:
+            return False
+        before, after = column.array[:-1], column.array[1:]
+        if (is_equal & np.asarray(before > after, dtype=bool)).any():
+            return False
+        is_equal &= np.asarray(before == after, dtype=bool)
+    return True
 
 
 def arrow_to_frame(table: pa.Table) -> pd.DataFrame:

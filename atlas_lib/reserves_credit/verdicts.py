@@ -1,0 +1,174 @@
+"""What the newest run says of each payout, kept in the ledger, so that no older run pays against it.
+
+Each run books its verdict per merchant and currency (`merchant:<merchant>:<currency>`, PAYOUT_JUDGED): the gates that
+block, what is set off, and a mark of the account it goes to (what is owed per contract is booked with the purchases). The verdict of the latest as-of day counts, of one day
+the one booked last; a run made anew for an earlier day books nothing against it, and neither does a run in which a
+person only tries other settings. The desk asks when a payout is prepared, approved and requested, whatever run is open.
+
+The mark is a part of a hash, long enough to tell a corrected account from the old one and too short to find an account
+by it (2^32 marks, some 10^18 German accounts): an account number itself never goes into the ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+
+import pandas as pd
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.money import format_minor
+from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.appending import Booking, append_decided
+from atlas_lib.reserves_credit.purchases import day_end
+
+_EVENT, _ACTOR = "PAYOUT_JUDGED", "02_reserves_credit"
+_KEY = ["merchant_id", "currency"]
+_MARK_LENGTH = 8
+_ASKED_AT_THE_DESK = "CONTRACT_MOVED"  # what the ledger holds now decides there, see positions.check_cover
+_PAID_ALREADY = "NON_POSITIVE_PAYOUT"
+VERDICT_COLUMNS = (*_KEY, "amount_minor", "reasons", "payee", "set_off_minor", "run_id", "as_of")
+_WHOLE = {"amount_minor": "int64", "set_off_minor": "int64"}
+
+
+def keep_verdicts(
+    payout_summary: pd.DataFrame,
+    payouts: pd.DataFrame,
+    payout_positions: pd.DataFrame,
+    merchants: pd.DataFrame,
+    ledger: Ledger,
+    run_id: str,
+    settings: ReservesCreditSettings,
+    *,
+    is_trial: bool,
+) -> dict[str, pd.DataFrame]:
+    """Book this run's verdict on every merchant and currency of the summary; the same verdict is booked once.
+
+    A trial books nothing: other settings that somebody tries are no verdict.
+    """
+    if is_trial:
+        return {}
+    own = _verdicts(payout_summary, payouts, payout_positions, merchants)
+    own = own.assign(run_id=run_id, as_of=str(settings.as_of))
+
+    def plan() -> Booking:
+        return _judged_events(_news(own, newest_verdicts(own[_KEY], ledger)), settings), pd.DataFrame()
+
+    append_decided(ledger, "verdicts", plan)
+    return {}
+
+
+def mark_payee(merchant_id: pd.Series, iban: pd.Series, bic: pd.Series) -> pd.Series:
+    """A mark of the account a payout goes to; empty without an account. Another IBAN or BIC gives another mark."""
+    rows = zip(merchant_id, iban.fillna(""), bic.fillna(""), strict=True)
+    marks = [hashlib.sha256("|".join(r).encode()).hexdigest()[:_MARK_LENGTH] if r[1] else "" for r in rows]
+    return pd.Series(marks, index=iban.index, dtype="str")
+
+
+def newest_verdicts(accounts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """The verdict that counts for each merchant and currency: VERDICT_COLUMNS; those never judged left out."""
+    ids = ("merchant:" + accounts["merchant_id"] + ":" + accounts["currency"]).drop_duplicates()
+    events = ledger.newest(_EVENT, ids)
+    facts = [json.loads(d) for d in events["details"]]
+    given = {"amount_minor": events["amount_minor"], "currency": events["currency"].astype("str")}
+    told = {
+        c: pd.Series([f[c] for f in facts], index=events.index, dtype=_WHOLE.get(c, "str"))
+        for c in VERDICT_COLUMNS
+        if c not in given
+    }
+    return pd.DataFrame(told | given)[list(VERDICT_COLUMNS)]
+
+
+def against(live: pd.DataFrame, ledger: Ledger, as_of: date) -> pd.Series:
+    """What a verdict newer than this run's says against each payout, as a sentence; empty where there is nothing.
+
+    `live`: merchant_id, currency, set_off_minor, payee as they would leave, and stops (what blocks them here). A newer run that says the same stands
+    against nothing.
+    """
+    newest = newest_verdicts(live[_KEY], ledger)
+    newest = newest[newest["as_of"] >= str(as_of)].add_prefix("new_")
+    known = live.merge(newest, left_on=_KEY, right_on=["new_merchant_id", "new_currency"], how="left", validate="m:1")
+    known.index = live.index
+    is_other = known["new_payee"].fillna("").ne("") & (known["payee"] != "") & (known["new_payee"] != known["payee"])
+    set_off = known["new_set_off_minor"].fillna(0).astype("int64")
+    blocks = _others(known["new_reasons"].fillna(""), known["stops"])
+    owed = [format_minor(int(a), c) for a, c in zip(set_off, known["currency"], strict=True)]
+    words = pd.Series("", index=live.index, dtype="str")
+    is_more = set_off > known["set_off_minor"]
+    words = words.mask(
+        is_more, "it sets off " + pd.Series(owed, index=live.index, dtype="str") + " " + known["currency"]
+    )
+    words = words.mask(is_other, "it has another account for this merchant")
+    words = words.mask(blocks != "", "it blocks the payout: " + blocks)
+    run = "run " + known["new_run_id"].fillna("") + " says otherwise: "
+    return (run + words).where(words != "", "").astype("str")
+
+
+def refuse_against(chosen: pd.DataFrame) -> None:
+    """Refused when a newer run's verdict stands against one of these payouts that has not left yet (stands_against)."""
+    stopped = chosen[(chosen["stands_against"] != "") & ~chosen["live_status"].isin(["Requested", "Executed"])]
+    if len(stopped):
+        row = stopped.iloc[0]
+        raise Refused(
+            "A newer run stands against this payout", where=f"{row['payout_id']}, merchant {row['merchant_id']}",
+            found=str(row["stands_against"]), remedy="open that run; withdraw a payment file that is prepared already",
+        )  # fmt: skip
+
+
+def _verdicts(
+    payout_summary: pd.DataFrame, payouts: pd.DataFrame, payout_positions: pd.DataFrame, merchants: pd.DataFrame
+) -> pd.DataFrame:
+    """VERDICT_COLUMNS without run and day. That a payout is paid, or at the bank, is nothing against its merchant."""
+    bank = merchants[["merchant_id", "iban", "bic"]]
+    full = payout_summary[[*_KEY, "status", "reasons"]].merge(bank, on="merchant_id", how="left", validate="m:1")
+    full = full.merge(payout_positions[[*_KEY, "set_off_minor"]], on=_KEY, how="left", validate="1:1")
+    full = full.merge(payouts[[*_KEY, "amount_minor"]], on=_KEY, how="left", validate="1:1")
+    is_done = full["status"].isin(["Requested", "Executed"])
+    kept = _without(full["reasons"], _ASKED_AT_THE_DESK)
+    return full.assign(
+        reasons=kept.where(~is_done, _without(kept, _PAID_ALREADY)),
+        amount_minor=full["amount_minor"].fillna(0).astype("int64"),
+        payee=mark_payee(full["merchant_id"], full["iban"], full["bic"]),
+    )[[*_KEY, "amount_minor", "reasons", "payee", "set_off_minor"]]
+
+
+def _others(reasons: pd.Series, known: pd.Series) -> pd.Series:
+    """The codes that are not among the known ones."""
+    left = [[c for c in r.split("; ") if c not in k.split("; ")] for r, k in zip(reasons, known, strict=True)]
+    return pd.Series(["; ".join(codes) for codes in left], index=reasons.index, dtype="str")
+
+
+def _without(reasons: pd.Series, code: str) -> pd.Series:
+    kept = [[c for c in codes.split("; ") if c != code] for codes in reasons]
+    return pd.Series(["; ".join(codes) for codes in kept], index=reasons.index, dtype="str")
+
+
+def _news(own: pd.DataFrame, standing: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts that nothing later and nothing equal of the same day stands for; an account once known stays known."""
+    known = own.merge(
+        standing.add_prefix("old_"), left_on=_KEY, right_on=["old_merchant_id", "old_currency"], how="left"
+    )
+    own = own.assign(payee=own["payee"].where(own["payee"] != "", known["old_payee"].fillna("").to_numpy()))
+    facts = ["amount_minor", "reasons", "payee", "set_off_minor", "as_of"]
+    is_same = (own[facts].to_numpy() == known[[f"old_{f}" for f in facts]].to_numpy()).all(axis=1)
+    is_later = (known["old_as_of"].fillna("") > known["as_of"]).to_numpy()
+    news: pd.DataFrame = own[~is_same & ~is_later].reset_index(drop=True)
+    return news
+
+
+def _judged_events(verdicts: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
+    told = verdicts.drop(columns=["amount_minor", "currency"]).to_dict("records")
+    return pd.DataFrame(
+        {
+            "transaction_id": "merchant:" + verdicts["merchant_id"] + ":" + verdicts["currency"],
+            "batch_id": "",
+            "event_type": _EVENT,
+            "amount_minor": verdicts["amount_minor"],
+            "currency": verdicts["currency"],
+            "timestamp": day_end(settings),
+            "actor": _ACTOR,
+            "details": pd.Series([json.dumps(t, sort_keys=True) for t in told], dtype=object),
+        }
+    )

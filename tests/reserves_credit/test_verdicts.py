@@ -1,0 +1,144 @@
+"""No run that is opened again pays against what a newer one says; a newer one that says the same stops nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit.verdicts import keep_verdicts, mark_payee
+from tests.reserves_credit.reserves_credit_frames import Office, merchants, payouts, settings
+
+_OLD, _NEW = "DE89370400440532013000", "DE02120300000000202051"
+
+
+@pytest.fixture
+def office(tmp_path) -> Office:
+    made = Office(tmp_path)
+    made.payouts = payouts({})
+    return made
+
+
+def judge(office: Office, as_of: str, run_id: str, iban: str = _OLD, *, is_trial: bool = False, **row: Any) -> None:
+    """A run of this day says this of M1's payout, as the notebook books it."""
+    facts = {"status": "Ready", "reasons": "", "set_off_minor": 0, "amount_minor": 500_00} | row
+    key = {"merchant_id": ["M1"], "currency": ["EUR"]}
+    summary = pd.DataFrame({**key, "status": facts["status"], "reasons": facts["reasons"]})
+    open_rows = pd.DataFrame({**key, "amount_minor": facts["amount_minor"]})
+    positions = pd.DataFrame({**key, "set_off_minor": facts["set_off_minor"]})
+    known = merchants({"merchant_id": "M1", "iban": iban or None, "bic": "COBADEFFXXX"})
+    keep_verdicts(summary, open_rows, positions, known, office.ledger, run_id, settings(as_of), is_trial=is_trial)
+
+
+def prepared(office: Office) -> tuple[Any, str, str]:
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    return olga, payment_id, office.order(payment_id)["sha256"]
+
+
+AGAINST = [
+    ({"status": "Blocked", "reasons": "SANCTIONS_MATCH"}, "SANCTIONS_MATCH"),
+    ({"iban": _NEW}, "another account"),
+    ({"set_off_minor": 100_00}, r"sets off 100\.00 EUR"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "words"), AGAINST)
+def test_what_a_newer_run_stops_is_neither_prepared_nor_approved_nor_requested_in_an_older_one(office, verdict, words):
+    olga, payment_id, sha256 = prepared(office)
+    judge(office, "2026-10-31", "today", **verdict)
+    with pytest.raises(Refused, match=rf"run today says otherwise.*{words}"):
+        olga.approve(payment_id, sha256)
+    assert office.status()["M1"] == "Blocked"
+    olga.withdraw(payment_id, "today's run says otherwise")
+    with pytest.raises(Refused, match=words):
+        olga.prepare([office.of("M1")])
+
+
+@pytest.mark.parametrize(("verdict", "words"), AGAINST)
+def test_an_approved_file_is_not_requested_against_a_newer_run(office, verdict, words):
+    olga, payment_id, sha256 = prepared(office)
+    olga.approve(payment_id, sha256)
+    judge(office, "2026-10-31", "today", **verdict)
+    with pytest.raises(Refused, match=words):
+        olga.request(payment_id)
+    assert office.ledger.transfers().empty
+
+
+def test_a_file_prepared_for_the_old_account_is_not_requested_from_todays_run_either(office):
+    _, payment_id, sha256 = prepared(office)
+    judge(office, "2026-10-31", "today", iban=_NEW)
+    office.values |= {"as_of": "2026-10-31"}
+    office.payouts = payouts({"iban": _NEW})
+    with pytest.raises(Refused, match="another account"):
+        office.desk("olga", "settlement_ops").approve(payment_id, sha256)
+    office.desk("olga", "settlement_ops").withdraw(payment_id, "corrected account")
+    office.now += pd.Timedelta(minutes=5)
+    office.requested("M1")
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [{}, {"amount_minor": 700_00}, {"iban": ""}, {"reasons": "CONTRACT_MOVED"}]
+    + [{"status": status, "reasons": "NON_POSITIVE_PAYOUT"} for status in ("Requested", "Executed")],
+)
+def test_a_newer_run_that_says_the_same_or_does_not_know_stops_nothing(office, verdict):
+    olga, payment_id, sha256 = prepared(office)
+    judge(office, "2026-10-31", "today", **verdict)
+    olga.approve(payment_id, sha256)
+    olga.request(payment_id)
+    assert office.status()["M1"] == "Requested"
+
+
+def test_the_later_day_counts_and_of_one_day_the_run_made_last(office):
+    judge(office, "2026-10-31", "today", reasons="LIMIT_BREACH", status="Blocked")
+    judge(office, "2026-10-30", "yesterday made anew")
+    with pytest.raises(Refused, match="run today"):
+        prepared(office)
+    judge(office, "2026-10-31", "today with the right limits")
+    prepared(office)
+
+
+def test_the_run_that_is_opened_counts_over_an_older_verdict(office):
+    judge(office, "2026-10-29", "the day before", status="Blocked", reasons="LIMIT_BREACH")
+    prepared(office)
+
+
+def test_a_trial_in_a_notebook_is_no_verdict_and_the_same_verdict_is_booked_once(office):
+    judge(office, "2026-10-31", "trial", status="Blocked", reasons="LIMIT_BREACH", is_trial=True)
+    assert office.ledger.events().empty
+    for _ in range(2):
+        judge(office, "2026-10-31", "today")
+    assert office.ledger.events()["event_type"].tolist() == ["PAYOUT_JUDGED"]
+
+
+def test_an_account_once_known_stays_known_when_a_run_has_none(office):
+    judge(office, "2026-10-31", "today", iban=_NEW)
+    judge(office, "2026-11-01", "contracts only", iban="")
+    with pytest.raises(Refused, match="another account"):
+        prepared(office)
+
+
+def test_the_ledger_holds_a_mark_and_no_account(office):
+    judge(office, "2026-10-31", "today")
+    (details,) = office.ledger.events()["details"]
+    assert _OLD not in details
+    mark = json.loads(details)["payee"]
+    assert len(mark) == 8
+    both = mark_payee(pd.Series(["M1", "M1"]), pd.Series([_OLD, _OLD]), pd.Series(["COBADEFFXXX", "BYLADEM1001"]))
+    assert (both[0], both[1] == mark) == (mark, False)
+
+
+def test_a_transaction_of_the_input_that_is_named_like_a_verdict_is_none(office):
+    row = {
+        "transaction_id": ["merchant:M1:EUR"], "idempotency_key": ["k"], "fingerprint": ["f"], "origin": ["x"],
+        "amount_minor": [1], "currency": ["EUR"], "timestamp": [pd.Timestamp("2026-10-31", tz="UTC")],
+    }  # fmt: skip
+    office.ledger.intake("a", pd.DataFrame(row))
+    judge(office, "2026-10-31", "today")
+    prepared(office)
+    assert declared("payouts").checked(office.payouts).shape[0] == 1
