@@ -13,6 +13,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.fraud_console import SUBJECT
 from atlas_lib.reserves_credit.roles import Actor
@@ -75,4 +76,4 @@ def _versions(ledger: Any, contract: str) -> list[str]:
     """A contract is booked anew, as the next version, when its figures change."""
     events: pd.DataFrame = ledger.events(event_types=["CONTRACT_PURCHASED"])
     ids = events["transaction_id"].drop_duplicates()
-    return [str(i) for i in ids[ids.str.startswith(f"contract:{contract}:v")]]
+    return [str(i) for i in ids[ids.str.startswith(f"{keys.CONTRACT}{contract}:v")]]

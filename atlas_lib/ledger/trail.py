@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.chart import accounts_of
 from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.runs import positions_of
@@ -46,5 +47,5 @@ def read_trail(database: Database, about: About, name: str, limit: int) -> pd.Da
     if about == "transaction":
         parameters = (name, name)
     if about == "merchant":
-        parameters = (f"merchant:{name}", *[as_json(accounts_of(name))] * 4)
+        parameters = (keys.MERCHANT + name, *[as_json(accounts_of(name))] * 4)
     return database.frame(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))

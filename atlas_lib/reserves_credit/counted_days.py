@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
 ACCOUNT = ["merchant_id", "currency"]
@@ -40,7 +41,7 @@ def reserve_accounts(ledger: Ledger) -> pd.DataFrame:
 def newest_counted(accounts: pd.DataFrame, ledger: Ledger) -> date | None:
     """The latest as-of day of a run that has counted or moved anything of these accounts."""
     named = accounts["merchant_id"] + ":" + accounts["currency"]
-    ids = [*("reserve:" + named), *("reserve-days:" + named)]
+    ids = [*(keys.RESERVE + named), *(keys.RESERVE_DAYS + named)]
     events = ledger.events(ids, event_types=MOVEMENT_EVENTS.values())
     return None if events.empty else events["timestamp"].max().date()
 

@@ -24,6 +24,7 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.core.sepa import Debtor
 from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit import roles, standing, workflow
 from atlas_lib.reserves_credit.answers import book_answers
@@ -213,7 +214,7 @@ class PayoutDesk:
         """The payouts of a payment file, and what they have in common as one row; all of them or none."""
         chosen = standing.choose(self._live(), "payment_id", [payment_id])
         held = self._ledger.events(batch_ids=[payment_id], event_types=["PAYOUT_PREPARED"])["transaction_id"]
-        absent = set(held.str.removeprefix("payout:")) - set(self._payouts["payout_id"])
+        absent = set(held.str.removeprefix(keys.PAYOUT)) - set(self._payouts["payout_id"])
         if absent:
             raise Refused(
                 "This run does not know all payouts of the payment file", where=payment_id, found=f"without {min(absent)}",
@@ -247,7 +248,7 @@ class PayoutDesk:
             is_requested = bool((chosen["live_status"] == "Requested").all())
             if action == "withdraw" and is_requested and self._folder.hold_back(row["staged"]):
                 held_back[:] = [row["staged"]]  # first the copy, so that no file leaves whose money is free again
-                transfers = self._ledger.transfers(("payout:" + chosen["payout_id"]).tolist())
+                transfers = self._ledger.transfers((keys.PAYOUT + chosen["payout_id"]).tolist())
                 void = close_transfers(chosen["payout_id"], transfers, "void")
                 return self._signer.sign_payouts(chosen, event_type, {"said": said}), void
             still = chosen["live_status"].isin(workflow.MAY_FOLLOW[action])  # the bank may have moved single ones

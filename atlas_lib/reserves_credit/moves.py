@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.signing import Signer
 
@@ -27,7 +28,7 @@ MOVE_COLUMNS = (*KEY, "former_id", "currency", "amount_minor", "move", "by", "sa
 
 def read_decided(contract_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """The decision that counts per contract and merchant it comes under: KEY, move, by, said."""
-    ids = [f"contract:{c}" for c in contract_ids]
+    ids = [keys.CONTRACT + c for c in contract_ids]
     events = ledger.events(transaction_ids=ids, event_types=_STATES) if ids else ledger.events([])
     facts = [json.loads(d) for d in events["details"]]
     told = {c: pd.Series([f[c] for f in facts], index=events.index, dtype="str") for c in (*KEY, "said")}
@@ -71,4 +72,4 @@ def move_event(
     if row["move"] == becomes:
         raise Refused("Nothing to change", where=contract_id, found=f"{becomes} by {row['by']} already")
     facts = {"contract_id": contract_id, "merchant_id": merchant_id, "said": said, "former_id": row["former_id"]}
-    return signer.sign_one(f"contract:{contract_id}", _EVENTS[action], facts, str(row["currency"]))
+    return signer.sign_one(keys.CONTRACT + contract_id, _EVENTS[action], facts, str(row["currency"]))

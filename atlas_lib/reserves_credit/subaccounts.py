@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
 _SUBACCOUNTS = {
@@ -41,7 +42,7 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
     moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
     moves = moves[~moves["event_type"].str.startswith("RESERVE_") | (moves["timestamp"] <= end)]
-    is_contract = moves["transaction_id"].str.startswith("contract:")
+    is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT)
     contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
         movement=moves["event_type"].map(_MOVEMENT).astype("str"),

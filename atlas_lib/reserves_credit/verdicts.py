@@ -20,6 +20,7 @@ import pandas as pd
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.settings import ReservesCreditSettings
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.purchases import day_end
@@ -69,7 +70,7 @@ def mark_payee(merchant_id: pd.Series, iban: pd.Series, bic: pd.Series) -> pd.Se
 
 def newest_verdicts(accounts: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """The verdict that counts for each merchant and currency: VERDICT_COLUMNS; those never judged left out."""
-    ids = ("merchant:" + accounts["merchant_id"] + ":" + accounts["currency"]).drop_duplicates()
+    ids = (keys.MERCHANT + accounts["merchant_id"] + ":" + accounts["currency"]).drop_duplicates()
     events = ledger.newest(_EVENT, ids)
     facts = [json.loads(d) for d in events["details"]]
     given = {"amount_minor": events["amount_minor"], "currency": events["currency"].astype("str")}
@@ -162,7 +163,7 @@ def _judged_events(verdicts: pd.DataFrame, settings: ReservesCreditSettings) -> 
     told = verdicts.drop(columns=["amount_minor", "currency"]).to_dict("records")
     return pd.DataFrame(
         {
-            "transaction_id": "merchant:" + verdicts["merchant_id"] + ":" + verdicts["currency"],
+            "transaction_id": keys.MERCHANT + verdicts["merchant_id"] + ":" + verdicts["currency"],
             "batch_id": "",
             "event_type": _EVENT,
             "amount_minor": verdicts["amount_minor"],

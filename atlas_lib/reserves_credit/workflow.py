@@ -19,6 +19,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
 STATUS_AFTER = {
@@ -63,12 +64,12 @@ def payout_of(end_to_end_ids: pd.Series) -> pd.Series:
 
 def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """Where these payouts stand (STATE_COLUMNS), those without any event left out."""
-    return fold_states(ledger.events(["payout:" + i for i in payout_ids], event_types=STATUS_AFTER))
+    return fold_states(ledger.events([keys.PAYOUT + i for i in payout_ids], event_types=STATUS_AFTER))
 
 
 def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     """Every payment file that these payouts were ever put into: end_to_end_id, amount_minor, contracts, set_off_minor."""
-    events = ledger.events(transaction_ids=["payout:" + i for i in payout_ids], event_types=["PAYOUT_PREPARED"])
+    events = ledger.events(transaction_ids=[keys.PAYOUT + i for i in payout_ids], event_types=["PAYOUT_PREPARED"])
     facts = [json.loads(d) for d in events["details"]]
     told = pd.DataFrame(
         {
@@ -83,7 +84,7 @@ def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
 
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
-    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix="payout:")
+    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix=keys.PAYOUT)
     is_near = prepared["details"].str.contains(f'"{execution_date}"', regex=False)  # so that few details are read
     states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix("payout:").unique(), ledger)
     return states[states["execution_date"] == execution_date]
