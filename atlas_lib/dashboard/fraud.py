@@ -14,6 +14,8 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.rows import read_newest
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.fraud_console import (
     FraudDesk,
@@ -87,11 +89,17 @@ def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
     out = {"alert": _masked(alert), "judgements": judged[judged["transaction_id"] == transaction_id]}
     for name, column in (("user", "user_id"), ("merchant", "merchant_id")):
         subject = alert[column].iloc[0]
-        found = alert.iloc[:0] if pd.isna(subject) else add_state(read_history(sources, column, str(subject)), judged)
+        found = alert.iloc[:0] if pd.isna(subject) else add_state(_history(run, sources, column, str(subject)), judged)
         # Only an alert has a state.
         state = found["state"].where((found["fraud_score"] >= _least_score(run)) | (found["state"] != "open"), "")
         out[name] = _masked(found.assign(state=state))
     return out
+
+
+def _history(run: Run, sources: Mapping[str, Any], column: str, subject: str) -> pd.DataFrame:
+    has_index = run.has("final_index")
+    of_run = read_newest(run, "final_index", column, subject, 50) if has_index else declared("final_index").empty()
+    return read_history(of_run, sources, column, subject)
 
 
 def chosen_alerts(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

@@ -21,14 +21,14 @@ from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, des
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.daily_views import daily_page
 from atlas_lib.dashboard.desk_views import confirm_page, desk_page, payment_page
-from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_csv, to_excel
+from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_excel
 from atlas_lib.dashboard.frame import View, message_page
 from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
 from atlas_lib.dashboard.listing_views import part_of_page, query_of
 from atlas_lib.dashboard.listings import Listing, listing_of
-from atlas_lib.dashboard.rows import count_rows, read_in_parts, read_rows, wrong_accounts_of
+from atlas_lib.dashboard.rows import count_rows, read_lines, read_rows, wrong_accounts_of
 from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
@@ -221,9 +221,9 @@ def _export(view: View, file_name: str) -> Answer:
 
 
 def _csv_parts(view: View, listing: Listing) -> Iterator[bytes]:
-    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
+    query = query_of(view, listing, is_whole=True)
     with one_at_a_time():
-        yield from to_csv(read_in_parts(view.run, view.actor, listing, query, PART_ROWS), columns)
+        yield from read_lines(view.run, view.actor, listing, query, PART_ROWS)
 
 
 def _workbook(view: View, listing: Listing) -> bytes:

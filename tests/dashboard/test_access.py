@@ -214,23 +214,26 @@ def test_sums_name_columns_that_are_listed():
     } == {}
 
 
-def test_a_text_that_looks_like_a_formula_is_text_in_a_csv():
-    from atlas_lib.dashboard.exports import to_csv
+def test_a_text_that_looks_like_a_formula_is_text_in_a_csv_and_every_value_is_read_back_as_it_was():
+    import duckdb
 
-    frame = pd.DataFrame(
-        {
-            "name": ["=1+1", "-x", "plain", None],
-            "amount_minor": [-5, 5, 0, 123456],
-            "currency": ["EUR", "JPY", "KWD", "EUR"],
-        }
-    )
-    told = b"".join(to_csv([frame.head(1), frame.tail(3)], ["name", "amount_minor"]))
-    assert told.decode("utf-8-sig").splitlines() == [
-        "name,amount_minor",
-        "'=1+1,-0.05",
-        "'-x,5",
-        "plain,0.000",
-        ",1234.56",
+    from atlas_lib.dashboard.exports import csv_line
+
+    columns = {"name": "string", "amount_minor": "int", "paid_minor": "int", "made_at": "instant", "rate": "float"}
+    rows = """SELECT * FROM (VALUES
+        ('=1+1', -5, NULL, 'EUR', TIMESTAMPTZ '2026-10-05 12:00:00+00', 0.1::DOUBLE), ('-x', 5, -7, 'JPY', NULL, NULL),
+        ('a "b", c', 0, 1, 'KWD', NULL, 1e-7), (NULL, 123456, -100, 'EUR', NULL, 2),
+        ('two' || chr(10) || 'lines', 9007199254740993, -9, 'EUR', NULL, NULL)
+        ) AS given(name, amount_minor, paid_minor, currency, made_at, rate)"""
+    lines = duckdb.sql(rows).project(f"{csv_line(list(columns), columns)} AS line")
+    told = "".join(row[0] for row in lines.fetchall())
+    assert told.split("\r\n") == [
+        "'=1+1,-0.05,,2026-10-05 12:00:00+00:00,0.1",
+        "'-x,5,-7,,",
+        '"a ""b"", c",0.000,0.001,,1e-07',
+        ",1234.56,-1.00,,2.0",
+        '"two\nlines",90071992547409.93,-0.09,,',
+        "",
     ]
 
 
@@ -406,6 +409,7 @@ def test_a_long_export_comes_in_parts_one_at_a_time_and_no_workbook_is_made_of_i
     asked = Asked("export/final_index.csv", {}, OLGA, {})
     under_way = answer(asked)
     some = next(under_way.parts)
+    assert under_way.body == ",".join(listing_of("final_index").shown).encode("utf-8-sig") + b"\r\n"
     assert some.count(b"\r\n") == 100
     for path in ("export/final_index.csv", "export/contracts.xlsx"):
         with pytest.raises(Refused, match="Another export"):
