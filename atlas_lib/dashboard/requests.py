@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -28,6 +28,7 @@ from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
 from atlas_lib.dashboard.listing_views import part_of_page, query_of
 from atlas_lib.dashboard.listings import Listing, listing_of
+from atlas_lib.dashboard.operations_views import operations_page
 from atlas_lib.dashboard.rows import count_rows, read_lines, read_rows, wrong_accounts_of
 from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
@@ -173,23 +174,24 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
         require(view.actor, "see_own")
         return merchant_page(view, view.actor.merchant_id)
     if kind in ("", "desk", "payment"):
-        payouts, orders = _desk_tables(view, asked)
-        if kind == "payment":
-            return payment_page(view, value, payouts, orders)
-        return (
-            desk_page(view, payouts, orders)
-            if kind
-            else front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
-        )
-    if kind == "page":
-        return stage_page(view, value)
-    if kind == "daily":
-        return daily_page(view)
-    if kind == "fraud":
-        return alert_page(view, value)
-    if kind == "merchant":
-        return merchant_page(view, view.asked.get("merchant") or value)
-    return trail_page(view, kind, value)
+        return _page_of_payouts(view, asked, kind, value)
+    pages: dict[str, Callable[[], str]] = {
+        "page": lambda: stage_page(view, value),
+        "daily": lambda: daily_page(view),
+        "operations": lambda: operations_page(view),
+        "fraud": lambda: alert_page(view, value),
+        "merchant": lambda: merchant_page(view, view.asked.get("merchant") or value),
+    }
+    return pages.get(kind, lambda: trail_page(view, kind, value))()
+
+
+def _page_of_payouts(view: View, asked: Asked, kind: str, value: str) -> str:
+    payouts, orders = _desk_tables(view, asked)
+    if kind == "payment":
+        return payment_page(view, value, payouts, orders)
+    if kind == "desk":
+        return desk_page(view, payouts, orders)
+    return front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
 
 
 def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
