@@ -12,8 +12,6 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import odd_exponents
-from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.listings import SUMS, Listing
 from atlas_lib.present.excel import Sheet, write_workbook
 
 EXCEL_ROWS = 100_000  # a sheet holds a million, but writing it holds a core for a minute and a gigabyte
@@ -81,9 +79,21 @@ def one_at_a_time() -> Iterator[None]:
         _BUSY.release()
 
 
-def to_excel(listing: Listing, frame: pd.DataFrame, columns: list[str], cover: Mapping[str, str]) -> bytes:
+def csv_of(frame: pd.DataFrame, columns: Sequence[str]) -> bytes:
+    """The rows of a frame as lines; instants, amounts and texts as in `csv_line`."""
+    import duckdb
+
+    kinds = {"datetime64": "instant", "float": "float", "int": "int"}
+    types = {
+        c: next((k for d, k in kinds.items() if str(frame[c].dtype).lower().startswith(d)), "string") for c in columns
+    }
+    rows = frame[list(dict.fromkeys([*columns, "currency"]))]
+    with duckdb.connect(config={"threads": 1}) as connection:
+        lines = connection.from_df(rows).project(f"{csv_line(columns, types)} AS line").fetchall()
+    return "".join(line for (line,) in lines).encode("utf-8")
+
+
+def to_excel(sheet: Sheet, cover: Mapping[str, str]) -> bytes:
     """A cover with where the rows come from and how they were filtered, then the rows with totals as formulas."""
-    totals = [n for n in SUMS.get(listing.table, "").split() if n in columns]
-    sheet = Sheet(listing.title[:31], frame, declared(listing.table).about, columns, totals)
     with tempfile.TemporaryDirectory() as folder:
-        return write_workbook(Path(folder) / "export.xlsx", [sheet], {"title": listing.title, **cover}).read_bytes()
+        return write_workbook(Path(folder) / "export.xlsx", [sheet], cover).read_bytes()

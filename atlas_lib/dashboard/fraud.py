@@ -33,10 +33,11 @@ from atlas_lib.reserves_credit.decisions import act_on_each
 from atlas_lib.reserves_credit.roles import identify, require
 
 PAGE_SIZE = 25
+FRAUD_EXPORT = "fraud_alerts"
 _DONE = {"confirmed": "confirmed as fraud", "false_positive": "no fraud"}
 ALERT_COLUMNS = (
     "transaction_id", "state", "fraud_score", "amount_minor", "currency", "fraud_reasons", "merchant_id", "country", "user_id",
-    "created_at", "ingested_at", "judged_by",
+    "created_at", "ingested_at", "delay_seconds", "judged_by",
 )  # fmt: skip
 # Without a key of one's own, masks hold while the server runs.
 _KEY_OF_THIS_SERVER = secrets.token_hex(16)
@@ -59,9 +60,7 @@ class Alerts:
 def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
     """The alerts that fit what was asked: `score`, `amount`, `reason`, `country`, `state`, `p` (page), merchant, currency."""
     least, known = _least_score(run), _known(run)
-    score, amount = (_figure(name, asked.get(name, "")) for name in ("score", "amount"))
-    wanted = {k: asked.get(k, "") for k in ("currency", "country", "state", "reason")}
-    fits = filter_alerts(known, wanted | {"merchant_id": asked.get("merchant", "")}, max(score, least), amount)
+    fits = _fitting(known, asked, least)
     last = max(1, -(-len(fits) // PAGE_SIZE))
     page = min(max(1, int(_figure("p", asked.get("p", "")))), last)
     shown = fits.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
@@ -70,6 +69,17 @@ def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
         _masked(shown), len(fits), int((known["state"] == "open").sum()), page, reasons_of(known), countries, least,
         newest_delivery(_sources(run)),
     )  # fmt: skip
+
+
+def all_alerts(run: Run, asked: Mapping[str, str]) -> pd.DataFrame:
+    """Every alert that fits, on all pages, as the list shows it."""
+    return _masked(_fitting(_known(run), asked, _least_score(run)))
+
+
+def _fitting(known: pd.DataFrame, asked: Mapping[str, str], least: float) -> pd.DataFrame:
+    score, amount = (_figure(name, asked.get(name, "")) for name in ("score", "amount"))
+    wanted = {k: asked.get(k, "") for k in ("currency", "country", "state", "reason")}
+    return filter_alerts(known, wanted | {"merchant_id": asked.get("merchant", "")}, max(score, least), amount)
 
 
 def open_alerts(run: Run) -> int:

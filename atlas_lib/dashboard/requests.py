@@ -15,21 +15,20 @@ import pandas as pd
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts, require_office
+from atlas_lib.dashboard.access import is_office, may_see_accounts, require_office
 from atlas_lib.dashboard.accounts import mask_page
 from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.daily_views import daily_page
 from atlas_lib.dashboard.desk_views import confirm_page, desk_page, payment_page
-from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_excel
+from atlas_lib.dashboard.downloads import download
 from atlas_lib.dashboard.frame import View, message_page
 from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
-from atlas_lib.dashboard.listing_views import part_of_page, query_of
-from atlas_lib.dashboard.listings import Listing, listing_of
+from atlas_lib.dashboard.listing_views import part_of_page
 from atlas_lib.dashboard.operations_views import operations_page
-from atlas_lib.dashboard.rows import count_rows, read_lines, read_rows, wrong_accounts_of
+from atlas_lib.dashboard.rows import wrong_accounts_of
 from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
@@ -212,41 +211,11 @@ def _export(view: View, file_name: str) -> Answer:
     table, _, ending = file_name.rpartition(".")
     if ending not in ("csv", "xlsx"):
         raise SettingsError("No such export", found=file_name, expected="csv or xlsx")
-    listing = listing_of(table)
     name = f"{table}-{view.run.manifest['as_of']}.{ending}"
     headers = {"Content-Type": _TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
-    if ending == "xlsx":
-        return Answer(_workbook(view, listing), headers)
-    parts = _csv_parts(view, listing)
+    parts = download(view, table, ending)
     first = next(parts)  # refused, or busy, before anything is sent
     return Answer(first, headers, parts=parts)
-
-
-def _csv_parts(view: View, listing: Listing) -> Iterator[bytes]:
-    query = query_of(view, listing, is_whole=True)
-    with one_at_a_time():
-        yield from read_lines(view.run, view.actor, listing, query, PART_ROWS)
-
-
-def _workbook(view: View, listing: Listing) -> bytes:
-    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
-    total = count_rows(view.run, view.actor, listing, query)
-    if total > EXCEL_ROWS:
-        raise SettingsError(
-            f"{listing.title} has too many rows for a workbook", found=f"{total:,}", expected=f"at most {EXCEL_ROWS:,}",
-            remedy="take CSV, or filter the table first",
-        )  # fmt: skip
-    filters = "; ".join(
-        f"{k} = {v}" for k, v in view.asked.items() if (v and "." not in k) or k.startswith(f"{listing.table}.")
-    )
-    cover = {
-        "As of": str(view.run.manifest["as_of"]),
-        "Run": view.run.run_id,
-        "Filters": filters or "none",
-        "For": view.actor.name or "anyone",
-    }
-    with one_at_a_time():
-        return to_excel(listing, read_rows(view.run, view.actor, listing, query).frame, columns, cover)
 
 
 @lru_cache(maxsize=8)

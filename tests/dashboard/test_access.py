@@ -401,10 +401,10 @@ def test_a_page_beyond_the_last_is_the_last(run):
 
 
 def test_a_long_export_comes_in_parts_one_at_a_time_and_no_workbook_is_made_of_it(run, monkeypatch):
-    from atlas_lib.dashboard import exports, requests
+    from atlas_lib.dashboard import downloads, exports
 
-    monkeypatch.setattr(requests, "PART_ROWS", 100)
-    monkeypatch.setattr(requests, "EXCEL_ROWS", 100)
+    monkeypatch.setattr(downloads, "PART_ROWS", 100)
+    monkeypatch.setattr(downloads, "EXCEL_ROWS", 100)
     monkeypatch.setattr(exports, "_WAIT_SECONDS", 0.01)
     asked = Asked("export/final_index.csv", {}, OLGA, {})
     under_way = answer(asked)
