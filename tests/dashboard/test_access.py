@@ -16,6 +16,7 @@ import pytest
 
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.core.settings import STAGES
 from atlas_lib.dashboard.access import environment_of, viewer_of
 from atlas_lib.dashboard.accounts import mask_text, masked_in_sql
 from atlas_lib.dashboard.actions import desk_of
@@ -86,7 +87,15 @@ def test_no_page_tells_a_merchant_of_another(run):
         text = told.decode("utf-8") if isinstance(told, bytes) else told
         assert foreign not in text, page
         assert not [n for n in names if n in text], page
-    for page in (f"transaction/{foreign}", f"contract/{contract}", "desk", "export/breaks.csv", "export/alerts.xlsx"):
+    for page in (
+        f"transaction/{foreign}",
+        f"contract/{contract}",
+        "desk",
+        "daily",
+        "operations",
+        "export/breaks.csv",
+        "export/alerts.xlsx",
+    ):
         with pytest.raises(Refused):
             ask(page, MERT)
     with pytest.raises(Refused):
@@ -452,3 +461,11 @@ def test_whoever_approves_sees_whom_the_file_pays_and_how_much(run, tmp_path, mo
             ask(f"payment/{payment}", actor)
     with pytest.raises(Refused, match="no such payment file"):
         ask("payment/PAY-none", OLGA)
+
+
+def test_the_operations_page_says_how_store_commit_service_runs_and_stages_are(run):
+    told = str(ask("operations", OLGA).body)
+    assert "local store, no replication" in told
+    assert f"{run.run_id}</a>" in told
+    assert all(f">{stage}<" in told for stage in STAGES)
+    assert told.count(">ok<") == 2
