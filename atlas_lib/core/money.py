@@ -42,6 +42,11 @@ def exponent(currency: str) -> int:
     return _EXPONENT.get(currency, 2)
 
 
+def odd_exponents() -> dict[str, int]:
+    """The currencies that do not have two digits, and how many they have: for statements that write amounts."""
+    return dict(_EXPONENT)
+
+
 def scale_of(currency: pd.Series | str) -> Int64:
     """Minor units in one unit of the currency, per row: EUR 100, JPY 1, BHD 1,000."""
     if isinstance(currency, str):

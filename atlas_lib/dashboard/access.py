@@ -65,7 +65,7 @@ def conditions_for(actor: Actor, listing: Listing) -> list[tuple[str, list[objec
     own: list[tuple[str, list[object]]] = [(f'"{listing.merchant}" = ?', [actor.merchant_id])]
     if listing.own_not:
         column, values = listing.own_not
-        own.append((f'"{column}" NOT IN (SELECT unnest(?))', [values.split("|")]))
+        own.append((f'"{column}" NOT IN (SELECT unnest(?))', [list(values)]))
     return own
 
 

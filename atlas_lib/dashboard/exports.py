@@ -4,40 +4,68 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.core.money import exponent
-from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.listings import SUMS, Listing
+from atlas_lib.core.money import odd_exponents
 from atlas_lib.present.excel import Sheet, write_workbook
 
 EXCEL_ROWS = 100_000  # a sheet holds a million, but writing it holds a core for a minute and a gigabyte
-PART_ROWS = 5_000
+PART_ROWS = 20_000
 _BUSY, _WAIT_SECONDS = threading.Lock(), 3.0
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def to_csv(parts: Iterable[pd.DataFrame], columns: list[str]) -> Iterator[bytes]:
-    """UTF-8 with a mark (Excel reads it), amounts in units of their currency with a point, instants in ISO 8601.
+def csv_head(columns: Sequence[str]) -> bytes:
+    """The head line, with the mark by which Excel knows UTF-8."""
+    return (",".join(columns) + "\r\n").encode("utf-8-sig")
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front. The head line comes first, then the
-    rows part by part.
+
+def csv_line(columns: Sequence[str], types: Mapping[str, str]) -> str:
+    """An expression: a row as a line of CSV. Amounts are in units of their currency with a point, exact, instants in ISO 8601
+    with their offset; a text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    `types`: the declared type of each column.
     """
-    yield (",".join(columns) + "\r\n").encode("utf-8-sig")
-    for part in parts:
-        out = part[columns].copy()
-        for name in columns:
-            if name.endswith("_minor"):
-                out[name] = in_units(part[name], part["currency"])
-            elif pd.api.types.is_string_dtype(out[name]):
-                is_formula = out[name].str.startswith(_FORMULA, na=False)
-                out[name] = out[name].where(~is_formula, "'" + out[name].astype("str"))
-        yield out.to_csv(index=False, header=False, lineterminator="\r\n").encode("utf-8")
+    return (
+        " || ',' || ".join(f"coalesce({_cell(name, types[name])}, '')" for name in columns) + " || chr(13) || chr(10)"
+    )
+
+
+def _cell(name: str, kind: str) -> str:
+    if name.endswith("_minor"):
+        return in_units(f'"{name}"')
+    if kind == "instant":
+        return f"CAST(make_timestamp(epoch_us(\"{name}\")) AS VARCHAR) || '+00:00'"
+    if kind == "string":
+        return _text(f'"{name}"')
+    return f'CAST("{name}" AS VARCHAR)'
+
+
+def _text(value: str) -> str:
+    """As it is, unless something in it means something in CSV or to a spreadsheet."""
+    guarded = f"regexp_replace({value}, '^([=+@\\t\\r-])', chr(39) || '\\1')"
+    quoted = f"chr(34) || replace({guarded}, chr(34), chr(34) || chr(34)) || chr(34)"
+    written = f"CASE WHEN regexp_matches({value}, '[,\"\\r\\n]') THEN {quoted} ELSE {guarded} END"
+    return f"CASE WHEN regexp_matches({value}, '^[=+@\\t-]|[,\"\\r\\n]') THEN {written} ELSE {value} END"
+
+
+def in_units(amount: str) -> str:
+    """An expression: whole minor units as text, exact: -12345 EUR is -123.45, 5 JPY is 5."""
+    odd = odd_exponents()
+    cases = "".join(
+        f' WHEN "currency" IN ({", ".join(repr(c) for c, n in odd.items() if n == digits)}) THEN {_scaled(amount, digits)}'
+        for digits in sorted(set(odd.values()))
+    )
+    return f"CASE{cases} ELSE {_scaled(amount, 2)} END"
+
+
+def _scaled(amount: str, digits: int) -> str:
+    unit = f" * {10**-digits:.{digits}f}" if digits else ""
+    return f"CAST(CAST({amount} AS DECIMAL(19, 0)){unit} AS VARCHAR)"
 
 
 @contextmanager
@@ -51,23 +79,21 @@ def one_at_a_time() -> Iterator[None]:
         _BUSY.release()
 
 
-def in_units(amounts: pd.Series, currencies: pd.Series) -> pd.Series:
-    """Whole minor units as decimal text, exact: -12345 EUR is -123.45, 5 JPY is 5; a missing one is empty."""
-    out = pd.Series("", index=amounts.index, dtype="object")
-    for code in currencies.dropna().unique():
-        here = (currencies == code) & amounts.notna()
-        whole, digits = amounts[here].astype("int64"), exponent(str(code))
-        size = whole.abs()
-        text = (size // 10**digits).astype("str")
-        if digits:
-            text = text + "." + (size % 10**digits).astype("str").str.zfill(digits)
-        out[here] = text.where(whole >= 0, "-" + text)
-    return out
+def csv_of(frame: pd.DataFrame, columns: Sequence[str]) -> bytes:
+    """The rows of a frame as lines; instants, amounts and texts as in `csv_line`."""
+    import duckdb
+
+    kinds = {"datetime64": "instant", "float": "float", "int": "int"}
+    types = {
+        c: next((k for d, k in kinds.items() if str(frame[c].dtype).lower().startswith(d)), "string") for c in columns
+    }
+    rows = frame[list(dict.fromkeys([*columns, "currency"]))]
+    with duckdb.connect(config={"threads": 1}) as connection:
+        lines = connection.from_df(rows).project(f"{csv_line(columns, types)} AS line").fetchall()
+    return "".join(line for (line,) in lines).encode("utf-8")
 
 
-def to_excel(listing: Listing, frame: pd.DataFrame, columns: list[str], cover: Mapping[str, str]) -> bytes:
+def to_excel(sheet: Sheet, cover: Mapping[str, str]) -> bytes:
     """A cover with where the rows come from and how they were filtered, then the rows with totals as formulas."""
-    totals = [n for n in SUMS.get(listing.table, "").split() if n in columns]
-    sheet = Sheet(listing.title[:31], frame, declared(listing.table).about, columns, totals)
     with tempfile.TemporaryDirectory() as folder:
-        return write_workbook(Path(folder) / "export.xlsx", [sheet], {"title": listing.title, **cover}).read_bytes()
+        return write_workbook(Path(folder) / "export.xlsx", [sheet], cover).read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import is_office
 from atlas_lib.dashboard.listings import listing_of
-from atlas_lib.dashboard.rows import choices_of
+from atlas_lib.dashboard.rows import choices_of, values_of
 from atlas_lib.reserves_credit.roles import Actor
 
 
@@ -30,10 +30,6 @@ def _filters(directory: str, written_ns: int) -> tuple[dict[str, str], list[str]
         if run.has(table):
             frame = run.read(table)
             names |= {str(i): str(n or "") for i, n in zip(frame["merchant_id"], frame["merchant_name"], strict=True)}
-    found = {
-        str(c)
-        for t in ("contracts", "final_index", "transactions")
-        if run.has(t)
-        for c in run.read(t)["currency"].unique()
-    }
+    held = [t for t in ("contracts", "final_index", "transactions") if run.has(t)]
+    found = {code for table in held for code in values_of(run, table, "currency")}
     return dict(sorted(names.items())), sorted(found)

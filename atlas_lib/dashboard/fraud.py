@@ -14,6 +14,8 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.core.tables import declared
+from atlas_lib.dashboard.rows import read_newest
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.fraud_console import (
     FraudDesk,
@@ -31,10 +33,11 @@ from atlas_lib.reserves_credit.decisions import act_on_each
 from atlas_lib.reserves_credit.roles import identify, require
 
 PAGE_SIZE = 25
+FRAUD_EXPORT = "fraud_alerts"
 _DONE = {"confirmed": "confirmed as fraud", "false_positive": "no fraud"}
 ALERT_COLUMNS = (
     "transaction_id", "state", "fraud_score", "amount_minor", "currency", "fraud_reasons", "merchant_id", "country", "user_id",
-    "created_at", "ingested_at", "judged_by",
+    "created_at", "ingested_at", "delay_seconds", "judged_by",
 )  # fmt: skip
 # Without a key of one's own, masks hold while the server runs.
 _KEY_OF_THIS_SERVER = secrets.token_hex(16)
@@ -57,9 +60,7 @@ class Alerts:
 def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
     """The alerts that fit what was asked: `score`, `amount`, `reason`, `country`, `state`, `p` (page), merchant, currency."""
     least, known = _least_score(run), _known(run)
-    score, amount = (_figure(name, asked.get(name, "")) for name in ("score", "amount"))
-    wanted = {k: asked.get(k, "") for k in ("currency", "country", "state", "reason")}
-    fits = filter_alerts(known, wanted | {"merchant_id": asked.get("merchant", "")}, max(score, least), amount)
+    fits = _fitting(known, asked, least)
     last = max(1, -(-len(fits) // PAGE_SIZE))
     page = min(max(1, int(_figure("p", asked.get("p", "")))), last)
     shown = fits.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
@@ -68,6 +69,17 @@ def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
         _masked(shown), len(fits), int((known["state"] == "open").sum()), page, reasons_of(known), countries, least,
         newest_delivery(_sources(run)),
     )  # fmt: skip
+
+
+def all_alerts(run: Run, asked: Mapping[str, str]) -> pd.DataFrame:
+    """Every alert that fits, on all pages, as the list shows it."""
+    return _masked(_fitting(_known(run), asked, _least_score(run)))
+
+
+def _fitting(known: pd.DataFrame, asked: Mapping[str, str], least: float) -> pd.DataFrame:
+    score, amount = (_figure(name, asked.get(name, "")) for name in ("score", "amount"))
+    wanted = {k: asked.get(k, "") for k in ("currency", "country", "state", "reason")}
+    return filter_alerts(known, wanted | {"merchant_id": asked.get("merchant", "")}, max(score, least), amount)
 
 
 def open_alerts(run: Run) -> int:
@@ -87,11 +99,17 @@ def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
     out = {"alert": _masked(alert), "judgements": judged[judged["transaction_id"] == transaction_id]}
     for name, column in (("user", "user_id"), ("merchant", "merchant_id")):
         subject = alert[column].iloc[0]
-        found = alert.iloc[:0] if pd.isna(subject) else add_state(read_history(sources, column, str(subject)), judged)
+        found = alert.iloc[:0] if pd.isna(subject) else add_state(_history(run, sources, column, str(subject)), judged)
         # Only an alert has a state.
         state = found["state"].where((found["fraud_score"] >= _least_score(run)) | (found["state"] != "open"), "")
         out[name] = _masked(found.assign(state=state))
     return out
+
+
+def _history(run: Run, sources: Mapping[str, Any], column: str, subject: str) -> pd.DataFrame:
+    has_index = run.has("final_index")
+    of_run = read_newest(run, "final_index", column, subject, 50) if has_index else declared("final_index").empty()
+    return read_history(of_run, sources, column, subject)
 
 
 def chosen_alerts(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

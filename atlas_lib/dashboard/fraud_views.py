@@ -9,7 +9,7 @@ from urllib.parse import quote
 from atlas_lib.dashboard.access import require_office
 from atlas_lib.dashboard.actions import FRAUD_ACTS, acts_for
 from atlas_lib.dashboard.frame import View, facts_of, plain_value, render_page, templates
-from atlas_lib.dashboard.fraud import ALERT_COLUMNS, PAGE_SIZE, alert_of, alerts_of
+from atlas_lib.dashboard.fraud import ALERT_COLUMNS, FRAUD_EXPORT, PAGE_SIZE, alert_of, alerts_of
 from atlas_lib.present.tables import format_value, show_table
 
 
@@ -27,6 +27,7 @@ def fraud_page(view: View, *, is_part: bool = False) -> str:
     turn = {t: view.addresses.here(p=str(n)) for t, n in (("Newer", found.page - 1), ("Older", found.page + 1)) if 1 <= n <= last}  # fmt: skip
     delivery = found.delivery and {n: format_value(n, plain_value(v)) for n, v in found.delivery.items()}
     shown = {"found": found, "html": table.html, "acts": acts, "turn": turn, "delivery": delivery, "size": PAGE_SIZE}
+    shown["exports"] = {kind: view.addresses.as_asked(f"export/{FRAUD_EXPORT}.{e}") for kind, e in (("Excel", "xlsx"), ("CSV", "csv"))}  # fmt: skip
     if is_part:
         return str(templates().get_template("alerts.html.j2").render(view=view, **shown))
     return render_page(view, "fraud.html.j2", "Fraud console", current="fraud", **shown)
@@ -36,7 +37,7 @@ def alert_page(view: View, transaction_id: str) -> str:
     """One alert: what it is, what was said of it, and the newest payments of its user and merchant."""
     require_office(view.actor)
     found, links = alert_of(view.run, transaction_id), _alert_links(view)
-    columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at")]
+    columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at", "delay_seconds")]
     user, merchant = found["alert"]["user_id"].iloc[0], found["alert"]["merchant_id"].iloc[0]
     own = {
         f"Newest payments of {user or 'the user, who is not named'}": show_table(found["user"], [c for c in columns if c != "user_id"], links=links, limit=50, empty="No payment names its user."),

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.core.tables import declared
+from atlas_lib.core.tables import SOURCE_COLUMNS, declared
+from atlas_lib.reserves_credit.own_figures import OUR_SUBACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Listing:
     """A table on a page. Names with spaces between: `columns`, `choices` (drop-downs), `own` (what a merchant sees of its rows).
 
     `order`: first sorting, `-` is descending; `merchant`: column that holds the merchant, empty where rows have none;
-    `days`: columns of dates to filter by; `labels`: headings that are not the column's name; `own_not`: a column and values, with spaces between, of rows that no merchant sees.
+    `days`: columns of dates to filter by; `labels`: headings that are not the column's name; `own_not`: a column and the values of rows that no merchant sees.
     """
 
     table: str
@@ -29,7 +30,7 @@ class Listing:
     choices: str = ""
     merchant: str = "merchant_id"
     own: str = ""
-    own_not: tuple[str, str] | None = None
+    own_not: tuple[str, tuple[str, ...]] | None = None
     days: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,7 +47,7 @@ class Listing:
         return self.own.split()
 
 
-_SOURCE = "source_file source_sheet source_row"
+_SOURCE = " ".join(SOURCE_COLUMNS)
 MAY_HOLD_ACCOUNTS = (
     "account",
     "value",
@@ -71,8 +72,8 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("alerts", "Alerts", "severity alert scope subject_id currency amount_minor detail since", "severity", "severity alert currency", merchant="subject_id"),
         Listing("exposures", "Exposure and limits", "subject_id subject_name scope currency receivables_minor gross_minor effective_minor limit_minor utilisation_rate headroom_minor level", "-utilisation_rate", "scope level currency", merchant="subject_id"),
         Listing("reserve_coverage", "Reserves on sales and their coverage", "merchant_id currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor recent_claims_minor coverage_rate shortfall_minor", "coverage_rate", "currency", own="currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor"),
-        Listing("subaccounts", "Sub-accounts", "merchant_id currency subaccount movement_count debit_minor credit_minor balance_minor", "merchant_id", "subaccount currency", own="currency subaccount movement_count debit_minor credit_minor balance_minor", own_not=("subaccount", "Factoring|Partner|Partner RR")),
-        Listing("subaccount_movements", "Movements of the sub-accounts", "merchant_id currency subaccount sequence movement_date movement contract_id transaction_id debit_minor credit_minor balance_minor", "-movement_date", "subaccount movement currency", own="currency subaccount sequence movement_date movement contract_id debit_minor credit_minor balance_minor", own_not=("subaccount", "Factoring|Partner|Partner RR")),
+        Listing("subaccounts", "Sub-accounts", "merchant_id currency subaccount movement_count debit_minor credit_minor balance_minor", "merchant_id", "subaccount currency", own="currency subaccount movement_count debit_minor credit_minor balance_minor", own_not=("subaccount", OUR_SUBACCOUNTS)),
+        Listing("subaccount_movements", "Movements of the sub-accounts", "merchant_id currency subaccount sequence movement_date movement contract_id transaction_id debit_minor credit_minor balance_minor", "-movement_date", "subaccount movement currency", own="currency subaccount sequence movement_date movement contract_id debit_minor credit_minor balance_minor", own_not=("subaccount", OUR_SUBACCOUNTS)),
         Listing("reserve_tranches", "Reserve tranches", "tranche_id merchant_id source contract_id currency held_on release_date held_minor released_minor drawn_minor balance_minor status", "release_date", "status source currency", own="source contract_id currency held_on release_date held_minor released_minor drawn_minor balance_minor status"),
     ),
     "03_portfolio": (

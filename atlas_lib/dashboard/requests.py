@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -16,19 +16,19 @@ from atlas_lib.core.accounts import mask_page
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
 from atlas_lib.core.run import Run, latest_run_of, runs_dir
 from atlas_lib.core.tables import declared
-from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts, require_office
+from atlas_lib.dashboard.access import is_office, may_see_accounts, require_office
 from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.daily_views import daily_page
 from atlas_lib.dashboard.desk_views import confirm_page, desk_page, payment_page
-from atlas_lib.dashboard.exports import EXCEL_ROWS, PART_ROWS, one_at_a_time, to_csv, to_excel
+from atlas_lib.dashboard.downloads import download
 from atlas_lib.dashboard.frame import View, message_page
 from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
-from atlas_lib.dashboard.listing_views import part_of_page, query_of
-from atlas_lib.dashboard.listings import Listing, listing_of
-from atlas_lib.dashboard.rows import count_rows, read_in_parts, read_rows, wrong_accounts_of
+from atlas_lib.dashboard.listing_views import part_of_page
+from atlas_lib.dashboard.operations_views import operations_page
+from atlas_lib.dashboard.rows import wrong_accounts_of
 from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
@@ -173,23 +173,24 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
         require(view.actor, "see_own")
         return merchant_page(view, view.actor.merchant_id)
     if kind in ("", "desk", "payment"):
-        payouts, orders = _desk_tables(view, asked)
-        if kind == "payment":
-            return payment_page(view, value, payouts, orders)
-        return (
-            desk_page(view, payouts, orders)
-            if kind
-            else front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
-        )
-    if kind == "page":
-        return stage_page(view, value)
-    if kind == "daily":
-        return daily_page(view)
-    if kind == "fraud":
-        return alert_page(view, value)
-    if kind == "merchant":
-        return merchant_page(view, view.asked.get("merchant") or value)
-    return trail_page(view, kind, value)
+        return _page_of_payouts(view, asked, kind, value)
+    pages: dict[str, Callable[[], str]] = {
+        "page": lambda: stage_page(view, value),
+        "daily": lambda: daily_page(view),
+        "operations": lambda: operations_page(view),
+        "fraud": lambda: alert_page(view, value),
+        "merchant": lambda: merchant_page(view, view.asked.get("merchant") or value),
+    }
+    return pages.get(kind, lambda: trail_page(view, kind, value))()
+
+
+def _page_of_payouts(view: View, asked: Asked, kind: str, value: str) -> str:
+    payouts, orders = _desk_tables(view, asked)
+    if kind == "payment":
+        return payment_page(view, value, payouts, orders)
+    if kind == "desk":
+        return desk_page(view, payouts, orders)
+    return front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
 
 
 def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -210,41 +211,11 @@ def _export(view: View, file_name: str) -> Answer:
     table, _, ending = file_name.rpartition(".")
     if ending not in ("csv", "xlsx"):
         raise SettingsError("No such export", found=file_name, expected="csv or xlsx")
-    listing = listing_of(table)
     name = f"{table}-{view.run.manifest['as_of']}.{ending}"
     headers = {"Content-Type": _TYPES[ending], "Content-Disposition": f'attachment; filename="{name}"'}
-    if ending == "xlsx":
-        return Answer(_workbook(view, listing), headers)
-    parts = _csv_parts(view, listing)
+    parts = download(view, table, ending)
     first = next(parts)  # refused, or busy, before anything is sent
     return Answer(first, headers, parts=parts)
-
-
-def _csv_parts(view: View, listing: Listing) -> Iterator[bytes]:
-    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
-    with one_at_a_time():
-        yield from to_csv(read_in_parts(view.run, view.actor, listing, query, PART_ROWS), columns)
-
-
-def _workbook(view: View, listing: Listing) -> bytes:
-    query, columns = query_of(view, listing, is_whole=True), columns_for(view.actor, listing)
-    total = count_rows(view.run, view.actor, listing, query)
-    if total > EXCEL_ROWS:
-        raise SettingsError(
-            f"{listing.title} has too many rows for a workbook", found=f"{total:,}", expected=f"at most {EXCEL_ROWS:,}",
-            remedy="take CSV, or filter the table first",
-        )  # fmt: skip
-    filters = "; ".join(
-        f"{k} = {v}" for k, v in view.asked.items() if (v and "." not in k) or k.startswith(f"{listing.table}.")
-    )
-    cover = {
-        "As of": str(view.run.manifest["as_of"]),
-        "Run": view.run.run_id,
-        "Filters": filters or "none",
-        "For": view.actor.name or "anyone",
-    }
-    with one_at_a_time():
-        return to_excel(listing, read_rows(view.run, view.actor, listing, query).frame, columns, cover)
 
 
 @lru_cache(maxsize=8)

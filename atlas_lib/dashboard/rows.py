@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,11 +19,13 @@ from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.dashboard.access import columns_for, conditions_for, shown_as
+from atlas_lib.dashboard.exports import csv_head, csv_line
 from atlas_lib.dashboard.listings import Listing
 from atlas_lib.reserves_credit.roles import Actor
 
 SIZES = (10, 25, 100)
 _OF_THREAD = threading.local()
+_FILE = "read_parquet(?, hive_partitioning=false, file_row_number=true)"
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ class Rows:
 
 
 def read_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> Rows:
-    """The rows that fit, in the order asked for, ties by the table's key.
+    """The rows that fit, in the order asked for, ties as in the file (by the table's key).
 
     Raises Refused when the person may not see the table, SettingsError for a column it does not have.
     """
-    text, parameters = _selected(run, actor, listing, query)
+    text, parameters = _selected(run, actor, listing, query) if not query.size else _page(run, actor, listing, query)
     table = _connection().sql(text, params=parameters).to_arrow_table()
     return Rows(arrow_to_frame(table), count_rows(run, actor, listing, query))
 
@@ -82,26 +85,67 @@ def read_sums(
     return arrow_to_frame(_connection().sql(text + page, params=parameters).to_arrow_table()), int(total)
 
 
-def read_in_parts(run: Run, actor: Actor, listing: Listing, query: Query, size: int) -> Iterator[pd.DataFrame]:
-    """The rows of read_rows, `size` at a time, none of them held longer than it takes to use it."""
-    import pyarrow as pa
+def read_lines(run: Run, actor: Actor, listing: Listing, query: Query, size: int) -> Iterator[bytes]:
+    """All rows that fit as CSV, the head line first, then `size` rows at a time; written by the database, in order."""
+    import numpy as np
 
-    text, parameters = _selected(run, actor, listing, query)
+    names = columns_for(actor, listing)
+    types = {column.name: column.type for column in declared(listing.table).columns}
+    where, values = _conditions(actor, listing, query, names)
+    text = f"SELECT {csv_line(names, types)} AS line FROM {_source(actor, listing)}{where} ORDER BY {_ordered(actor, listing, query)}"  # noqa: S608
+    yield csv_head(names)
     with _connect() as connection:  # one of its own: the next part may be asked for by another thread
-        for batch in connection.sql(text, params=parameters).to_arrow_reader(size):
-            yield arrow_to_frame(pa.Table.from_batches([batch]))
+        for batch in connection.sql(text, params=[str(run.path(listing.table)), *values]).to_arrow_reader(size):
+            lines = batch.column(0)
+            ends = np.frombuffer(lines.buffers()[1], dtype="int32")[lines.offset : lines.offset + len(lines) + 1]
+            yield lines.buffers()[2][int(ends[0]) : int(ends[-1])].to_pybytes() if len(lines) else b""
 
 
 def _selected(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[str, list[Any]]:
-    table = declared(listing.table)
-    names = columns_for(actor, listing)
-    where, values = _conditions(actor, listing, query, names)
-    key = [*table.key, *names]
-    order = ", ".join([_order(query.order or listing.order, names, listing), *(f'"{n}"' for n in dict.fromkeys(key))])
-    limit = "" if not query.size else f" LIMIT {int(query.size)} OFFSET {max(0, query.page - 1) * int(query.size)}"
-    columns = ", ".join(f'"{n}"' for n in dict.fromkeys([*names, *_helpers(table.column_names, names)]))
-    text = f"SELECT {columns} FROM {_source(actor, listing)}{where} ORDER BY {order}{limit}"  # noqa: S608
+    """The statement for all rows that fit, in order."""
+    where, values = _conditions(actor, listing, query, columns_for(actor, listing))
+    columns, order = _columns(actor, listing), _ordered(actor, listing, query)
+    text = f"SELECT {columns} FROM {_source(actor, listing)}{where} ORDER BY {order}"  # noqa: S608
     return text, [str(run.path(listing.table)), *values]
+
+
+def _page(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[str, list[Any]]:
+    """The statement for one page: first which rows of the file it has, by the columns that decide, then those alone.
+
+    Of ten million rows only a few row groups are then read whole.
+    """
+    where, values = _conditions(actor, listing, query, columns_for(actor, listing))
+    size, offset = int(query.size), max(0, query.page - 1) * int(query.size)
+    picked = f"{where} ORDER BY {_ordered(actor, listing, query)} LIMIT {size} OFFSET {offset}"
+    return _picked(run.path(listing.table), _source(actor, listing), _columns(actor, listing), picked, values)
+
+
+def _picked(path: Path, source: str, columns: str, picked: str, values: list[Any]) -> tuple[str, list[Any]]:
+    found = f"SELECT file_row_number FROM {source}{picked}"  # noqa: S608
+    numbers = [int(row[0]) for row in _connection().execute(found, [str(path), *values]).fetchall()]
+    here = ", ".join(map(str, numbers)) or "-1"
+    places = f"list_position([{here}], file_row_number)"
+    return f"SELECT {columns} FROM {source} WHERE file_row_number IN ({here}) ORDER BY {places}", [str(path)]  # noqa: S608
+
+
+def read_newest(run: Run, table: str, column: str, value: str, count: int) -> pd.DataFrame:
+    """The newest rows of a table about one thing, whole, newest first: for functions of the library, not for a page."""
+    if column not in declared(table).column_names:
+        raise SettingsError(f"{table} has no such column", found=column)
+    picked = f' WHERE "{column}" = ? ORDER BY created_at DESC, file_row_number LIMIT {int(count)}'
+    columns = ", ".join(f'"{n}"' for n in declared(table).column_names)
+    text, parameters = _picked(run.path(table), _FILE, columns, picked, [value])
+    return arrow_to_frame(_connection().sql(text, params=parameters).to_arrow_table())
+
+
+def _columns(actor: Actor, listing: Listing) -> str:
+    names = columns_for(actor, listing)
+    return ", ".join(f'"{n}"' for n in dict.fromkeys([*names, *_helpers(declared(listing.table).column_names, names)]))
+
+
+def _ordered(actor: Actor, listing: Listing, query: Query) -> str:
+    """As asked for, then as in the file, which is by the table's key."""
+    return _order(query.order or listing.order, columns_for(actor, listing), listing) + ", file_row_number"
 
 
 def choices_of(run: Run, actor: Actor, listing: Listing) -> dict[str, list[str]]:
@@ -113,11 +157,17 @@ def choices_of(run: Run, actor: Actor, listing: Listing) -> dict[str, list[str]]
     return _choices(str(run.path(listing.table)), sha256, source, names, where, own)
 
 
+def values_of(run: Run, table: str, column: str) -> list[str]:
+    """Every value of a text column of the whole table."""
+    text = f'SELECT DISTINCT "{column}" FROM read_parquet(?, hive_partitioning=false) ORDER BY 1'  # noqa: S608
+    return [str(row[0]) for row in _connection().execute(text, [str(run.path(table))]).fetchall() if row[0]]
+
+
 def _source(actor: Actor, listing: Listing) -> str:
     """The table as the person may know it."""
-    read, shown = "read_parquet(?, hive_partitioning=false)", shown_as(actor, listing)
+    shown = shown_as(actor, listing)
     changed = ", ".join(f'{expression} AS "{name}"' for name, expression in shown.items())
-    return f"(SELECT * REPLACE ({changed}) FROM {read})" if changed else read  # noqa: S608
+    return f"(SELECT * REPLACE ({changed}) FROM {_FILE})" if changed else _FILE  # noqa: S608
 
 
 @lru_cache(maxsize=256)

@@ -61,7 +61,7 @@ def _application() -> Any:
                 (rf"{base}/files/([^/]+)/(html|exports)/([^/]+)", _file_handler()),
                 (rf"{base}/decide", _decide_handler()),
                 (
-                    rf"{base}/(|desk|daily|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|payment/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
+                    rf"{base}/(|desk|daily|operations|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|payment/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
                     _page_handler(),
                 ),
             ]

@@ -9,7 +9,7 @@ import pandas as pd
 from atlas_lib.core.accounts import mask_text
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
-from atlas_lib.core.tables import declared
+from atlas_lib.core.tables import SOURCE_COLUMNS, declared
 from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
@@ -24,7 +24,6 @@ _PARTS = {
     "transaction_id": (("Transaction", "final_index"), ("Findings", "screening_findings"), ("At the bank", "matches"), ("Breaks", "breaks"), ("In the batch", "batch_lines"), ("Not settled", "deferrals")),
 }  # fmt: skip
 _MERCHANT = ("merchants", "payout_summary", "subaccounts", "contract_balances", "reserve_coverage", "merchant_kpis", "settlement_schedule", "breaks", "final_index")  # fmt: skip
-_SOURCE = ["source_file", "source_sheet", "source_row"]
 
 
 def tables_of_merchant(run: Run, actor: Actor) -> list[str]:
@@ -46,7 +45,7 @@ def trail_of(run: Run, actor: Actor, key: str, value: str) -> dict[str, Any]:
     return {
         "parts": {title: rows for title, rows in parts.items() if len(rows)},
         "events": _events(run, actor, key, value),
-        "source": first[_SOURCE].iloc[0].to_dict() if set(_SOURCE) <= set(first) else {},
+        "source": first[list(SOURCE_COLUMNS)].iloc[0].to_dict() if set(SOURCE_COLUMNS) <= set(first) else {},
     }
 
 

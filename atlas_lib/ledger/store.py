@@ -160,6 +160,11 @@ class Ledger:
         found = self._db.frame("SELECT event_type, count(*) AS n FROM event GROUP BY event_type ORDER BY 1", ())
         return found.set_index("event_type")["n"].astype("int64")
 
+    def event_times(self) -> pd.Series:
+        """When the newest entry of each event type was made."""
+        found = self._db.frame("SELECT event_type, max(ts_us) AS t FROM event GROUP BY event_type ORDER BY 1", ())
+        return pd.to_datetime(found.set_index("event_type")["t"].astype("int64"), unit="us", utc=True)
+
     def transfers(self, transaction_ids: Iterable[str] | None = None, open_only: bool = False) -> pd.DataFrame:
         """Transfers of every kind with their accounts; `open_only`: pending ones neither posted nor voided."""
         return reading.read_transfers(self._db, transaction_ids, open_only)

@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
-from atlas_lib.core.tables import declared
+from atlas_lib.core.tables import SOURCE_COLUMNS, declared
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.ledger.trail import About
 
-_SOURCE = ["source_file", "source_sheet", "source_row"]
 _MOST_ROWS = 1_000
 _ABOUT: tuple[About, ...] = ("transaction", "batch", "merchant")
 STEP_COLUMNS = ("stage", "table", "column", "row_count", "source", "page")
@@ -68,7 +67,7 @@ def _tables_with(run: Run, subject_id: str) -> Iterator[tuple[str, str, pd.DataF
 def _step(run: Run, table: str, column: str, rows: pd.DataFrame) -> tuple[str, str, str, int, str, str]:
     stage = declared(table).stage
     page = f"html/{stage}.html"
-    known = set(_SOURCE) <= set(rows.columns)
+    known = set(SOURCE_COLUMNS) <= set(rows.columns)
     return (
         stage, table, column, len(rows), _sources(rows) if known else "",
         page if (run.directory / page).exists() else "",
@@ -77,7 +76,7 @@ def _step(run: Run, table: str, column: str, rows: pd.DataFrame) -> tuple[str, s
 
 def _sources(rows: pd.DataFrame) -> str:
     """`book.xlsx, Sheet1, row 7`, up to three of them."""
-    places = rows[_SOURCE].drop_duplicates().head(4).to_dict("records")
+    places = rows[list(SOURCE_COLUMNS)].drop_duplicates().head(4).to_dict("records")
     texts = [
         ", ".join(filter(None, (p["source_file"], p["source_sheet"], f"row {p['source_row']}"))) for p in places[:3]
     ]

@@ -14,14 +14,12 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atlas_lib.core.errors import AtlasError
 from atlas_lib.core.money import exponent
-from atlas_lib.core.run import Run, ledger_url
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.core.run import Run
+from atlas_lib.operations.health import COMMITTED, FAILED, Health, check_health
 from atlas_lib.operations.history import STATUSES, Promise, finished_runs, rejected_rates, stage_figures, status_of
 
 _QUANTILES = (0.5, 0.9, 0.99)
-_SQLITE = "sqlite:///"
 Families = Iterator[Any]
 
 
@@ -41,7 +39,7 @@ class RunsCollector:
             yield from _work_families(latest)
             yield from _cost_families([run for run, _ in runs])
         yield from _intake_families(self._runs_dir / "intake" / "deliveries")
-        yield from _ledger_families(ledger_url(self._runs_dir))
+        yield from _health_families(check_health(self._runs_dir, runs[-1][0] if runs else None))
 
 
 def metrics_text(collector: RunsCollector) -> str:
@@ -157,21 +155,32 @@ def _intake_families(folder: Path) -> Families:
     )
 
 
-def _ledger_families(url: str) -> Families:
-    """The store's health and what it holds; a store that does not answer is down, not empty."""
-    try:
-        if url.startswith(_SQLITE) and not Path(url[len(_SQLITE) :]).exists():
-            return
-        with open_ledger(url, writer="metrics") as ledger:
-            counts = ledger.event_counts()
-    except (AtlasError, OSError):
-        yield _gauge("atlas_ledger_up", "1 when the ledger store answers", 0)
-        return
-    yield _gauge("atlas_ledger_up", "1 when the ledger store answers", 1)
+def _health_families(parts: list[Health]) -> Families:
+    """Store and commit service: up, how fast, what they did last; of a store that answers, what it holds."""
+    for part in parts:
+        prefix = "atlas_ledger" if part.part == "store" else "atlas_commit"
+        if part.part == "store":
+            yield _gauge("atlas_ledger_up", "1 when the ledger store answers", part.is_up)
+        else:
+            yield _labelled("atlas_commit_up", "1 when the commit service can decide", "kind", {part.kind: part.is_up})
+        about = "ledger store" if part.part == "store" else "commit service"
+        if part.seconds is not None:
+            yield _gauge(f"{prefix}_latency_seconds", f"How long the {about} took to answer", part.seconds)
+        if part.last_at is not None:
+            what = "entry" if part.part == "store" else "commitment"
+            yield _gauge(
+                f"{prefix}_last_timestamp_seconds", f"When the newest {what} was made", part.last_at.timestamp()
+            )
+        if part.part == "store" and part.is_up:
+            yield from _entry_families(part.counts)
+        elif part.counts:
+            yield _labelled("atlas_commit_members", "Nodes of the cluster by state", "state", part.counts)
+
+
+def _entry_families(counts: Mapping[str, int]) -> Families:
     yield _labelled("atlas_ledger_entries", "Entries of the ledger", "event_type", counts, is_counter=True)
-    failures, rounds = (float(counts.get(name, 0)) for name in ("SETTLEMENT_FAILED", "CONSENSUS_ACHIEVED"))
-    yield _counter("settle_settlement_failures", "Settlements that failed, by the ledger", failures)
-    yield _gauge("settle_consensus_rounds_completed", "Batches committed, by the ledger", rounds)
+    yield _counter("settle_settlement_failures", "Settlements that failed, by the ledger", counts.get(FAILED, 0))
+    yield _gauge("settle_consensus_rounds_completed", "Batches committed, by the ledger", counts.get(COMMITTED, 0))
 
 
 def _gauge(name: str, about: str, value: float) -> Any:

@@ -69,7 +69,6 @@ _JOINED = """
     LEFT JOIN known_merchants m ON m.merchant_id = p.merchant_id
 """
 _IS_SCORED = "transaction_id IN (SELECT transaction_id FROM scored)"
-_IS_RECENT = "transaction_id IN (SELECT transaction_id FROM payments)"
 _ALERTS = [
     (_SCORED[0], _SCORED[1] % {"which": "fraud_score >= :least_score"}),
     (_PAYMENTS[0], _PAYMENTS[1] % {"which": _IS_SCORED}),
@@ -78,13 +77,38 @@ _ALERTS = [
 ]
 
 
+_OF_RUN = (*_PAYMENT.split(", "), "status", "fraud_score", "fraud_reasons", "policy_flags")
+
+
 def _history_by(column: str) -> list[tuple[str, str]]:
-    newest = f"SELECT * FROM ({_PAYMENTS[1]}) AS own ORDER BY created_at DESC, transaction_id LIMIT 50" % {"which": f"{column} = :subject"}  # noqa: S608  # fmt: skip
+    newest = f"WHERE {column} = :subject ORDER BY created_at DESC, transaction_id LIMIT 50"
     return [
-        (_PAYMENTS[0], newest),
-        (_SCORED[0], _SCORED[1] % {"which": _IS_RECENT}),
+        ("came", f"SELECT {_PAYMENT} FROM followed_transactions {newest}"),  # noqa: S608
+        (
+            "run_scores",
+            "SELECT transaction_id, ingested_at FROM run_index WHERE transaction_id IN (SELECT transaction_id FROM came)",
+        ),
+        (
+            "newest",
+            """
+            SELECT r.transaction_id, r.merchant_id, r.user_id, r.type, r.amount_minor, r.currency, r.status, r.fraud_score,
+                   r.fraud_reasons, r.policy_flags, r.created_at, i.ingested_at, 'run' AS source, CAST(NULL AS DOUBLE) AS delay_seconds
+            FROM of_run r LEFT JOIN run_scores i ON i.transaction_id = r.transaction_id
+            UNION ALL
+            SELECT c.transaction_id, c.merchant_id, c.user_id, c.type, c.amount_minor, c.currency, s.status, s.fraud_score,
+                   s.fraud_reasons, s.policy_flags, c.created_at, s.ingested_at, 'intake', s.delay_seconds
+            FROM came c JOIN followed_index s ON s.transaction_id = c.transaction_id""",
+        ),
         _KNOWN_MERCHANTS,
-        ("history", _JOINED),
+        (
+            "history",
+            """
+            SELECT b.*, m.merchant_name, m.country
+            FROM (SELECT *, row_number() OVER (PARTITION BY transaction_id ORDER BY ingested_at DESC, source DESC) AS place
+                  FROM newest) b
+            LEFT JOIN known_merchants m ON m.merchant_id = b.merchant_id
+            WHERE place = 1 ORDER BY b.created_at DESC, b.transaction_id LIMIT 50""",
+        ),
     ]
 
 
@@ -95,7 +119,12 @@ def alert_sources(run_tables: Mapping[str, Path], intake: Path) -> dict[str, Inp
     """What the console reads: the run's streaming_index, transactions and merchants (those that it has), and the parts
     of the intake folder, where it exists.
     """
-    named = {"run_index": "streaming_index", "run_transactions": "transactions", "run_merchants": "merchants"}
+    named = {
+        "run_index": "streaming_index",
+        "run_transactions": "transactions",
+        "run_merchants": "merchants",
+        "run_final": "final_index",
+    }
     given: dict[str, Input] = {k: run_tables.get(t, declared(t).empty()) for k, t in named.items()}
     parts = {
         "followed_index": "followed_index", "followed_transactions": "transactions", "followed_merchants": "merchants",
@@ -121,10 +150,15 @@ def find_alerts(sources: Mapping[str, Input], least_score: float, engine: str = 
     return _newest_first(made, ["ingested_at", "created_at"])
 
 
-def read_history(sources: Mapping[str, Input], column: str, subject: str, engine: str = "duckdb") -> pd.DataFrame:
-    """The 50 newest accepted transactions of one user_id or merchant_id; columns as in `find_alerts`."""
-    made = open_engine(engine).run(_HISTORIES[column], sources, ["history"], {"subject": subject})["history"]
-    return _newest_first(made, ["created_at"])
+def read_history(
+    of_run: pd.DataFrame, sources: Mapping[str, Input], column: str, subject: str, engine: str = "duckdb"
+) -> pd.DataFrame:
+    """The 50 newest accepted transactions of one user_id or merchant_id: of the run, whose newest rows of the Final Index
+    are given, and of the intake. Columns as in `find_alerts`, ingested_at only of what is in the intake.
+    """
+    given = {**sources, "of_run": of_run[list(_OF_RUN)]}
+    made = open_engine(engine).run(_HISTORIES[column], given, ["history"], {"subject": subject})["history"]
+    return _newest_first(made.drop(columns="place"), ["created_at"])
 
 
 def _newest_first(found: pd.DataFrame, newest: list[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking
 from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, note_replies, plan_replies
@@ -26,7 +27,7 @@ def book_answers(replies: pd.DataFrame, ledger: Ledger, signer: Signer) -> pd.Da
         def plan(kind: str = kind, planned: list[ReplyPlan] = planned) -> Booking:
             ids = sorted(set(named["payout_id"]) - {""})
             states, attempts = read_states(ids, ledger), read_attempts(ids, ledger)
-            transfers = ledger.transfers([f"payout:{i}" for i in ids])
+            transfers = ledger.transfers([f"{keys.PAYOUT}{i}" for i in ids])
             planned[:] = [plan_replies(named, states, attempts, transfers, kind)]
             stops = stop_events(planned[0].outcomes, states, ledger, signer)
             return pd.concat([_moved(planned[0].moves, signer), stops], ignore_index=True), planned[0].transfers
@@ -37,5 +38,5 @@ def book_answers(replies: pd.DataFrame, ledger: Ledger, signer: Signer) -> pd.Da
 
 
 def _moved(moves: pd.DataFrame, signer: Signer) -> pd.DataFrame:
-    named = moves.assign(transaction_id="payout:" + moves["payout_id"], batch_id=moves["payment_id"])
+    named = moves.assign(transaction_id=keys.PAYOUT + moves["payout_id"], batch_id=moves["payment_id"])
     return signer.sign(named, moves[_TOLD].to_dict("records"))

@@ -82,7 +82,7 @@ def keep_books(
     wanted = pd.concat([contracts["contract_id"], covered_by(done)["contract_id"]]).drop_duplicates(ignore_index=True)
     booked = read_bookings(wanted, ledger)["transaction_id"]
     sold = reserve_movements.loc[reserve_movements["source"] == "sales", ACCOUNT].drop_duplicates()
-    ids = [*booked, *("payout:" + done["payout_id"]), *reserve_ids(sold)]
+    ids = [*booked, *(keys.PAYOUT + done["payout_id"]), *reserve_ids(sold)]
     return positions | read_subaccounts(ids, ledger, day_end(settings))
 
 

@@ -75,12 +75,16 @@ def count_events(days: pd.DataFrame, claims: pd.DataFrame, names: pd.DataFrame, 
     """The events that make the ledger remember these days, with their claims and their names."""
     claimed = {key: _lists(part, ["day", "own_day", "claims_minor"]) for key, part in claims.groupby(ACCOUNT)}
     facts = [
-        (f"reserve-days:{m}:{c}", c, {"days": _lists(part, ["day", *SUMS, *TERMS]), "claims": claimed.get((m, c), {})})
+        (
+            f"{keys.RESERVE_DAYS}{m}:{c}",
+            c,
+            {"days": _lists(part, ["day", *SUMS, *TERMS]), "claims": claimed.get((m, c), {})},
+        )
         for (m, c), part in days.groupby(ACCOUNT)
     ]
     joined = names.sort_values([*DAY, "name"]).groupby(DAY, sort=True)["name"].agg("".join).reset_index(name="names")
     facts += [
-        (f"reserve-names:{m}:{c}", c, {"days": _lists(part, ["day", "names"])})
+        (f"{keys.RESERVE_NAMES}{m}:{c}", c, {"days": _lists(part, ["day", "names"])})
         for (m, c), part in joined.groupby(ACCOUNT)
     ]
     return pd.DataFrame(

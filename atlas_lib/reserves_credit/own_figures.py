@@ -25,7 +25,11 @@ _PAYOUT_COLUMNS = (
     "payout_id", "merchant_id", "merchant_name", "currency", "payable_minor", "paid_minor", "under_way_minor",
     "set_off_minor", "amount_minor", "due_date", "status", "reasons", "iban", "bank_code",
 )  # fmt: skip
-_OURS = ("Factoring", "Partner", "Partner RR")  # what we bought and what is between us and the funding partner
+OUR_SUBACCOUNTS = (
+    "Factoring",
+    "Partner",
+    "Partner RR",
+)  # what we bought, and what is between us and the funding partner
 
 
 def read_own(run: Run, desk: PayoutDesk) -> dict[str, pd.DataFrame]:
@@ -39,7 +43,7 @@ def read_own(run: Run, desk: PayoutDesk) -> dict[str, pd.DataFrame]:
         raise Refused("No merchant belongs to this person", where=actor.name, remedy="name it in the list of people")
     own = {name: _own(actor, run.read(name)) for name in _READ}
     for name in ("subaccounts", "subaccount_movements"):
-        own[name] = own[name][~own[name]["subaccount"].isin(_OURS)].reset_index(drop=True)
+        own[name] = own[name][~own[name]["subaccount"].isin(OUR_SUBACCOUNTS)].reset_index(drop=True)
     steps = explain_payouts(_own(actor, run.read("payout_waterfall")))
     shown = [waterfall_of(steps, actor.merchant_id, c) for c in steps["currency"].unique()]
     return own | {

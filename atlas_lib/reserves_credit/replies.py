@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.bank_files import NOT_PROVIDED
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.workflow import GIVEN_UP, STATUS_AFTER, payout_of
 
@@ -52,7 +53,7 @@ def name_replies(replies: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     held = ledger.events(batch_ids=whole["payment_id"].unique(), event_types=["PAYOUT_REQUESTED"])
     files = held[["batch_id", "transaction_id"]].astype("str").drop_duplicates()
     whole = whole.merge(files, left_on="payment_id", right_on="batch_id", how="left", validate="m:m")
-    payout_id = whole["transaction_id"].str.removeprefix("payout:").fillna("")
+    payout_id = whole["transaction_id"].str.removeprefix(keys.PAYOUT).fillna("")
     whole = whole.drop(columns=["batch_id", "transaction_id"]).assign(payout_id=payout_id)
     single = single.assign(payout_id=payout_of(single["end_to_end_id"]))
     return pd.concat([part for part in (single, whole) if len(part)] or [single], ignore_index=True)
@@ -163,7 +164,7 @@ def close_transfers(payout_ids: pd.Series, transfers: pd.DataFrame, kind: str) -
     wanted = ["post", "single"] if is_return else ["pending"]
     is_ours = transfers["event_type"].isin(list(STATUS_AFTER))  # an id of the input may be written like one of a payout
     is_open = transfers["kind"].isin(wanted) & ~transfers["transfer_no"].isin(transfers["pending_no"]) & is_ours
-    ours = pd.DataFrame({"event": np.arange(len(payout_ids)), "transaction_id": "payout:" + payout_ids.to_numpy()})
+    ours = pd.DataFrame({"event": np.arange(len(payout_ids)), "transaction_id": keys.PAYOUT + payout_ids.to_numpy()})
     closed = transfers[is_open].merge(ours, on="transaction_id", how="inner", validate="m:1")
     closed = closed.assign(kind=kind, pending_no=closed["transfer_no"])
     if is_return:

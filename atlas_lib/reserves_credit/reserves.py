@@ -17,6 +17,7 @@ from atlas_lib.core import calendars, money
 from atlas_lib.core.engine import Input
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.counted_days import DAY
 from atlas_lib.reserves_credit.policies import apply_policies, read_policies, usual_terms
@@ -119,7 +120,7 @@ def hold_contracts(contracts: pd.DataFrame, as_of: date) -> pd.DataFrame:
     zero = np.zeros(len(held), dtype=np.int64)
     return pd.DataFrame(
         {
-            "tranche_id": "contract:" + held["contract_id"],
+            "tranche_id": keys.CONTRACT + held["contract_id"],
             "source": "contract",
             "contract_id": held["contract_id"],
             **{c: held[c] for c in _ACCOUNT},

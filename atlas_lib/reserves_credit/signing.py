@@ -13,6 +13,7 @@ import pandas as pd
 
 from atlas_lib.core import calendars
 from atlas_lib.core.errors import Refused
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.roles import Actor
@@ -41,7 +42,7 @@ class Signer:
     ) -> pd.DataFrame:
         """One event per payout; `facts` hold for all, the columns `own` per payout."""
         rows = chosen[list(own)].to_dict("records") if own else [{}] * len(chosen)
-        named = pd.DataFrame({"transaction_id": "payout:" + chosen["payout_id"], "batch_id": chosen["payment_id"]})
+        named = pd.DataFrame({"transaction_id": keys.PAYOUT + chosen["payout_id"], "batch_id": chosen["payment_id"]})
         named = named.assign(event_type=event_type, amount_minor=chosen["amount_minor"], currency=chosen["currency"])
         return self.sign(named, [dict(facts) | {str(k): v for k, v in row.items()} for row in rows])
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import format_minor
+from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.signing import Signer
 from atlas_lib.reserves_credit.workflow import GIVEN_UP
@@ -28,7 +29,7 @@ def read_blocks(merchant_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     stopped = last[last["event_type"] == "MERCHANT_BLOCKED"]
     return pd.DataFrame(
         {
-            "merchant_id": stopped["transaction_id"].str.removeprefix("merchant:").astype("str"),
+            "merchant_id": stopped["transaction_id"].str.removeprefix(keys.MERCHANT).astype("str"),
             "by": stopped["actor"].astype("str"),
             "since_at": stopped["timestamp"],
             "reason": pd.Series([json.loads(d)["said"] for d in stopped["details"]], index=stopped.index, dtype="str"),
@@ -40,7 +41,7 @@ def switch_event(action: str, merchant_id: str, said: str, ledger: Ledger, signe
     """The event that stops a merchant or lets it go on (`block`, `unblock`); Refused when it stands so already."""
     if len(read_blocks([merchant_id], ledger)) == (action == "block"):
         raise Refused("Nothing to change", where=merchant_id, found=f"{action}ed by a person already")
-    return signer.sign_one(f"merchant:{merchant_id}", _EVENTS[action], {"said": said})
+    return signer.sign_one(f"{keys.MERCHANT}{merchant_id}", _EVENTS[action], {"said": said})
 
 
 def stop_events(outcomes: pd.DataFrame, states: pd.DataFrame, ledger: Ledger, signer: Signer) -> pd.DataFrame:
@@ -56,7 +57,7 @@ def stop_events(outcomes: pd.DataFrame, states: pd.DataFrame, ledger: Ledger, si
     known = [json.loads(d) for d in _read(wrong["merchant_id"].unique(), ledger)["details"]]
     told = {tuple(str(k.get(c, "")) for c in _REPLY) for k in known}
     new = [r for r in wrong.to_dict("records") if tuple(str(r[c]) for c in _REPLY) not in told]
-    events = [signer.sign_one(f"merchant:{r['merchant_id']}", "MERCHANT_BLOCKED", _facts(r)) for r in new]
+    events = [signer.sign_one(f"{keys.MERCHANT}{r['merchant_id']}", "MERCHANT_BLOCKED", _facts(r)) for r in new]
     return pd.concat(events, ignore_index=True) if events else pd.DataFrame()
 
 
@@ -67,5 +68,5 @@ def _facts(reply: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _read(merchant_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
-    ids = ["merchant:" + m for m in merchant_ids]
+    ids = [keys.MERCHANT + m for m in merchant_ids]
     return ledger.events(transaction_ids=ids, event_types=_EVENTS.values()) if ids else ledger.events([])

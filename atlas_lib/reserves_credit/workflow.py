@@ -86,7 +86,7 @@ def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
     prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix=keys.PAYOUT)
     is_near = prepared["details"].str.contains(f'"{execution_date}"', regex=False)  # so that few details are read
-    states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix("payout:").unique(), ledger)
+    states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix(keys.PAYOUT).unique(), ledger)
     return states[states["execution_date"] == execution_date]
 
 
@@ -113,7 +113,7 @@ def fold_states(events: pd.DataFrame) -> pd.DataFrame:
     last[_TEXT_FACTS] = last[_TEXT_FACTS].fillna("").astype("str")
     last[_WHOLE_FACTS] = last[_WHOLE_FACTS].fillna(0).astype("int64")
     last["is_four_eyes"] = last["is_four_eyes"].fillna(False).astype(bool)
-    last["payout_id"] = last["transaction_id"].str.removeprefix("payout:")
+    last["payout_id"] = last["transaction_id"].str.removeprefix(keys.PAYOUT)
     return last[list(STATE_COLUMNS)]
 
 
@@ -176,7 +176,7 @@ def sum_orders(live: pd.DataFrame) -> pd.DataFrame:
 
 def read_trail(payout_id: str, ledger: Ledger) -> pd.DataFrame:
     """The events of one payout, oldest first (columns entry_id, event_type, amount_minor, currency, actor, role, made_at, said)."""
-    events = ledger.events([f"payout:{payout_id}"], event_types=STATUS_AFTER)
+    events = ledger.events([f"{keys.PAYOUT}{payout_id}"], event_types=STATUS_AFTER)
     details = [json.loads(d) for d in events["details"]]
     said = {
         key: pd.Series([d.get(key, "") for d in details], index=events.index, dtype="str") for key in ("role", "said")

@@ -17,6 +17,7 @@ import pytest
 from atlas_lib.core.accounts import mask_text, masked_in_sql
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.core.settings import STAGES
 from atlas_lib.dashboard.access import environment_of, viewer_of
 from atlas_lib.dashboard.actions import desk_of
 from atlas_lib.dashboard.listings import LISTINGS, SUMS, TRAIL_LISTINGS, listing_of
@@ -86,7 +87,15 @@ def test_no_page_tells_a_merchant_of_another(run):
         text = told.decode("utf-8") if isinstance(told, bytes) else told
         assert foreign not in text, page
         assert not [n for n in names if n in text], page
-    for page in (f"transaction/{foreign}", f"contract/{contract}", "desk", "export/breaks.csv", "export/alerts.xlsx"):
+    for page in (
+        f"transaction/{foreign}",
+        f"contract/{contract}",
+        "desk",
+        "daily",
+        "operations",
+        "export/breaks.csv",
+        "export/alerts.xlsx",
+    ):
         with pytest.raises(Refused):
             ask(page, MERT)
     with pytest.raises(Refused):
@@ -214,23 +223,26 @@ def test_sums_name_columns_that_are_listed():
     } == {}
 
 
-def test_a_text_that_looks_like_a_formula_is_text_in_a_csv():
-    from atlas_lib.dashboard.exports import to_csv
+def test_a_text_that_looks_like_a_formula_is_text_in_a_csv_and_every_value_is_read_back_as_it_was():
+    import duckdb
 
-    frame = pd.DataFrame(
-        {
-            "name": ["=1+1", "-x", "plain", None],
-            "amount_minor": [-5, 5, 0, 123456],
-            "currency": ["EUR", "JPY", "KWD", "EUR"],
-        }
-    )
-    told = b"".join(to_csv([frame.head(1), frame.tail(3)], ["name", "amount_minor"]))
-    assert told.decode("utf-8-sig").splitlines() == [
-        "name,amount_minor",
-        "'=1+1,-0.05",
-        "'-x,5",
-        "plain,0.000",
-        ",1234.56",
+    from atlas_lib.dashboard.exports import csv_line
+
+    columns = {"name": "string", "amount_minor": "int", "paid_minor": "int", "made_at": "instant", "rate": "float"}
+    rows = """SELECT * FROM (VALUES
+        ('=1+1', -5, NULL, 'EUR', TIMESTAMPTZ '2026-10-05 12:00:00+00', 0.1::DOUBLE), ('-x', 5, -7, 'JPY', NULL, NULL),
+        ('a "b", c', 0, 1, 'KWD', NULL, 1e-7), (NULL, 123456, -100, 'EUR', NULL, 2),
+        ('two' || chr(10) || 'lines', 9007199254740993, -9, 'EUR', NULL, NULL)
+        ) AS given(name, amount_minor, paid_minor, currency, made_at, rate)"""
+    lines = duckdb.sql(rows).project(f"{csv_line(list(columns), columns)} AS line")
+    told = "".join(row[0] for row in lines.fetchall())
+    assert told.split("\r\n") == [
+        "'=1+1,-0.05,,2026-10-05 12:00:00+00:00,0.1",
+        "'-x,5,-7,,",
+        '"a ""b"", c",0.000,0.001,,1e-07',
+        ",1234.56,-1.00,,2.0",
+        '"two\nlines",90071992547409.93,-0.09,,',
+        "",
     ]
 
 
@@ -398,14 +410,15 @@ def test_a_page_beyond_the_last_is_the_last(run):
 
 
 def test_a_long_export_comes_in_parts_one_at_a_time_and_no_workbook_is_made_of_it(run, monkeypatch):
-    from atlas_lib.dashboard import exports, requests
+    from atlas_lib.dashboard import downloads, exports
 
-    monkeypatch.setattr(requests, "PART_ROWS", 100)
-    monkeypatch.setattr(requests, "EXCEL_ROWS", 100)
+    monkeypatch.setattr(downloads, "PART_ROWS", 100)
+    monkeypatch.setattr(downloads, "EXCEL_ROWS", 100)
     monkeypatch.setattr(exports, "_WAIT_SECONDS", 0.01)
     asked = Asked("export/final_index.csv", {}, OLGA, {})
     under_way = answer(asked)
     some = next(under_way.parts)
+    assert under_way.body == ",".join(listing_of("final_index").shown).encode("utf-8-sig") + b"\r\n"
     assert some.count(b"\r\n") == 100
     for path in ("export/final_index.csv", "export/contracts.xlsx"):
         with pytest.raises(Refused, match="Another export"):
@@ -448,3 +461,11 @@ def test_whoever_approves_sees_whom_the_file_pays_and_how_much(run, tmp_path, mo
             ask(f"payment/{payment}", actor)
     with pytest.raises(Refused, match="no such payment file"):
         ask("payment/PAY-none", OLGA)
+
+
+def test_the_operations_page_says_how_store_commit_service_runs_and_stages_are(run):
+    told = str(ask("operations", OLGA).body)
+    assert "local store, no replication" in told
+    assert f"{run.run_id}</a>" in told
+    assert all(f">{stage}<" in told for stage in STAGES)
+    assert told.count(">ok<") == 2

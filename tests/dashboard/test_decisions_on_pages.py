@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import io
 import os
 import re
 import shutil
@@ -171,6 +172,31 @@ def test_alerts_are_filtered_opened_judged_and_shown_as_they_stand_without_a_use
     for path in ("fraud", f"fraud/{own}"):
         with pytest.raises(Refused):
             answer(Asked(path, {}, merchant, {}))
+
+
+def test_alerts_go_out_as_csv_and_excel_filtered_as_shown_and_masked(run):
+    import openpyxl
+
+    def read(path: str, **arguments: str) -> bytes:
+        given = answer(asked(path, "rita", **arguments))
+        return b"".join([given.body if isinstance(given.body, bytes) else given.body.encode(), *given.parts])
+
+    listed = page("fraud", "rita", state="open")
+    assert "export/fraud_alerts.csv?state=open" in listed
+    alerts = re.findall(r'name="chosen" value="([^"]+)"', listed)
+    table = pd.read_csv(io.BytesIO(read("export/fraud_alerts.csv", state="open")))
+    assert table["transaction_id"].tolist() == alerts
+    assert table["user_id"].str.startswith("user-").all()
+    amounts = run.read("transactions").set_index("transaction_id")["amount_minor"]
+    first = table[table["currency"] != "JPY"].iloc[0]
+    assert round(first["amount_minor"] * 100) == amounts[first["transaction_id"]]
+    worst = table["fraud_score"].max()
+    filtered = pd.read_csv(io.BytesIO(read("export/fraud_alerts.csv", score=str(worst))))
+    assert len(filtered) == int((table["fraud_score"] >= worst).sum())
+    book = openpyxl.load_workbook(io.BytesIO(read("export/fraud_alerts.xlsx", state="open")))
+    assert book["Fraud alerts"].max_row == 1 + len(alerts)
+    with pytest.raises(Refused):
+        answer(Asked("export/fraud_alerts.csv", {}, Actor("mert", "merchant", "310147"), {}))
 
 
 def test_the_front_page_counts_alerts_nobody_has_judged(run):

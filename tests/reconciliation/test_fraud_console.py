@@ -78,6 +78,13 @@ def ledger(tmp_path):
         yield opened
 
 
+def history_of(sources, column, subject, engine="duckdb"):
+    index = pd.read_parquet(sources["run_transactions"]).merge(
+        pd.read_parquet(sources["run_index"]), on="transaction_id"
+    )
+    return read_history(index[index[column] == subject], sources, column, subject, engine)
+
+
 def desk(alerts, ledger, actor="rita", allow=lambda action: None, seconds=0):  # noqa: ARG005
     return FraudDesk(alerts, ledger, actor, allow, lambda: NOW.value + seconds * 10**9)
 
@@ -104,7 +111,7 @@ def test_without_a_run_or_without_an_intake_there_are_simply_fewer_alerts(source
 
 
 def test_both_engines_find_the_same_alerts_and_histories(sources, spark_engine):  # noqa: ARG001
-    for made in (lambda e: find_alerts(sources, 0.7, e), lambda e: read_history(sources, "user_id", "U1", e)):
+    for made in (lambda e: find_alerts(sources, 0.7, e), lambda e: history_of(sources, "user_id", "U1", e)):
         pd.testing.assert_frame_equal(made("duckdb"), made("spark"), check_dtype=False)
 
 
@@ -128,9 +135,11 @@ def test_filters(sources, ledger, asked, score, amount, left):
 
 
 def test_the_history_of_a_user_and_of_a_merchant_is_newest_first_whatever_the_score(sources):
-    assert read_history(sources, "user_id", "U2")["transaction_id"].tolist() == ["T3", "T0"]
-    assert read_history(sources, "merchant_id", "M1")["transaction_id"].tolist() == ["T3", "T1", "T0"]
-    assert read_history(sources, "merchant_id", "' OR 1=1 --").empty
+    assert history_of(sources, "user_id", "U2")["transaction_id"].tolist() == ["T3", "T0"]
+    assert history_of(sources, "merchant_id", "M1")["transaction_id"].tolist() == ["T3", "T1", "T0"]
+    both = history_of(sources, "user_id", "U1").set_index("transaction_id")
+    assert both["fraud_score"].to_dict() == {"T2": 0.9, "T1": 0.8}  # T2 as the run scored it, which was later
+    assert history_of(sources, "merchant_id", "' OR 1=1 --").empty
 
 
 def test_a_later_word_replaces_an_earlier_one_and_both_are_kept(sources, ledger):

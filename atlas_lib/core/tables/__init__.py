@@ -2,9 +2,9 @@
 
 from atlas_lib.core.errors import TableError
 from atlas_lib.core.tables import batching_settlement, ingest, portfolio, reconciliation, reserves_credit
-from atlas_lib.core.tables.schema import Column, Table, arrow_to_frame
+from atlas_lib.core.tables.schema import SOURCE_COLUMNS, Column, Table, arrow_to_frame
 
-__all__ = ["TABLES", "Column", "Table", "arrow_to_frame", "declared"]
+__all__ = ["SOURCE_COLUMNS", "TABLES", "Column", "Table", "arrow_to_frame", "declared"]
 
 TABLES: dict[str, Table] = {
     declared.name: declared

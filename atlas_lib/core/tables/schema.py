@@ -37,6 +37,10 @@ _PANDAS = {
 }
 
 
+# Where a row was read from.
+SOURCE_COLUMNS = ("source_file", "source_sheet", "source_row")
+
+
 @dataclass(frozen=True)
 class Column:
     name: str
