@@ -1,11 +1,14 @@
-"""Matching passes from files to files, against a pandas merge and (where installed) datacompy on the same rows.
+"""Matching passes from files to files, against a pandas merge, datacompy and Splink on the same rows in the same run.
 
-    python -m benchmarks reconciliation [rows ...] [--memory-limit 2GB]
+    python -m benchmarks reconciliation [rows ...] [--memory-limit 2GB] [--peer-python peers/bin/python]
 
+datacompy and Splink pin other versions than the workbook, so they may live in an environment of their own, whose
+interpreter `--peer-python` names (`pip install datacompy splink pandas pyarrow`); a peer that is missing is skipped and says so.
 Each side runs in a process of its own, one after the other. The rows are made here: about 96 of 100 payments are booked
 under their reference; the others have no reference at the bank, a misspelt one, another amount, a second line, two
 parts, or no line at all. The pandas peer joins on the exact reference and then on amount, currency and day, takes what is
-alone on both sides and keeps the rest as breaks; it knows no folding, no parts, no rivals, no rates, no scores.
+alone on both sides and keeps the rest as breaks; it knows no folding, no parts, no rivals, no rates, no scores. datacompy
+joins on the exact reference; Splink links by reference, or amount, currency and days, and each row takes its best pair.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="reconciliation")
     parser.add_argument("rows", nargs="*", default=["100000", "1000000"])
     parser.add_argument("--memory-limit", default="")
+    parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--child", nargs=2)
     chosen = parser.parse_args([a for a in sys.argv[1:] if a != "reconciliation"])
     if chosen.child:
@@ -53,18 +57,18 @@ def main() -> None:
     per_row: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder:
         for rows in (int(r.replace(",", "")) for r in chosen.rows):
-            per_row[rows] = compare(Path(folder), rows, chosen.memory_limit) / rows
+            per_row[rows] = compare(Path(folder), rows, chosen.memory_limit, chosen.peer_python) / rows
     least, most = min(per_row), max(per_row)
     say(f"CPU per row at {most:,} is {per_row[most] / per_row[least]:.2f} x that at {least:,}")
 
 
-def compare(folder: Path, rows: int, memory_limit: str) -> float:
-    """Print both sides' figures and their ratios; returns our CPU seconds."""
+def compare(folder: Path, rows: int, memory_limit: str, peer_python: str) -> float:
+    """Print all sides' figures and their ratios; returns our CPU seconds."""
     path = make_files(folder / f"rows_{rows}", rows)
     ours = run_child("ours", path, memory_limit)
     say(f"{rows:>12,}  passes, files to files  {figures(ours)}  {ours['matches']:,} pairs matched")
-    for name in ("pandas", "datacompy"):
-        peer = run_child(name, path, "")
+    for name in ("pandas", "datacompy", "splink"):
+        peer = run_child(name, path, "", sys.executable if name == "pandas" else peer_python)
         if "skipped" in peer:
             say(f"{rows:>12,}  {name}: {peer['skipped']}")
             continue
@@ -120,10 +124,10 @@ _SQL_TYPE = {
 }  # fmt: skip
 
 
-def run_child(which: str, path: Path, memory_limit: str) -> dict[str, Any]:
+def run_child(which: str, path: Path, memory_limit: str, python: str = sys.executable) -> dict[str, Any]:
     environment = dict(os.environ) | ({"ATLAS_MEMORY_LIMIT": memory_limit} if memory_limit else {})
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.reconciliation", "--child", which, str(path)],
+        [python, "-m", "benchmarks.reconciliation", "--child", which, str(path)],
         capture_output=True, text=True, env=environment,
     )  # fmt: skip
     if done.returncode:
@@ -132,7 +136,7 @@ def run_child(which: str, path: Path, memory_limit: str) -> dict[str, Any]:
 
 
 def measured(which: str, path: Path) -> dict[str, Any]:
-    work = {"ours": ours, "pandas": merge_in_pandas, "datacompy": compare_in_datacompy}[which]
+    work = {"ours": ours, "pandas": merge_in_pandas, "datacompy": compare_in_datacompy, "splink": link_in_splink}[which]
     prepared = work(path)
     cpu, wall = time.process_time(), time.perf_counter()
     matches = prepared()
@@ -205,6 +209,37 @@ def compare_in_datacompy(path: Path) -> Any:
         compare = getattr(datacompy, "PandasCompare", None) or datacompy.Compare
         found = compare(ours[columns], bank[columns].dropna(), join_columns=["reference"], abs_tol=2)
         return int(found.count_matching_rows())
+
+    return match
+
+
+def link_in_splink(path: Path) -> Any:
+    import duckdb
+    from splink import DuckDBAPI, Linker, SettingsCreator
+    from splink.comparison_library import ExactMatch
+
+    near = "l.amount_minor = r.amount_minor AND l.currency = r.currency AND r.day - l.day BETWEEN -1 AND 7"
+    rules = ["l.reference = r.reference", near]
+    settings = SettingsCreator(
+        link_type="link_only",
+        unique_id_column_name="key",
+        blocking_rules_to_generate_predictions=[{"blocking_rule": rule} for rule in rules],
+        comparisons=[ExactMatch(name) for name in ("reference", "amount_minor", "currency")],
+    )
+    ours = f"SELECT transaction_id AS key, reference, amount_minor, currency, created_at::DATE - DATE '1970-01-01' AS day FROM '{path}/transactions.parquet'"  # noqa: S608  # fmt: skip
+    bank = f"SELECT statement_id || line_id AS key, end_to_end_id AS reference, amount_posted_minor AS amount_minor, currency, booking_date - DATE '1970-01-01' AS day FROM '{path}/statement_lines.parquet'"  # noqa: S608  # fmt: skip
+
+    def match() -> int:
+        api = DuckDBAPI(duckdb.connect())
+        sides = [api.register(duckdb.sql(sql).df(), dataset_display_name=name) for sql, name in ((ours, "a_ours"), (bank, "b_bank"))]  # fmt: skip
+        linker = Linker(sides, settings)
+        linker.training.estimate_probability_two_random_records_match([rules[0]], recall=0.95)
+        linker.training.estimate_u_using_random_sampling(max_pairs=1_000_000, seed=1)
+        for rule in rules:
+            linker.training.estimate_parameters_using_expectation_maximisation(rule)
+        found = linker.inference.predict(threshold_match_probability=0.9).as_pandas_dataframe()
+        ranked = found.sort_values("match_weight", ascending=False, kind="stable")
+        return len(ranked.drop_duplicates("key_l").drop_duplicates("key_r"))
 
     return match
 

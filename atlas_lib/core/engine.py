@@ -180,7 +180,7 @@ class DuckDBEngine(_Scratch):
             passing = _last_readers(steps, kept)
             for name, sql in steps:
                 with _named(name):
-                    self._made_step(connection, sql, parameters).create(_identifier(name))
+                    self._create(connection, name, sql, parameters)
                 for read in passing.get(name, ()):
                     connection.execute(f"DROP TABLE {_identifier(read)}")
             yield connection
@@ -207,6 +207,16 @@ class DuckDBEngine(_Scratch):
         else:
             connection.register(_identifier(name), _arrow(source))
 
+    def _create(
+        self, connection: duckdb.DuckDBPyConnection, name: str, step: str | Computed, parameters: Mapping[str, Any]
+    ) -> None:
+        """The step's table. One statement is planned once, where a relation is planned again when it is created."""
+        if isinstance(step, str):
+            sql, used = self._bound(step, parameters)
+            connection.execute(f"CREATE TABLE {_identifier(name)} AS {sql}", used)
+        else:
+            self._made_step(connection, step, parameters).create(_identifier(name))
+
     def _made_step(
         self, connection: duckdb.DuckDBPyConnection, step: str | Computed, parameters: Mapping[str, Any]
     ) -> Any:
@@ -214,10 +224,13 @@ class DuckDBEngine(_Scratch):
             return self._select(connection, step, parameters)
         return connection.from_arrow(_arrow(step.make(*(_duckdb_frame(connection, name) for name in step.reads))))
 
+    def _select(self, connection: duckdb.DuckDBPyConnection, step: str, parameters: Mapping[str, Any]) -> Any:
+        sql, used = self._bound(step, parameters)
+        return connection.sql(sql, params=used)
+
     @staticmethod
-    def _select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> Any:
-        used = {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
-        return connection.sql(_PARAMETER.sub(r"$\1", sql), params=used)
+    def _bound(sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return _PARAMETER.sub(r"$\1", sql), {p: parameters[p] for p in set(_PARAMETER.findall(sql))}
 
 
 def _last_readers(steps: Steps, kept: Sequence[str]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from atlas_lib.reconciliation.bridges import (
     verdict_of,
     worst_breaks,
 )
+from atlas_lib.reconciliation.carrying import add_carried, carry_forward, run_before, states_before
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
 from atlas_lib.reconciliation.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.decisions import read_decisions
@@ -28,17 +29,19 @@ from atlas_lib.reconciliation.merchants import (
     rank_merchants,
     volumes_by_month,
 )
-from atlas_lib.reconciliation.reconcile import compare_settings, reconcile, states_before
+from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [
+    "add_carried",
     "add_standing",
     "add_up_days",
     "age_breaks",
     "bridge_accounts",
     "bridge_steps",
     "build_final_index",
+    "carry_forward",
     "check_completeness",
     "check_decisions",
     "check_statements",
@@ -59,6 +62,7 @@ __all__ = [
     "read_index",
     "reconcile",
     "reconcile_days",
+    "run_before",
     "states_before",
     "sum_breaks",
     "sum_passes",

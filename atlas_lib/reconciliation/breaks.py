@@ -25,6 +25,7 @@ from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.break_types import TYPED
+from atlas_lib.reconciliation.carrying import Carried, known_before, mark_carried
 from atlas_lib.reconciliation.open_rows import SIDES
 from atlas_lib.reconciliation.outcomes import OUTCOMES
 
@@ -43,8 +44,12 @@ def find_breaks(
     suggestions: pd.DataFrame,
     payout_parts: pd.DataFrame,
     settings: ReconciliationSettings,
+    carried: Carried | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """breaks, reconciliation_items (every row of both sides once) and batch_index (every transaction once)."""
+    """breaks, reconciliation_items (every row of both sides once) and batch_index (every transaction once).
+
+    `carried`: what of the sides was carried over from the run before, and from when on statements cover (`carrying`).
+    """
     names = ("breaks", "reconciliation_items", "batch_index")
     if transactions.empty and statement_lines.empty:
         return {name: declared(name).empty() for name in names}
@@ -58,6 +63,7 @@ def find_breaks(
         "payout_parts": payout_parts,
         "severity_limits": _severity_limits(transactions, statement_lines, settings),
     }
+    inputs |= known_before(carried)
     parameters = {
         "as_of": settings.as_of,
         "days_after": settings.days_after,
@@ -67,6 +73,7 @@ def find_breaks(
         "fee_ppm": round(settings.agreed_fee_bps * 100),
     }
     tables = open_engine(settings.engine).run(break_steps(), inputs, names, parameters)
+    tables["reconciliation_items"] = mark_carried(tables["reconciliation_items"], carried)
     return {name: declared(name).shaped(frame) for name, frame in tables.items()}
 
 

@@ -21,7 +21,8 @@ def bridge_accounts(
     """bridges: residual = closing - opening - matched - breaks; reconciliation_totals: in = all states.
 
     The amounts in come from the inputs, the states from `reconciliation_items`: a row lost, counted twice
-    or changed on the way shows as a difference.
+    or changed on the way shows as a difference. Carried lines are in the totals; the balance that the statements open
+    with holds them already, so they are in no bridge.
     """
     return {
         "bridges": _bridges(statement_balances, reconciliation_items),
@@ -30,7 +31,7 @@ def bridge_accounts(
 
 
 def _bridges(balances: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    bank = items[items["side"] == "bank"]
+    bank = items[(items["side"] == "bank") & ~items["is_carried"]]
     by = ["account", "currency"]
     sums = _sums_by_state(bank, by)
     sums["line_count"] = bank.groupby(by).size()

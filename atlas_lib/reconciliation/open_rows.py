@@ -22,8 +22,10 @@ SIDES = [
         "covered",
         """
         SELECT currency, MIN(day) AS first_day, MAX(day) AS last_day
-        FROM (SELECT currency, booking_date AS day FROM statement_lines
-              UNION ALL SELECT currency, balance_date FROM statement_balances) d
+        FROM (SELECT l.currency, l.booking_date AS day FROM statement_lines l
+              WHERE NOT EXISTS (SELECT 1 FROM lines_carried c WHERE c.statement_id = l.statement_id AND c.line_id = l.line_id)
+              UNION ALL SELECT currency, balance_date FROM statement_balances
+              UNION ALL SELECT currency, day FROM covered_before) d
         GROUP BY currency""",
     ),
     (
@@ -74,12 +76,15 @@ SIDES = [
     (
         "open_ours",
         """
-        SELECT t.*, CASE WHEN c.currency IS NULL THEN 'uncovered'
+        SELECT t.*, CASE WHEN k.transaction_id IS NOT NULL THEN 'break'
+                         WHEN c.currency IS NULL THEN 'uncovered'
                          WHEN days_between(t.day, :as_of) <= :days_after THEN 'pending'
                          WHEN days_between(t.day, c.last_day) <= :days_after
                               OR days_between(t.day, c.first_day) > :days_after THEN 'uncovered'
                          ELSE 'break' END AS state
-        FROM ours t LEFT JOIN covered c ON c.currency = t.currency
+        FROM ours t
+        LEFT JOIN covered c ON c.currency = t.currency
+        LEFT JOIN broken_before k ON k.transaction_id = t.transaction_id
         WHERE t.is_due = 1 AND NOT EXISTS (SELECT 1 FROM matched m WHERE m.transaction_id = t.transaction_id)
           AND NOT EXISTS (SELECT 1 FROM mismatched k WHERE k.transaction_id = t.transaction_id)""",
     ),

@@ -14,6 +14,7 @@ Days in part are searched for in `sums`. Placeholders as in `passes`.
 from atlas_lib.reconciliation.references import WITHIN_AMOUNT
 
 MOST_DAYS = 7  # in a row that one payout settles
+HOPELESS_RATE = 0.1  # sums by chance, from which one that fits is not even suggested
 _RELATIVE = "CASE WHEN t.direction = {line}.direction THEN {amount} ELSE -{amount} END"
 _TAKEN_ROW = "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)"
 _FREE_ROW = (
@@ -150,7 +151,8 @@ WHOLE_DAYS = [
             JOIN tolerances d ON d.currency = r.currency AND d.match_pass = 'payout'
             JOIN (SELECT currency, COUNT(*) AS run_count FROM payout_runs GROUP BY currency) n ON n.currency = r.currency
             LEFT JOIN known_names k ON k.name_key = b.name_key
-            WHERE {_FREE_LINE} AND (k.name_key IS NULL OR k.name_key = r.party_key)
+            WHERE {_FREE_LINE}
+              AND (k.name_key = r.party_key OR (k.name_key IS NULL AND n.run_count <= b.gross_minor * {HOPELESS_RATE}))
               AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after) s
         WHERE same_choice = 1""",
     ),

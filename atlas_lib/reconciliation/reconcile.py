@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation.carrying import Carried
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.replay import reconcile_decided
 
@@ -22,25 +22,18 @@ def reconcile(
     decisions: pd.DataFrame,
     before: pd.DataFrame,
     settings: ReconciliationSettings,
+    carried: Carried | None = None,
 ) -> dict[str, pd.DataFrame]:
     """matches, links, suggestions, payout_parts, payout_waterfalls, search_limits, breaks, reconciliation_items, batch_index, break_states, decisions, decision_findings.
 
     sides: transactions, statement_lines, statement_balances; references: merchants, counterparties, fx_rates;
-    `before`: the break_states of the run before (`states_before`).
+    `before`: the break_states of the run before (`states_before`). `carried`: what of the sides was carried over from it.
     """
     transactions, statement_lines, statement_balances = sides
     found = match_transactions(transactions, statement_lines, *references, settings, decisions=decisions)
-    return reconcile_decided(transactions, statement_lines, statement_balances, found, decisions, before, settings)
-
-
-def states_before(run: Run) -> pd.DataFrame:
-    """break_states of the newest run of an earlier as-of day in the same runs directory; empty where there is none."""
-    earlier: dict[str, Run] = {}
-    for path in sorted(run.directory.parent.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime_ns, p)):
-        other = Run(path.parent)
-        if other.manifest["as_of"] < run.manifest["as_of"] and other.has("break_states"):
-            earlier[str(other.manifest["as_of"])] = other
-    return earlier[max(earlier)].read("break_states") if earlier else declared("break_states").empty()
+    return reconcile_decided(
+        transactions, statement_lines, statement_balances, found, decisions, before, settings, carried
+    )
 
 
 def compare_settings(

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
+from atlas_lib.reconciliation.carrying import Carried
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")
@@ -167,7 +169,10 @@ def state_breaks(
     )  # fmt: skip
     about = decisions[~decisions["action"].isin(_MATCHING)].groupby(["break_id", "action"]).tail(1)
     changed = set(last["write_off"].index) & set(both.loc[is_present & ~holds, "break_id"])
-    findings = [_finding(d, "The break is not in this run.") for d in about.itertuples() if d.break_id not in set(breaks["break_id"])]  # fmt: skip
+    # What was settled or resolved before may be gone; what the run before had, or none could tell, may not.
+    closed = set() if before.empty else set(about["break_id"]) - set(earlier.index[~earlier["is_settled"]])
+    here = set(breaks["break_id"]) | closed
+    findings = [_finding(d, "The break is not in this run.") for d in about.itertuples() if d.break_id not in here]
     findings += [_finding(d, "The difference is not what it was when it was written off.") for d in about.itertuples() if d.action == "write_off" and d.break_id in changed]  # fmt: skip
     return {"break_states": declared("break_states").shaped(states), "decision_findings": _as_findings(findings)}
 
@@ -184,7 +189,8 @@ def reconcile_decided(
     found: dict[str, pd.DataFrame],
     decisions: pd.DataFrame,
     before: pd.DataFrame,
-    settings: Any,
+    settings: ReconciliationSettings,
+    carried: Carried | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Everything after the passes: decisions replayed, breaks of what is left, and where each break stands.
 
@@ -195,7 +201,7 @@ def reconcile_decided(
     played = replay_matches(transactions, statement_lines, **passed, decisions=decisions)
     findings = played.pop("decision_findings")
     parts, sides = searched["payout_parts"], (transactions, statement_lines)
-    broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings)
+    broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings, carried=carried)
     payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
     stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of))
     settled = stated["break_states"].query("is_settled")["break_id"]

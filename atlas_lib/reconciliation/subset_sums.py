@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.reconciliation.payouts import HOPELESS_RATE
 from atlas_lib.reconciliation.solutions import Solution, Solutions
 
 MOST_LINES = 2_000  # searched one by one
 MOST_SUMS = 500_000  # listed on a side
 _MOST_SHOWN = 5  # solutions of a line, beyond which a suggestion would help nobody
-_HOPELESS = 0.5  # sums by chance, from which a found one would say nothing
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -80,7 +80,7 @@ def _search_line(key: str, day: int, signed: int, own: pd.DataFrame) -> tuple[st
     amounts, held = own["signed_minor"].to_numpy() * sign, own["reserve_minor"].to_numpy() * sign
     variants = [(amounts, np.zeros_like(held))] + ([(amounts - held, held)] if held.any() else [])
     chance = sum(expected_by_chance(values, abs(signed)) for values, _ in variants)
-    if signed == 0 or chance > _HOPELESS:
+    if signed == 0 or chance > HOPELESS_RATE:
         return "chance", []
     solutions, count = [], 0
     for number, (values, reserves) in enumerate(variants):

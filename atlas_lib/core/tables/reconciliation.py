@@ -1,10 +1,45 @@
 """Tables made by 05_reconciliation."""
 
-from atlas_lib.core.tables.schema import table
+from dataclasses import replace
+
+from atlas_lib.core.tables import ingest
+from atlas_lib.core.tables.schema import Column, Table, table
 
 _STAGE = "05_reconciliation"
+_STATE = Column(
+    "previous_state", "string", nullable=False, unit="", about="break, pending, uncovered or matched in the run before"
+)
+
+
+def _carried(name: str, source: str, about: str) -> Table:
+    (given,) = (t for t in ingest.TABLES if t.name == source)
+    return replace(given, name=name, stage=_STAGE, about=about, columns=(*given.columns, _STATE))
+
 
 TABLES = [
+    _carried(
+        "carried_transactions",
+        "transactions",
+        "Payments of earlier inputs that the run before left open, or that this input holds only the other side of.",
+    ),
+    _carried(
+        "carried_lines",
+        "statement_lines",
+        "Bank lines of earlier statements that the run before left open, or that this input holds only the other side of.",
+    ),
+    table(
+        "statement_coverage",
+        _STAGE,
+        "account currency",
+        "From when to when the statements of each account cover without a gap, over this run and those before it.",
+        """
+account string - bank account
+currency string - its currency
+covered_from date - first day of the statements that each open where the one before closed
+covered_to date - last day
+closing_minor int? minor last closing balance; empty when none was given
+""",
+    ),
     table(
         "matches",
         _STAGE,
@@ -229,6 +264,7 @@ currency string - ISO 4217 code
 amount_minor int minor amount as booked; money in is positive, money out negative
 state string - matched, break, pending (still within the grace period) or uncovered (no statement in its currency)
 group_id string - match_id or break_id; empty while pending or uncovered
+is_carried bool - carried over from the run before: not in this input, and so not in the bridge
 """,
     ),
     table(
