@@ -14,14 +14,15 @@ import json
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from atlas_lib.batching_settlement.flights import PAYMENT_EVENTS, read_histories
 from atlas_lib.batching_settlement.rails import Answer, Instruction, SimulatedRail
@@ -68,6 +69,7 @@ class MoodyRail(SimulatedRail):
         self.paid = self.payments = Payments()
         self.under_way: list[tuple[Instruction, str]] = []
         self.silence = failure_rate
+        self.only: int | None = None  # how every send fails that fails: chance decides when None
 
     def query(self, idempotency_key: str) -> Answer:
         with self._weather(self.silence):
@@ -84,6 +86,7 @@ class MoodyRail(SimulatedRail):
         self._failure_rate = before
 
     def _failed(self, kind: int, instruction: Instruction, key: str) -> Answer:
+        kind = kind if self.only is None else self.only
         if kind == 3:
             self.under_way.append((instruction, key))
         return super()._failed(kind, instruction, key)
@@ -138,8 +141,6 @@ class SettlementMachine(RuleBasedStateMachine):
         """The process ends at some write, commitment or call of the rail, of a plan new or old; a new one opens the file."""
         if which is None:
             self.plan(numbers, is_netted=len(numbers) > 1)
-        if where == "cancel":
-            self.rail.change(failures=0.95, silence=0.0)
         counter = iter(range(fuse, -1000, -1))
         ledger = Unplugged(self.ledgers[operator], {where}, counter, after)
         rail = Unplugged(self.rail, {where}, counter, after)
@@ -149,18 +150,21 @@ class SettlementMachine(RuleBasedStateMachine):
             SEEN[f"died in {crash}"] += 1
         self.restart(operator)
 
-    @precondition(lambda self: len(self.plans) > 1)
-    @rule(first=st.integers(0, 99), second=st.integers(0, 99), call=st.integers(0, 6))
-    def interrupt_each_other(self, first: int, second: int, call: int) -> None:
-        """One operator's whole execution happens in the middle of the other's, before a call of the rail."""
+    @rule(numbers=NUMBERS, others=NUMBERS, is_netted=st.booleans(), call=st.integers(0, 5))
+    def interrupt_each_other(self, numbers: set[int], others: set[int], is_netted: bool, call: int) -> None:
+        """Two plans share transactions; one is carried out before some write or call of the rail of the other."""
         self.is_alone = False
-        counter, ours, theirs = (
-            iter(range(call, -1000, -1)),
-            self.plans[first % len(self.plans)],
-            self.plans[second % len(self.plans)],
-        )
-        rail = Interrupted(self.rail, counter, lambda: self._execute(self.ledgers[1], self.rail, theirs))
-        self._execute(self.ledgers[0], rail, ours)
+        self.plan(numbers, is_netted)
+        self.plan(numbers | others, is_netted)
+        *_, ours, theirs = self.plans
+        counter = iter(range(call, -1000, -1))
+
+        def happens() -> None:
+            self._execute(self.ledgers[1], self.rail, theirs)
+
+        ledger = Interrupted(self.ledgers[0], counter, happens)
+        self._execute(ledger, Interrupted(self.rail, counter, happens), ours)  # type: ignore[arg-type]
+        SEEN["interrupted"] += next(counter) < 0
 
     @rule(seconds=st.integers(-7200, 7200), failures=RATES, silence=RATES, operator=st.integers(0, 1))
     def time_passes(self, seconds: int, failures: float, silence: float, operator: int) -> None:
@@ -309,19 +313,20 @@ def _is_an_answer(error: LedgerError) -> bool:
 
 
 class Interrupted:
-    """A rail before whose n-th call something else happens, once."""
+    """A ledger or rail before whose n-th call something else happens, once; never inside a database transaction."""
 
-    def __init__(self, inner: SimulatedRail, counter: object, happens: object) -> None:
+    def __init__(self, inner: Any, counter: Iterator[int], happens: Callable[[], None]) -> None:
         self._inner, self._counter, self._happens = inner, counter, happens
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name not in {"send", "query", "cancel"}:
+        is_inside = isinstance(self._inner, Ledger) and self._inner._db.is_inside
+        if name not in {"append", "commit_once", "send", "query", "cancel"} or is_inside:
             return found
 
-        def call(*args: object) -> object:
-            if next(self._counter) == 0:  # type: ignore[call-overload]
-                self._happens()  # type: ignore[operator]
-            return found(*args)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(self._counter) == 0:
+                self._happens()
+            return found(*args, **kwargs)
 
         return call

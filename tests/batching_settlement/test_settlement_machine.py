@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.batching_settlement.settlement_machine import SEEN, SettlementMachine
 
 LENGTH = settings(
-    max_examples=12, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-# A machine that never gave up a payment, say, would find nothing wrong with how it is given up.
-PATHS = (
-    "settled",
-    "failed",
-    "in_flight",
-    "superseded",
-    "keys given up",
-    "payments",
-    "died in append",
-    "died in commit_once",
-    "died in send",
-    "died in query",
-    "died in cancel",
-    "late message cancelled",
-    "late message confirmed",
-)
+REFUSED, LOST_BEFORE_PAYMENT = 0, 3
 
 
-def test_whatever_happens_nothing_is_paid_twice_or_lost_and_every_path_was_taken() -> None:
-    SEEN.clear()
+def test_whatever_happens_in_whatever_order_nothing_is_paid_twice_or_lost() -> None:
     run_state_machine_as_test(SettlementMachine, settings=LENGTH)
-    assert not [path for path in PATHS if not SEEN[path]], dict(SEEN)
+
+
+@pytest.mark.parametrize("where", ["append", "commit_once", "send", "query", "cancel"])
+def test_a_life_that_dies_in_this_call_and_gives_up_payments_ends_with_all_that_is_free_settled(where: str) -> None:
+    """Chance may miss a path: a machine that gives up no payment finds nothing wrong with how one is given up."""
+    SEEN.clear()
+    machine = SettlementMachine()
+    machine.begin(seed=5, failure_rate=1.0, is_netted=False)
+    machine.rail.change(failures=1.0, silence=0.0)
+    for number, after, how in ((3, False, REFUSED), (5, True, LOST_BEFORE_PAYMENT)):
+        machine.rail.only = how
+        machine.die_on_the_way(0, None, {number, number + 1}, where, 0, after)
+        machine.the_books_hold()
+        machine.carry_out(operator=1, which=len(machine.plans) - 1)
+        machine.the_books_hold()
+    machine.rail.change(failures=0.0, silence=0.0)
+    for call in (0, 3):
+        machine.interrupt_each_other({9 - call}, {10 + call // 3}, is_netted=bool(call), call=call)
+        machine.the_books_hold()
+    machine.teardown()
+    assert SEEN[f"died in {where}"] >= 1, dict(SEEN)
+    wanted = ("keys given up", "failed", "payments", "interrupted", "late message cancelled")
+    assert not [path for path in wanted if not SEEN[path]], dict(SEEN)
