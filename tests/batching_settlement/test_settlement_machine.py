@@ -25,15 +25,17 @@ def test_a_life_that_dies_in_this_call_and_gives_up_payments_ends_with_all_that_
     machine = SettlementMachine()
     machine.begin(seed=5, failure_rate=1.0, is_netted=False)
     machine.rail.change(failures=1.0, silence=0.0)
-    for number, after, how in ((3, False, REFUSED), (5, True, LOST_BEFORE_PAYMENT)):
-        machine.rail.only = how
+    rounds = ((3, False, REFUSED, 0.0), (5, True, LOST_BEFORE_PAYMENT, 0.0), (7, False, REFUSED, 1.0))
+    for number, after, how, silence in rounds:
+        machine.rail.only, machine.rail.silence = how, silence
+        machine.say_again(operator=number % 2, number=0)
         machine.die_on_the_way(0, None, {number, number + 1}, where, 0, after)
         machine.the_books_hold()
         machine.carry_out(operator=1, which=len(machine.plans) - 1)
         machine.the_books_hold()
     machine.rail.change(failures=0.0, silence=0.0)
     for call in (0, 3):
-        machine.interrupt_each_other({9 - call}, {10 + call // 3}, is_netted=bool(call), call=call)
+        machine.interrupt_each_other({9 if call else 0}, {10 + call // 3}, is_netted=bool(call), call=call)
         machine.the_books_hold()
     machine.teardown()
     assert SEEN[f"died in {where}"] >= 1, dict(SEEN)
