@@ -6,13 +6,14 @@ Per store, one process and one connection:
   7 events and 3 transfers per transaction, in appends of 10,000 transactions;
 - audit: the whole trail of one transaction, read 300 times at random (p50 and p99, wall time);
 - verify: every row of the store recomputed.
+The frames that are handed in are made before the watch runs, for the peer as for us.
 
 The peer is PyPI's `eventsourcing` (its own recorder for the same store), which writes one JSON event per row and neither
 hashes, chains, balances nor looks for duplicates; it is left out where it is not installed. Rates are per second of the
 clock and, behind it, per CPU second of this process (on PostgreSQL the server works besides).
 
-`python -m benchmarks ledger` makes its own PostgreSQL where the programs are found (`ATLAS_BENCH_URL` uses another one).
-EVENTS=10000000 in the environment measures the audit in a store of that size; STORES=sqlite leaves one out.
+`python -m benchmarks ledger` makes its own PostgreSQL where the programs are found. EVENTS=10000000 in the environment
+measures the audit in a store of that size; STORES=sqlite leaves one out.
 """
 
 from __future__ import annotations
@@ -48,11 +49,23 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def rates(count: int, work: Callable[[], object]) -> tuple[float, float]:
-    """How many per second of the clock, and per CPU second of this process."""
-    cpu, started = time.process_time(), time.perf_counter()
-    work()
-    return count / (time.perf_counter() - started), count / (time.process_time() - cpu)
+class Stopwatch:
+    """Seconds of the clock and CPU seconds of this process, of what is done inside only."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall += time.perf_counter() - self._wall
+        self.cpu += time.process_time() - self._cpu
+
+    def rates(self, count: int) -> tuple[float, float]:
+        """How many per second of the clock, and per CPU second of this process."""
+        return count / self.wall, count / self.cpu
 
 
 def shown(rate: tuple[float, float], unit: str) -> str:
@@ -71,31 +84,39 @@ def events(start: int, count: int, event_type: str) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def append_all(ledger: Ledger, start: int, stop: int) -> None:
+def append_all(ledger: Ledger, start: int, stop: int) -> tuple[float, float]:
+    watch = Stopwatch()
     for first in range(start, stop, CHUNK):
-        ledger.append(f"bulk {first}", events(first, CHUNK, "SETTLEMENT_FAILED"))
+        frame = events(first, CHUNK, "SETTLEMENT_FAILED")
+        with watch:
+            ledger.append(f"bulk {first}", frame)
+    return watch.rates(stop - start)
 
 
-def live(ledger: Ledger, first: int) -> None:
-    """LIFE_CHUNK transactions from submission to reserve."""
+def live(ledger: Ledger, first: int, watch: Stopwatch) -> None:
+    """LIFE_CHUNK transactions from submission to reserve; the frames are made before the watch runs."""
     ids = pd.Series(np.arange(first, first + LIFE_CHUNK), dtype="str").radd("L-")
     base = pd.DataFrame({"transaction_id": ids, "amount_minor": 1_000, "currency": "EUR", "timestamp": DAY})
-    ledger.intake(f"in {first}", base.assign(idempotency_key="K" + ids, fingerprint="F" + ids, origin="day.csv"))
+    submitted = base.assign(idempotency_key="K" + ids, fingerprint="F" + ids, origin="day.csv")
     batched = base.assign(batch_id="LB-" + (pd.Series(range(LIFE_CHUNK)) // 1000 + first // 1000).astype("str"))
     facts = pd.concat([batched.assign(event_type=t) for t in _LIFE], ignore_index=True)
-    ledger.append(f"plan {first}", facts)
     merchant = "M-" + pd.Series(np.arange(LIFE_CHUNK) % 200, dtype="str")
     payable, reserve = "liabilities:settlement_payable:" + merchant, "liabilities:rolling_reserve:" + merchant
     moves = pd.DataFrame({"event": range(LIFE_CHUNK), "amount_minor": 1_000, "currency": "EUR"})
     booked = moves.assign(debit_account="assets:bank:EUR", credit_account=payable)
-    receipt = ledger.append(
-        f"go {first}", batched.assign(event_type="SETTLEMENT_INITIATED"), booked.assign(kind="pending")
-    )
-    last = int(ledger._db.value("SELECT max(transfer_no) FROM transfer"))
-    closing = booked.assign(kind="post", pending_no=np.arange(last - receipt.transfers + 1, last + 1))
-    ledger.append(f"done {first}", batched.assign(event_type="SETTLEMENT_CONFIRMED"), closing)
     held = moves.assign(debit_account=payable, credit_account=reserve, amount_minor=100)
-    ledger.append(f"hold {first}", batched.assign(event_type="RESERVE_HELD"), held)
+    begun, confirmed, kept = (
+        batched.assign(event_type=t) for t in ("SETTLEMENT_INITIATED", "SETTLEMENT_CONFIRMED", "RESERVE_HELD")
+    )
+    pending = booked.assign(kind="pending")
+    with watch:
+        ledger.intake(f"in {first}", submitted)
+        ledger.append(f"plan {first}", facts)
+        receipt = ledger.append(f"go {first}", begun, pending)
+        last = int(ledger._db.value("SELECT max(transfer_no) FROM transfer"))
+        closing = booked.assign(kind="post", pending_no=np.arange(last - receipt.transfers + 1, last + 1))
+        ledger.append(f"done {first}", confirmed, closing)
+        ledger.append(f"hold {first}", kept, held)
 
 
 def audit_latency(ledger: Ledger, transactions: int) -> tuple[float, float]:
@@ -108,13 +129,17 @@ def audit_latency(ledger: Ledger, transactions: int) -> tuple[float, float]:
 
 
 def measure(url: str, count: int) -> tuple[float, float]:
-    lives = min(LIVES, count // 20)
+    lives = min(LIVES, max(count // 20, LIFE_CHUNK))
+    verified, lived = Stopwatch(), Stopwatch()
     with open_ledger(url, "bench") as ledger:
-        appended = rates(count, lambda: append_all(ledger, 0, count))
+        appended = append_all(ledger, 0, count)
         say(f"  append      {shown(appended, 'events')}, {count:,} events")
-        say(f"  verify      {shown(rates(count, lambda: ledger.verify([ledger.head()])), 'rows')}")
-        lived = rates(lives, lambda: [live(ledger, n) for n in range(0, lives, LIFE_CHUNK)])
-        say(f"  full life   {shown(lived, 'transactions')}, 7 events and 3 transfers each")
+        with verified:
+            findings = ledger.verify([ledger.head()])
+        say(f"  verify      {shown(verified.rates(count), 'rows')}, {len(findings)} findings")
+        for first in range(0, lives, LIFE_CHUNK):
+            live(ledger, first, lived)
+        say(f"  full life   {shown(lived.rates(lives), 'transactions')}, 7 events and 3 transfers each")
         p50, p99 = audit_latency(ledger, count // 10)
         say(f"  audit       p50 {p50:.2f} ms, p99 {p99:.2f} ms, {ledger.head().entries:,} events in the store")
     return appended
@@ -137,12 +162,13 @@ def peer_rate(environment: dict[str, str]) -> tuple[float, float] | None:
     state = b'{"attempt": 1, "reason": "timeout", "amount_minor": 1000, "currency": "EUR", "actor": "rail"}'
     size, count = 10_000, 200_000
 
-    def insert() -> None:
-        for first in range(0, count, size):
-            numbers = range(first, first + size)
-            recorder.insert_events([StoredEvent(UUID(int=n // 10), n % 10, "rail:Failed", state) for n in numbers])
-
-    return rates(count, insert)
+    watch = Stopwatch()
+    for first in range(0, count, size):
+        numbers = range(first, first + size)
+        stored = [StoredEvent(UUID(int=n // 10), n % 10, "rail:Failed", state) for n in numbers]
+        with watch:
+            recorder.insert_events(stored)
+    return watch.rates(count)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Statements are written once, in words that SQLite and PostgreSQL share: `?` is a
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from atlas_lib.core.errors import LedgerError
+from atlas_lib.core.errors import LedgerError, StoreUnreachable
 
 Column = Sequence[Any] | np.ndarray  # or an array of pyarrow
 Outcome = TypeVar("Outcome")
-BUSY_SECONDS = 60
+BUSY_SECONDS = PATIENCE_SECONDS = 60
 # The columns of whole numbers, by name; the others are texts.
 WHOLE = frozenset(("position", "transfer_no", "pending_no", "amount_minor", "ts_us"))
 
@@ -69,20 +70,41 @@ class Database(ABC):
         return None if row is None else row[0]
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        with self._told():
-            found: tuple[Any, ...] | None = self.execute(sql, parameters).fetchone()
-        return found
+        def ask() -> tuple[Any, ...] | None:
+            with self._told():
+                found: tuple[Any, ...] | None = self.execute(sql, parameters).fetchone()
+            return found
+
+        return self.patiently(ask)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._told():
-            return list(self.execute(sql, parameters).fetchall())
+        def ask() -> list[tuple[Any, ...]]:
+            with self._told():
+                return list(self.execute(sql, parameters).fetchall())
+
+        return self.patiently(ask)
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """What a query finds."""
-        with self._told():
-            cursor = self.execute(sql, parameters)
-            names = pd.Index([d[0] for d in cursor.description])
-            return pd.DataFrame(cursor.fetchall(), columns=names)
+
+        def ask() -> pd.DataFrame:
+            with self._told():
+                cursor = self.execute(sql, parameters)
+                names = pd.Index([d[0] for d in cursor.description])
+                return pd.DataFrame(cursor.fetchall(), columns=names)
+
+        return self.patiently(ask)
+
+    def patiently(self, ask: Callable[[], Outcome]) -> Outcome:
+        """What asks before it writes, or only asks: once more when the store went away and came back, and nothing is open."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except StoreUnreachable:
+                if self._is_inside or time.monotonic() > deadline:
+                    raise
+                self.reconnect(deadline - time.monotonic())
 
     @abstractmethod
     def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database, Outcome, refused
+from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, Outcome, refused
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
 
@@ -129,9 +129,12 @@ class PostgresDatabase(Database):
         self.execute(_LOCK)
 
     def _start(self, statement: str) -> None:
-        if self.connection.closed:
-            self.connection = self._connect()
-        self.execute(statement)
+        """Begin; a connection that was lost before is made again, for nothing is open on it yet."""
+        try:
+            self.execute(statement)
+        except StoreUnreachable:
+            self.reconnect(PATIENCE_SECONDS)
+            self.execute(statement)
 
     def _roll_back(self) -> None:
         with suppress(self._driver.Error):

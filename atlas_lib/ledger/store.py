@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger import audit, books, reading
 from atlas_lib.ledger.books import AsOf
 from atlas_lib.ledger.canonical import fingerprint_columns
 from atlas_lib.ledger.chain import Head, Receipt
-from atlas_lib.ledger.database import Database, Outcome, as_json
+from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import EVENT_TEXTS, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
 from atlas_lib.ledger.journal import Journal
@@ -30,7 +30,6 @@ from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
 from atlas_lib.ledger.trail import About, read_trail
 
-_PATIENCE_SECONDS = 60
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 # + 0, or the smallest position is looked for from the first entry of the ledger on.
@@ -90,7 +89,7 @@ class Ledger:
             append_id = f"{append_id}, keys for {ttl_hours} h"
         rows = shape_submissions(frame)
         body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
-        return self._asking(lambda: self._take_in(append_id, body, rows, ttl_hours))
+        return self._db.patiently(lambda: self._take_in(append_id, body, rows, ttl_hours))
 
     def _take_in(self, append_id: str, body: str, rows: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
         with self._db.writing():
@@ -132,7 +131,7 @@ class Ledger:
                     )
                 return self._journal.write(append_id, body, shaped, moved)
 
-        return self._asking(write)
+        return self._db.patiently(write)
 
     def receipt(self, append_id: str) -> Receipt | None:
         """What an append of this id wrote; None when there is none: a client that lost its answer asks here."""
@@ -234,12 +233,16 @@ class Ledger:
 
     def commit_once(self, key: str, value: str) -> tuple[bool, str]:
         """Compare-and-set: (True, value) when stored now, (False, the value that stands) otherwise."""
-        with self._db.writing():
-            stored = self._db.value("SELECT value FROM commitment WHERE commit_key = ?", (key,))
-            if stored is None:
-                self._db.insert("commitment", [[key], [value]])
-                return True, value
-        return False, str(stored)
+
+        def decide_once() -> tuple[bool, str]:
+            with self._db.writing():
+                stored = self._db.value("SELECT value FROM commitment WHERE commit_key = ?", (key,))
+                if stored is None:
+                    self._db.insert("commitment", [[key], [value]])
+                    return True, value
+            return False, str(stored)
+
+        return self._db.patiently(decide_once)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -257,17 +260,6 @@ class Ledger:
         """The values that stand under these keys."""
         sql = "SELECT commit_key, value FROM commitment WHERE commit_key IN (SELECT value FROM texts(?))"
         return dict(self._db.rows(sql, (as_json(keys),)))
-
-    def _asking(self, work: Callable[[], Outcome]) -> Outcome:
-        """Work that asks under its append id before it writes, so it can be done again when its answer was lost."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return work()
-            except StoreUnreachable:
-                if self._db.is_inside or time.monotonic() > deadline:
-                    raise
-                self._db.reconnect(deadline - time.monotonic())
 
     def _held(self, rows: pd.DataFrame, append_id: str, replay: Receipt | None) -> pd.DataFrame:
         """What earlier appends hold under these ids and keys, oldest first; later ones do not change a replay."""

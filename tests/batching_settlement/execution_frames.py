@@ -130,7 +130,7 @@ def check_books(ledger: Ledger, rail: SimulatedRail, plan: SimpleNamespace) -> N
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """The process ends here; says in which call."""
 
 
 class Unplugged:
@@ -147,10 +147,10 @@ class Unplugged:
         def call(*args: Any, **kwargs: Any) -> Any:
             is_last = next(self._fuse) == 0
             if is_last and not self._after:
-                raise Crash
+                raise Crash(name)
             answer = found(*args, **kwargs)
             if is_last:
-                raise Crash
+                raise Crash(name)
             return answer
 
         return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import socket
 import threading
@@ -35,6 +36,31 @@ def test_a_full_disk_refuses_the_append_whole_and_the_ledger_goes_on_when_there_
         ledger._db.execute("PRAGMA max_page_count = 1000000")
         assert not ledger.append("b", event(*many), transfer(len(many))).is_replay
         assert ledger.verify([head]).empty
+
+
+def test_a_disk_that_is_full_anywhere_in_an_append_leaves_whole_appends_only(
+    tmp_path: Path, event: Make, transfer: Make
+) -> None:
+    """The operating system itself refuses to let a file grow, at 16 places in what one append writes."""
+    many, usual = [f"T-{i}" for i in range(300)], resource.getrlimit(resource.RLIMIT_FSIZE)
+    refused = 0
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", "tester") as ledger:
+        ledger.append("first", event("T-0"), transfer(1))
+        for place in range(16):
+            head = ledger.head()
+            written = max(f.stat().st_size for f in tmp_path.iterdir())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (written + 4096 * place, usual[1]))
+            try:
+                ledger.append(f"a{place}", event(*many), transfer(len(many)))
+            except LedgerError:
+                refused += 1
+                assert ledger.head() == head
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+            assert ledger.verify([head]).empty
+            ledger.append(f"a{place}", event(*many), transfer(len(many)))
+        assert ledger.head().entries == 1 + 16 * len(many)
+    assert refused > 8
 
 
 def test_a_clock_that_goes_backwards_changes_neither_order_nor_chain(
