@@ -4,7 +4,7 @@
     ATLAS_MEMORY_LIMIT=1GB python -m benchmarks.intake 10000000
 
 The file is that of `atlas example-data` (one row in 1,500 to be refused, one in 160 repeated), multiplied with its own
-ids and days where more is asked for. The peer does with plain pandas what of it pandas has one call for: types, allowed
+ids where more is asked for. The peer does with plain pandas what of it pandas has one call for: types, allowed
 words, limits, repeated ids; it says of no cell what is wrong and screens nothing. Each measurement is a process of its
 own; rows/s by wall time, CPU seconds and peak memory of the process. The ledger store registers the same rows in a
 SQLite file; its time is taken out of the first figure and given by itself.

@@ -45,10 +45,9 @@ FINDING_STEPS: Steps = [
         SELECT transaction_id, rule, subject, detail, merchant_id, user_id, payments_count FROM (
             SELECT *, COUNT(*) OVER (PARTITION BY rule, subject) AS payments_count,
                    ROW_NUMBER() OVER (PARTITION BY rule, subject ORDER BY created_at, transaction_id) AS number
-            FROM (SELECT f.transaction_id, f.rule, f.subject, MIN(f.detail) AS detail, MIN(t.merchant_id) AS merchant_id,
-                         MIN(t.user_id) AS user_id, MIN(t.created_at) AS created_at
-                  FROM flags f JOIN transactions t ON t.transaction_id = f.transaction_id
-                  GROUP BY f.transaction_id, f.rule, f.subject) h) n
+            FROM (SELECT f.transaction_id, f.rule, f.subject, MIN(f.detail) AS detail, MIN(f.merchant_id) AS merchant_id,
+                         MIN(f.user_id) AS user_id, MIN(f.created_at) AS created_at
+                  FROM flags f GROUP BY f.transaction_id, f.rule, f.subject) h) n
         WHERE number = 1 ORDER BY rule, subject
         """,
     ),

@@ -186,5 +186,7 @@ def no_scores() -> pd.DataFrame:
 
 
 def _is_empty(labels: Input, engine: Engine) -> bool:
+    if isinstance(labels, pd.DataFrame):
+        return labels.empty
     counted = engine.run([("counted", "SELECT COUNT(*) AS rows_count FROM labels")], {"labels": labels}, ["counted"])
     return int(counted["counted"]["rows_count"].iloc[0]) == 0

@@ -25,6 +25,7 @@ from atlas_lib.ledger.store import Ledger
 _HOUR_US = 3_600_000_000
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
+_ACCEPTING = ("new", "again")
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
 
 
@@ -69,7 +70,9 @@ _CONTESTED = [
     (
         "suspected",
         """
-        SELECT * FROM submissions
+        SELECT transaction_id, idempotency_key, fingerprint, amount_minor, currency, created_at,
+               source_file, source_sheet, source_row
+        FROM submissions
         WHERE key_number(transaction_id, '') IN (SELECT number FROM repeated_ids)
            OR key_number(idempotency_key, '') IN (SELECT number FROM repeated_keys)
         """,
@@ -138,8 +141,9 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
     contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
     held = [declared("intake_results").empty(), _settle(contested, engine, ledger, ttl_hours)]
     for rows in _uncontested(submissions, contested["transaction_id"]):
-        said = rows.assign(**_register(rows, ledger, ttl_hours))
-        held.append(said[said["status"] != "accepted"])
+        stored = _register(rows, ledger, ttl_hours)
+        is_held = ~stored["outcome"].isin(_ACCEPTING)
+        held.append(rows[is_held].assign(**_said(stored[is_held])))
     results = declared("intake_results").shaped(pd.concat([part for part in held if len(part)] or held[:1]))
     inputs, table = {"submissions": submissions, "held": results[_SOURCE]}, declared("transactions")
     if isinstance(submissions, Path):
@@ -155,7 +159,7 @@ def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) 
         return declared("intake_results").empty()
     holder = find_holders(rows, engine, ttl_hours)
     within = _outcome(rows, holder)
-    stored = _register(rows, ledger, ttl_hours)
+    stored = _said(_register(rows, ledger, ttl_hours))
     accepted = (stored["status"] == "accepted").to_numpy()
     held_here = (within["status"] == stored["status"]).to_numpy() & accepted[holder]
     said = {str(c): within[c].where(held_here, stored[c]) for c in stored}
@@ -186,9 +190,13 @@ def _parts(submissions: Input, columns: list[str]) -> Iterator[pd.DataFrame]:
 
 
 def _register(rows: pd.DataFrame, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:
-    """What the ledger store says of each row: status, first_transaction_id, first_source."""
-    stored = ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
-    status = stored["outcome"].replace({"new": "accepted", "again": "accepted"})
+    """The answers of the ledger store."""
+    return ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
+
+
+def _said(stored: pd.DataFrame) -> pd.DataFrame:
+    """What they mean for the rows: status, first_transaction_id, first_source."""
+    status = stored["outcome"].replace(dict.fromkeys(_ACCEPTING, "accepted"))
     earlier = "earlier run, " + stored["first_origin"].fillna("").astype("str")
     made = {"status": status, "first_transaction_id": stored["first_transaction_id"], "first_source": earlier}
     return pd.DataFrame(made).astype("str")

@@ -146,6 +146,28 @@ def _read_instant(cells: pa.Array, made: Mapping[str, pa.Array], settings: Inges
         moments = moments.cast(pa.timestamp("us", tz=moments.type.tz), safe=False).cast(_INSTANT)
         is_known = pc.and_(pc.greater_equal(pc.year(moments), FIRST_YEAR), pc.less_equal(pc.year(moments), LAST_YEAR))
         return moments, _mask(pc.is_null(cells)) | _mask(is_known)
+    return _read_usual_moments(cells) or _read_moments(cells)
+
+
+def _read_usual_moments(cells: pa.Array) -> tuple[pa.Array, Mask] | None:
+    """`2026-10-30T09:15:00Z`: twenty characters with a Z at the end that Arrow reads are of this form, checked in a
+    fifth of the time; None where some of that length are no moment. The others are read with all forms."""
+    is_usual = pc.fill_null(pc.and_(pc.equal(pc.binary_length(cells), 20), pc.ends_with(cells, "Z")), False)
+    try:
+        moments = pc.if_else(is_usual, cells, pa.scalar(None, cells.type)).cast(_INSTANT)
+    except pa.ArrowInvalid:
+        return None
+    ends = pc.min_max(pc.year(moments)).as_py()
+    if ends["min"] is None or ends["min"] < FIRST_YEAR or ends["max"] > LAST_YEAR:
+        return None
+    fits = _mask(is_usual)
+    if fits.all():
+        return moments, fits
+    others, fits[~fits] = _read_moments(cells.filter(pc.invert(is_usual)))
+    return pc.replace_with_mask(moments, pc.invert(is_usual), others), fits
+
+
+def _read_moments(cells: pa.Array) -> tuple[pa.Array, Mask]:
     in_utc = pc.match_substring_regex(cells, _UTC)
     nothing = pa.scalar(None, cells.type)
     moments = pc.utf8_rtrim(pc.if_else(in_utc, cells, nothing), "Z").cast(pa.timestamp("us")).cast(_INSTANT)

@@ -24,36 +24,36 @@ FLAG_STEPS = [
     (
         "flags",
         """
-        SELECT p.transaction_id, 'KYC_REQUIRED' AS flag, 'KYC_REQUIRED' AS rule, p.merchant_id AS subject,
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'KYC_REQUIRED' AS flag, 'KYC_REQUIRED' AS rule, p.merchant_id AS subject,
                concat('Merchant ', p.merchant_id, ' has KYC status ', m.kyc_status) AS detail
         FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
         WHERE :is_kyc_active AND m.kyc_status <> 'COMPLETE'
         UNION ALL
-        SELECT p.transaction_id, 'AML_PENDING', h.rule, h.subject, h.detail
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'AML_PENDING', h.rule, h.subject, h.detail
         FROM transactions p JOIN aml_hits h ON h.transaction_id = p.transaction_id
         UNION ALL
-        SELECT p.transaction_id, 'REGIONAL_LIMIT', 'REGIONAL_LIMIT', p.merchant_id,
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'REGIONAL_LIMIT', 'REGIONAL_LIMIT', p.merchant_id,
                concat('Merchant ', p.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
         FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
         JOIN regional_limits r ON r.country = m.country AND r.currency = p.currency
         WHERE p.amount_minor > r.limit_minor
         UNION ALL
-        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed user ', b.key, ', policy ', b.policy_id)
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed user ', b.key, ', policy ', b.policy_id)
         FROM transactions p JOIN blacklist b ON b.key = p.user_id WHERE b.kind = 'user'
         UNION ALL
-        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed merchant ', b.key, ', policy ', b.policy_id)
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed merchant ', b.key, ', policy ', b.policy_id)
         FROM transactions p JOIN blacklist b ON b.key = p.merchant_id WHERE b.kind = 'merchant'
         UNION ALL
-        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
         FROM transactions p JOIN blacklist b ON b.key = p.source_account WHERE b.kind = 'account'
         UNION ALL
-        SELECT p.transaction_id, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
         FROM transactions p JOIN blacklist b ON b.key = p.destination_account WHERE b.kind = 'account' AND p.source_account <> b.key
         UNION ALL
-        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
         FROM transactions p JOIN sanctioned s ON s.key = p.merchant_id WHERE s.kind = 'merchant'
         UNION ALL
-        SELECT p.transaction_id, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
         FROM transactions p JOIN sanctioned s ON s.key = p.counterparty_id WHERE s.kind = 'counterparty'
         """,
     ),

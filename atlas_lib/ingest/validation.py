@@ -6,6 +6,8 @@ Rows in = clean + refused + duplicate, per table and currency (`received_counts`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -74,10 +76,11 @@ def clean_inputs(
             remedy="name the sheets and files after the tables, with the column names in one row",
         )  # fmt: skip
     parts = {table: [s for s in named if s.table == table] for table in tables()}
-    payments = clean_submissions(
-        parts.pop("transactions"), settings, lambda sheet: _clean_table("transactions", [sheet], settings), engine
-    )
-    cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
+    transactions = parts.pop("transactions")
+    with ThreadPoolExecutor(1) as pool:  # the large table and the others have nothing to say to each other
+        taking = pool.submit(clean_submissions, transactions, settings, partial(_clean_sheet, settings), engine)
+        cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
+        payments = taking.result()
     clean = {table: result[0] for table, result in cleaned.items()}
     clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
     clean["statement_lines"], reported, reported_counts = set_aside_reported(clean)
@@ -100,6 +103,10 @@ def clean_inputs(
         "sheet_areas": describe_areas(named),
         "received_counts": join_counts(counts),
     }
+
+
+def _clean_sheet(settings: IngestSettings, sheet: NamedSheet) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    return _clean_table("transactions", [sheet], settings)
 
 
 def _clean_table(
