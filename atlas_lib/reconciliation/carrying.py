@@ -95,10 +95,11 @@ _STEPS = [
         "statement_coverage",
         """
         SELECT n.account, n.currency, n.last_day AS covered_to, n.closing_minor,
-               CASE WHEN b.closing_minor = n.opening_minor THEN LEAST(b.covered_from, n.first_day) ELSE n.first_day END AS covered_from
+               CASE WHEN b.closing_minor = n.opening_minor THEN LEAST(b.covered_from, n.first_day) ELSE n.first_day END AS covered_from,
+               CASE WHEN b.closing_minor = n.opening_minor THEN b.run_count + 1 ELSE 1 END AS run_count
         FROM covered_now n LEFT JOIN coverage_before b ON b.account = n.account AND b.currency = n.currency
         UNION ALL
-        SELECT b.account, b.currency, b.covered_to, b.closing_minor, b.covered_from
+        SELECT b.account, b.currency, b.covered_to, b.closing_minor, b.covered_from, b.run_count
         FROM coverage_before b
         WHERE NOT EXISTS (SELECT 1 FROM covered_now n WHERE n.account = b.account AND n.currency = b.currency)""",
     ),
@@ -169,6 +170,11 @@ def mark_carried(reconciliation_items: pd.DataFrame, carried: Carried | None) ->
     keys = pd.MultiIndex.from_frame(lines[["statement_id", "line_id"]])
     at_bank = pd.MultiIndex.from_frame(items[["statement_id", "line_id"]]).isin(keys) & items["side"].eq("bank")
     return items.assign(is_carried=at_bank | items["transaction_id"].isin(ours["transaction_id"]))
+
+
+def follows_a_run(carried: Carried | None) -> bool:
+    """Whether the statements go on from those of a run before: what left the input was dealt with there."""
+    return carried is not None and bool((carried[2]["run_count"] > 1).any())
 
 
 def known_before(carried: Carried | None) -> dict[str, pd.DataFrame]:

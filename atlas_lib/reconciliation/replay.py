@@ -10,7 +10,7 @@ import pandas as pd
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
-from atlas_lib.reconciliation.carrying import Carried
+from atlas_lib.reconciliation.carrying import Carried, follows_a_run
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")
@@ -57,6 +57,15 @@ def replay_matches(
         "suggestions": declared("suggestions").shaped(suggestions),
         "decision_findings": _as_findings(findings),
     }
+
+
+def _about_rows_here(
+    decisions: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame
+) -> pd.DataFrame:
+    known = [set(transactions["transaction_id"]), set(_keys(statement_lines))]
+    named = [decisions["transaction_ids"].str.split(" "), decisions["line_keys"].str.split(" ")]
+    here = [not (known[0].isdisjoint(ids) and known[1].isdisjoint(keys)) for ids, keys in zip(*named, strict=True)]
+    return decisions[np.array(here, dtype=bool)]
 
 
 def _our_side(transactions: pd.DataFrame) -> pd.DataFrame:
@@ -143,11 +152,11 @@ def _forced(own: pd.DataFrame, lines: pd.DataFrame, decision: Any) -> pd.DataFra
 
 
 def state_breaks(
-    breaks: pd.DataFrame, before: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp
+    breaks: pd.DataFrame, before: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp, *, follows: bool
 ) -> dict[str, pd.DataFrame]:
     """break_states of this run's breaks and the earlier run's `break_states`; decision_findings about breaks.
 
-    A write-off counts while the break's discrepancy is what it was when it was written off.
+    `follows`: the statements go on from those of the run before. A write-off counts while the break's discrepancy is what it was when it was written off.
     """
     earlier = before[before["standing"] != "resolved"].set_index("break_id")
     present = breaks[["break_id", "break_type", "currency", "discrepancy_minor"]]
@@ -169,8 +178,8 @@ def state_breaks(
     )  # fmt: skip
     about = decisions[~decisions["action"].isin(_MATCHING)].groupby(["break_id", "action"]).tail(1)
     changed = set(last["write_off"].index) & set(both.loc[is_present & ~holds, "break_id"])
-    # What was settled or resolved before may be gone; what the run before had, or none could tell, may not.
-    closed = set() if before.empty else set(about["break_id"]) - set(earlier.index[~earlier["is_settled"]])
+    # What was settled or resolved in runs before may be gone; what the run before still had open may not.
+    closed = set(about["break_id"]) - set(earlier.index[~earlier["is_settled"]]) if follows else set()
     here = set(breaks["break_id"]) | closed
     findings = [_finding(d, "The break is not in this run.") for d in about.itertuples() if d.break_id not in here]
     findings += [_finding(d, "The difference is not what it was when it was written off.") for d in about.itertuples() if d.action == "write_off" and d.break_id in changed]  # fmt: skip
@@ -194,16 +203,20 @@ def reconcile_decided(
 ) -> dict[str, pd.DataFrame]:
     """Everything after the passes: decisions replayed, breaks of what is left, and where each break stands.
 
+    Where the statements go on from those of a run before, a decision none of whose rows is here any more is done with.
+
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
     searched = {name: found[name] for name in ("payout_parts", "search_limits")}
     passed = {name: found[name] for name in ("matches", "links", "suggestions")}
-    played = replay_matches(transactions, statement_lines, **passed, decisions=decisions)
+    follows = follows_a_run(carried)
+    matching = _about_rows_here(decisions, transactions, statement_lines) if follows else decisions
+    played = replay_matches(transactions, statement_lines, **passed, decisions=matching)
     findings = played.pop("decision_findings")
     parts, sides = searched["payout_parts"], (transactions, statement_lines)
     broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings, carried=carried)
     payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
-    stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of))
+    stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of), follows=follows)
     settled = stated["break_states"].query("is_settled")["break_id"]
     broken["breaks"] = broken["breaks"].assign(
         is_open=broken["breaks"]["is_open"] & ~broken["breaks"]["break_id"].isin(settled)

@@ -138,6 +138,14 @@ def test_what_was_written_off_is_not_carried_and_is_no_finding(run_day):
     assert run_day("2026-10-21", [], [booked("1", 8, "2026-10-21")], 18, decided)["decision_findings"].empty
 
 
+def test_a_forced_match_whose_rows_all_left_the_input_is_done_with(run_day):
+    decided = frame_of("decisions", [{"entry_id": 1, "action": "force", "transaction_ids": "T1", "line_keys": "S-2026-10-06/1", "actor": "anna", "decided_at": pd.Timestamp("2026-10-05", tz="UTC")}])  # fmt: skip
+    first = run_day("2026-10-06", [payment("T1", 5, "2026-10-05", reference="ORDER-77")], [booked("1", 5, "2026-10-06", end_to_end_id="EXT9000001")], 0, decided)  # fmt: skip
+    assert first["matches"]["match_pass"].tolist() == ["manual"]
+    second = run_day("2026-10-07", [], [booked("1", 6, "2026-10-07")], 5, decided)
+    assert second["decision_findings"].empty and second["carried_lines"].empty
+
+
 def test_a_claimed_fee_stays_open_after_its_rows_left_the_input(run_day):
     bank = [booked("1", 980, "2026-10-06", end_to_end_id="R1", fee_charged_minor=20)]
     run_day("2026-10-06", [payment("T1", 1_000, "2026-10-05", reference="R1")], bank)

@@ -38,6 +38,7 @@ currency string - its currency
 covered_from date - first day of the statements that each open where the one before closed
 covered_to date - last day
 closing_minor int? minor last closing balance; empty when none was given
+run_count int count runs that follow each other without a gap, this one included
 """,
     ),
     table(
