@@ -87,14 +87,19 @@ RESULTS = [
     ),
     # A sum holds whole or not at all: where the scored pass takes or suggests one of its rows, that says more.
     (
+        "broken_sums",
+        """
+        SELECT f.match_pass, f.group_key FROM found_sums f JOIN scored_pairs s ON s.line_key = f.line_key
+        UNION
+        SELECT f.match_pass, f.group_key FROM found_sums f JOIN scored_pairs s ON s.transaction_id = f.transaction_id""",
+    ),
+    (
         "suggested_groups",
         """
         SELECT f.match_pass, f.group_key, f.transaction_id, f.line_key, f.amount_minor, f.reserve_minor, f.match_score, f.rival
         FROM found_sums f
         WHERE f.status = 'suggested' AND NOT EXISTS (
-            SELECT 1 FROM found_sums g
-            JOIN scored_pairs s ON s.line_key = g.line_key OR s.transaction_id = g.transaction_id
-            WHERE g.status = 'suggested' AND g.match_pass = f.match_pass AND g.group_key = f.group_key)""",
+            SELECT 1 FROM broken_sums b WHERE b.match_pass = f.match_pass AND b.group_key = f.group_key)""",
     ),
     (
         "suggestions",
