@@ -143,9 +143,8 @@ def test_a_sum_of_which_the_scored_pass_claims_a_row_is_dropped_whole():
         ("C", "T5", "L4"),
     ]
     sums = pd.DataFrame(rows, columns=["group_key", "transaction_id", "line_key"])
-    sums = sums.assign(
-        status="suggested", match_pass="payout", amount_minor=1, reserve_minor=0, match_score=0.85, rival=""
-    )
+    same = {"status": "suggested", "match_pass": "payout", "amount_minor": 1, "reserve_minor": 0, "match_score": 0.85}
+    sums = sums.assign(rival="", **same)
     scored = pd.DataFrame({"transaction_id": ["T2", "T9"], "line_key": ["L9", "L4"]})
     kept = open_engine("duckdb").run(steps, {"found_sums": sums, "scored_pairs": scored}, ["suggested_groups"])
     assert kept["suggested_groups"]["group_key"].tolist() == ["B", "B"]
