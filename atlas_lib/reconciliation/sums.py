@@ -155,7 +155,7 @@ def _days(rows: pd.DataFrame) -> list[Solution]:
         first = own.iloc[0]
         found.append(
             Solution(
-                match_pass=first["match_pass"], payments=tuple(own["transaction_id"]), lines=(line,),
+                match_pass=first["match_pass"], payments=tuple(own["transaction_id"]), lines=(str(line),),
                 amounts=tuple(map(int, own["amount_minor"])), values=(int(first["gross_minor"]),),
                 reserves=tuple(map(int, own["reserve_minor"])), lag_days=int(own["lag_days"].sum()),
                 is_named=bool(first["is_named"]),
