@@ -1,4 +1,4 @@
-"""The passes without a name to go by: amount and date, a merchant's day; and what is only suggested.
+"""The pass without a name to go by, amount and date; and what is taken and suggested in all.
 
 Placeholders as in `passes`. Candidate pairs are found by buckets of amount and day, so that the work grows
 with the rows and not with their square.
@@ -75,50 +75,6 @@ CANDIDATES = [
     ),
 ]
 
-# One line that is exactly one merchant's day of one type, where group and line are alone.
-DAY_SUMS = [
-    (
-        "day_members",
-        """
-        SELECT t.*, SUM(t.amount_minor) OVER (PARTITION BY t.merchant_id, t.type, t.currency, t.transaction_date)
-                   AS sum_minor,
-               COUNT(*) OVER (PARTITION BY t.merchant_id, t.type, t.currency, t.transaction_date) AS member_count
-        FROM open_ours t WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)""",
-    ),
-    (
-        "day_groups",
-        """
-        SELECT DISTINCT merchant_id, type, currency, direction, transaction_date, merchant_key,
-               CAST(sum_minor AS BIGINT) AS sum_minor
-        FROM day_members WHERE member_count >= 2""",
-    ),
-    (
-        "day_pairs",
-        """
-        SELECT g.merchant_id, g.type, g.currency, g.transaction_date, b.line_key,
-               COUNT(*) OVER (PARTITION BY g.merchant_id, g.type, g.currency, g.transaction_date) AS line_count,
-               COUNT(*) OVER (PARTITION BY b.line_key) AS group_count
-        FROM day_groups g
-        JOIN open_lines b ON b.currency = g.currency AND b.direction = g.direction AND b.gross_minor = g.sum_minor
-        JOIN tolerances r ON r.currency = g.currency AND r.match_pass = 'day_sum'
-        LEFT JOIN known_names k ON k.name_key = b.name_key
-        WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
-          AND days_between(g.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
-          AND (k.name_key IS NULL OR k.name_key = g.merchant_key)""",
-    ),
-    (
-        "{after}",
-        """
-        SELECT * FROM {taken} UNION ALL
-        SELECT m.transaction_id, p.line_key, 'day_sum', 60, CAST(NULL AS BIGINT), m.amount_minor, m.amount_minor,
-               CASE WHEN ROW_NUMBER() OVER (PARTITION BY p.line_key ORDER BY m.transaction_id) = 1 THEN 1 ELSE 0 END
-        FROM day_members m
-        JOIN day_pairs p ON p.merchant_id = m.merchant_id AND p.type = m.type AND p.currency = m.currency
-                        AND p.transaction_date = m.transaction_date
-        WHERE p.line_count = 1 AND p.group_count = 1""",
-    ),
-]
-
 # Matches and suggestions as declared; a group's id is made from the row that the group turns on.
 RESULTS = [
     ("ranked_rest", RANKED.replace("{pairs}", "candidates").replace("{condition}", "1 = 1")),
@@ -129,20 +85,21 @@ RESULTS = [
                CASE WHEN bank_rank = 1 THEN next_transaction ELSE best_transaction END AS bank_rival
         FROM ranked_rest r WHERE our_rank = 1""",
     ),
-    # Rows of a sum that is only suggested; where the scored pass takes or suggests one of them, that says more.
+    # A sum holds whole or not at all: where the scored pass takes or suggests one of its rows, that says more.
+    (
+        "broken_sums",
+        """
+        SELECT f.match_pass, f.group_key FROM found_sums f JOIN scored_pairs s ON s.line_key = f.line_key
+        UNION
+        SELECT f.match_pass, f.group_key FROM found_sums f JOIN scored_pairs s ON s.transaction_id = f.transaction_id""",
+    ),
     (
         "suggested_groups",
         """
-        SELECT q.* FROM (
-            SELECT match_pass, group_key, transaction_id, line_key, amount_minor, reserve_minor, match_score, rival
-            FROM found_sums WHERE status = 'suggested'
-            UNION ALL
-            SELECT 'payout', line_key, transaction_id, line_key, signed_minor, reserve_minor,
-                   0.85 / solution_count, COALESCE(rival, CASE WHEN first_line <> line_key THEN 'bank line ' || replace(first_line, chr(31), '/')
-                        WHEN last_line <> line_key THEN 'bank line ' || replace(last_line, chr(31), '/') ELSE '' END)
-            FROM whole_days WHERE is_taken = 0 AND item_count >= 2) q
-        WHERE NOT EXISTS (SELECT 1 FROM scored_pairs s WHERE s.line_key = q.line_key)
-          AND NOT EXISTS (SELECT 1 FROM scored_pairs s WHERE s.transaction_id = q.transaction_id)""",
+        SELECT f.match_pass, f.group_key, f.transaction_id, f.line_key, f.amount_minor, f.reserve_minor, f.match_score, f.rival
+        FROM found_sums f
+        WHERE f.status = 'suggested' AND NOT EXISTS (
+            SELECT 1 FROM broken_sums b WHERE b.match_pass = f.match_pass AND b.group_key = f.group_key)""",
     ),
     (
         "suggestions",
@@ -187,16 +144,14 @@ RESULTS = [
             FROM settled
             UNION ALL
             SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key
-                                      ELSE COALESCE(g.group_key, x.transaction_id) END,
+                                      ELSE x.transaction_id END,
                    x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
                    b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
             JOIN booked b ON b.line_key = x.line_key
-            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored'
-            LEFT JOIN (SELECT DISTINCT transaction_id, group_key FROM found_sums WHERE match_pass = 'many_to_many'
-                       AND status = 'taken') g ON g.transaction_id = x.transaction_id AND x.match_pass = 'many_to_many') x
+            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
         ORDER BY x.transaction_id, x.statement_id, x.line_id""",
@@ -209,8 +164,6 @@ RESULTS = [
                CASE WHEN b.direction = 'CRDT' THEN p.reserve_minor ELSE -p.reserve_minor END AS reserve_minor,
                p.is_prior = 1 AS is_prior, b.currency
         FROM (SELECT line_key, transaction_id, signed_minor, reserve_minor, is_prior FROM named_payouts
-              UNION ALL
-              SELECT line_key, transaction_id, signed_minor, reserve_minor, 0 FROM whole_days WHERE is_taken = 1
               UNION ALL
               SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM found_sums
               WHERE status = 'taken' AND match_pass = 'payout'

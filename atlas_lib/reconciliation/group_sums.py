@@ -1,4 +1,4 @@
-"""Several lines that add up to one payment, and several payments to several lines."""
+"""Several lines of one account that add up to one payment, and several payments to several lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.solutions import Solution, Solutions
+from atlas_lib.reconciliation.solutions import Solution
 from atlas_lib.reconciliation.subset_sums import listed_sums
 
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
-_BAND = 0.1  # around an amount, within which sums are counted to tell what chance would give
 _SAME = ["name", "currency", "sign", "total"]
 Limit = tuple[str, str, str, set[str]]
 
@@ -29,42 +28,38 @@ class _Side:
         at = np.unique(np.concatenate(sums["members"].to_list())) if len(sums) else np.empty(0, dtype=np.int64)
         return set(self.rows["key"].to_numpy()[at[at >= 0]])
 
-    def without(self, used: set[str]) -> _Side:
-        free = np.append(~self.rows["key"].isin(used).to_numpy(), True)  # the place that fills up
-        kept = [bool(free[m].all()) for m in self.sums["members"]]
-        return _Side(self.rows, self.sums[np.array(kept, dtype=bool)])
-
 
 def search_groups(
     lines: pd.DataFrame,
     targets: pd.DataFrame,
     pairs: pd.DataFrame,
+    wide: set[str],
     tolerances: pd.DataFrame,
     settings: ReconciliationSettings,
-) -> tuple[list[Solutions], list[Limit]]:
+) -> tuple[list[Solution], list[Limit]]:
     """one_to_many and many_to_many; what was beyond a bound as (pass, bound, column, keys).
 
-    lines: name, currency, day, signed_minor of each line; targets: the payments with two or more of them within the days;
-    pairs: the payments that few lines reach (with the line's name and currency).
+    lines: name, currency, account, day, signed_minor of each line; targets: the payments with two or more of them within
+    the days; pairs: the payments that few lines reach (with the line's name and currency); wide: lines that many reach.
     """
     rules = tolerances.set_index(["match_pass", "currency"])[["days_before", "days_after"]]
     width = int(rules.loc[["one_to_many", "many_to_many"]].sum(axis=1).max())
     booked = _rows(lines, "line_key")
     sums, crowded = listed_sums(booked, width, settings)
     bank = _Side(booked, sums)
-    wanted = _rows(targets, "transaction_id")
+    wanted = _rows(targets.assign(account=""), "transaction_id")
     few = wanted[wanted["line_count"] <= settings.most_candidates].reset_index(drop=True)
     one, limits = _meet("one_to_many", _Side(few, _each(few)), bank, rules)
     unsure = set(wanted["key"]) - set(few["key"]) | _near(few, crowded, width)
     limits.append(("one_to_many", "candidates", "transaction_id", unsure))
-    used = one.transactions | one.lines
-    free = _rows(pairs.drop_duplicates(["name", "transaction_id"]), "transaction_id")
-    several, wide = listed_sums(free, width, settings)
-    many, more = _meet("many_to_many", _Side(free, several).without(used), bank.without(used), rules)
-    if len(sums):
-        more += [("many_to_many", "candidates", "transaction_id", set(wide["key"]))]
-        more += [("many_to_many", "candidates", "line_key", set(crowded["key"]))]
-    return [one, many], limits + more
+    free = _rows(pairs.drop_duplicates(["name", "transaction_id"]).assign(account=""), "transaction_id")
+    several, wider = listed_sums(free, width, settings)
+    many, more = _meet("many_to_many", _Side(free, several), bank, rules)
+    if len(sums) or len(crowded):
+        unlisted = set(crowded["key"]) | wide & bank.keys_of(sums)
+        more += [("many_to_many", "candidates", "transaction_id", set(wider["key"]))]
+        more += [("many_to_many", "candidates", "line_key", unlisted)]
+    return one + many, limits + more
 
 
 def _rows(frame: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -85,7 +80,7 @@ def _near(rows: pd.DataFrame, crowded: pd.DataFrame, width: int) -> set[str]:
     return set(near.loc[(near["day_line"] - near["day"]).abs() <= width, "key"])
 
 
-def _meet(match_pass: str, ours: _Side, bank: _Side, rules: pd.DataFrame) -> tuple[Solutions, list[Limit]]:
+def _meet(match_pass: str, ours: _Side, bank: _Side, rules: pd.DataFrame) -> tuple[list[Solution], list[Limit]]:
     """Sums of both sides that are equal and within the days of the pass."""
     sizes = [side.sums.groupby(_SAME).size() for side in (ours, bank)]
     counts = (sizes[0] * sizes[1]).dropna()
@@ -96,32 +91,15 @@ def _meet(match_pass: str, ours: _Side, bank: _Side, rules: pd.DataFrame) -> tup
     days = met.join(rules.loc[match_pass], on="currency")
     timely = met["last_day_bank"] - met["first_day"] <= days["days_after"]
     timely &= met["first_day_bank"] - met["last_day"] >= -days["days_before"]
-    chances = _chances(met[timely], ours.sums, bank.sums)
-    found = [_solution(row, ours.rows, bank.rows, c) for row, c in zip(met[timely].itertuples(), chances, strict=True)]
-    crowded = ours.keys_of(vague[0]) | bank.keys_of(vague[1])
-    limits: list[Limit] = [(match_pass, "solutions", "transaction_id", ours.keys_of(vague[0]))]
-    return Solutions(match_pass, found, frozenset(crowded)), limits
+    found = [_solution(match_pass, row, ours.rows, bank.rows) for row in met[timely].itertuples()]
+    return found, [(match_pass, "solutions", "transaction_id", ours.keys_of(vague[0]))]
 
 
-def _chances(met: pd.DataFrame, ours: pd.DataFrame, bank: pd.DataFrame) -> list[float]:
-    """Pairs of sums within a tenth of the amount, but for the one found, spread over a fifth of it."""
-    by_block = [
-        {block: np.sort(own.to_numpy()) for block, own in side.groupby(_SAME[:3])["total"]} for side in (ours, bank)
-    ]
-    chances = []
-    for row in met.itertuples():
-        block = (row.name, row.currency, row.sign)
-        band = np.array([1 - _BAND, 1 + _BAND]) * row.total
-        first, second = (int(np.diff(np.searchsorted(side[block], band))[0]) for side in by_block)
-        chances.append(max(first * second - 1, 0) / float(band[1] - band[0]))
-    return chances
-
-
-def _solution(met: Any, ours: pd.DataFrame, bank: pd.DataFrame, chance: float) -> Solution:
+def _solution(match_pass: str, met: Any, ours: pd.DataFrame, bank: pd.DataFrame) -> Solution:
     left, right = met.members[met.members >= 0], met.members_bank[met.members_bank >= 0]
     payments, lines = ours.iloc[left].sort_values("key"), bank.iloc[right].sort_values("key")
     lag = np.abs(payments["day"].to_numpy()[:, None] - lines["day"].to_numpy()).sum()
     return Solution(
-        payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(map(int, payments["amount"])),
-        values=tuple(map(int, lines["amount"])), reserves=(0,) * len(payments), lag_days=int(lag), chance=chance,
+        match_pass=match_pass, payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(map(int, payments["amount"])),
+        values=tuple(map(int, lines["amount"])), reserves=(0,) * len(payments), lag_days=int(lag),
     )  # fmt: skip

@@ -7,8 +7,8 @@
 | merge | one line names several transactions and their (signed) sum agrees |
 | payout | a line is a payout batch: sales - refunds - chargebacks - fees - reserve +- prior balance (payouts.py) |
 | amount_date | currency, direction, amount and date window agree and no rival comes near |
-| day_sum | one line is exactly a merchant's day of one type, and nothing else fits |
-| one_to_many, many_to_many | few open lines are exactly one open payment, or few of them (sums.py) |
+| day_sum | one line names a merchant and is exactly its day of one type, and nothing else fits |
+| one_to_many, many_to_many | never; few open lines that are exactly one open payment, or few of them, are suggested (sums.py) |
 | scored | of all that is left, the best assignment holds it with near certainty (remaining.py) |
 
 A line that names a transaction but disagrees stays linked to it (`links`) and becomes a break. Where a
@@ -30,7 +30,7 @@ from atlas_lib.core.engine import Computed, Engine, Input, as_input, open_engine
 from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.reconciliation.candidates import CANDIDATES, DAY_SUMS, RESULTS
+from atlas_lib.reconciliation.candidates import CANDIDATES, RESULTS
 from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND
 from atlas_lib.reconciliation.payouts import MOST_DAYS, NAMED_PAYOUTS, WHOLE_DAYS
 from atlas_lib.reconciliation.references import reference_steps
@@ -73,7 +73,7 @@ def matching_steps(
         (LINKS + CANDIDATES, {}),
     ]
     passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS
-    passes += [(part, {}) for part in (DAY_SUMS, WHOLE_DAYS, sums, remaining, RESULTS)]
+    passes += [(part, {}) for part in (WHOLE_DAYS, sums, remaining, RESULTS)]
     number = 0
     for statements, words in passes:
         names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}", "ranked": f"ranked_{number + 1}"}
@@ -133,7 +133,6 @@ def _parameters(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> d
         "half_up": int(settings.rounding == "half_up"),
         "most_days": MOST_DAYS,
         "most_candidates": settings.most_candidates,
-        "chance_rate": 1 - settings.auto_precision,
     }
 
 

@@ -4,10 +4,10 @@ Where the line names its payments (a payout id that they carry as reference, or 
 group. What plain addition does not explain (the pass merge) may be the reserve agreed with the merchant, held back of
 every sale, or the prior balance: all that earlier payouts left open of the same merchants. Exactly one of these has to
 explain the line, and no other payout may claim a row of it.
-Where nothing is named, whole days in a row of one merchant or counterparty are added up; their sum must be exact, the
-only one that fits the line, and hardly a coincidence: either the line names the party, or the sums tried are so few
-that an amount of this size is hit by chance less often than the share of errors allowed (1 - auto_precision).
-Days in part are searched for in `sums`. Placeholders as in `passes`.
+Where no payment is named, whole days of one merchant or counterparty are added up, to the cent. A line that names the
+party is taken with its days where nothing else explains it; every other sum is a person's to decide. Both are weighed
+in `solutions`, with the sums that `sums` finds.
+Placeholders as in `passes`.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
@@ -15,11 +15,9 @@ from atlas_lib.reconciliation.references import WITHIN_AMOUNT
 
 MOST_DAYS = 7  # in a row that one payout settles
 HOPELESS_RATE = 0.1  # sums by chance, from which one that fits is not even suggested
+MOST_SHOWN = 5  # sums that fit one line, beyond which a suggestion would help nobody
 _RELATIVE = "CASE WHEN t.direction = {line}.direction THEN {amount} ELSE -{amount} END"
 _TAKEN_ROW = "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)"
-_FREE_ROW = (
-    _TAKEN_ROW + " AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.transaction_id = t.transaction_id)"
-)  # fmt: skip
 _FREE_LINE = (
     "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key) "
     "AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)"
@@ -96,95 +94,94 @@ NAMED_PAYOUTS = [
     ),
 ]
 
+# Days of one party: a merchant's of one type (alone), a merchant's or a counterparty's of all types (up to MOST_DAYS in a row).
 WHOLE_DAYS = [
     (
-        "payout_items",
+        "day_items",
         f"""
-        SELECT t.transaction_id, p.party, CASE WHEN p.party = 'merchant' THEN t.merchant_id ELSE t.counterparty_id END AS party_id,
-               CASE WHEN p.party = 'merchant' THEN t.merchant_key ELSE t.counterparty_key END AS party_key,
+        SELECT t.transaction_id, p.party, CASE p.party WHEN 'counterparty' THEN t.counterparty_id WHEN 'merchant' THEN t.merchant_id
+                   ELSE t.merchant_id || ' ' || t.type END AS party_id,
+               CASE WHEN p.party = 'counterparty' THEN t.counterparty_key ELSE t.merchant_key END AS party_key,
                t.currency, t.transaction_date, CASE WHEN t.direction = 'CRDT' THEN t.amount_minor ELSE -t.amount_minor END
                    AS signed_minor, t.reserve_minor, CAST(key_number(t.transaction_id, '') % 1048576 AS BIGINT) AS number
         FROM open_ours t
-        CROSS JOIN (SELECT * FROM (VALUES ('merchant'), ('counterparty')) AS v(party)) p
-        WHERE {_FREE_ROW}""",
+        CROSS JOIN (SELECT * FROM (VALUES ('type'), ('merchant'), ('counterparty')) AS v(party)) p
+        WHERE {_TAKEN_ROW}""",
     ),
     (
-        "payout_days",
+        "day_totals",
         """
         SELECT party, party_id, party_key, currency, transaction_date AS day, CAST(SUM(signed_minor) AS BIGINT) AS sum_minor,
                CAST(SUM(reserve_minor) AS BIGINT) AS reserve_minor, COUNT(*) AS item_count,
                MIN(transaction_id) AS first_id, MAX(transaction_id) AS last_id, CAST(SUM(number) AS BIGINT) AS number
-        FROM payout_items GROUP BY party, party_id, party_key, currency, transaction_date""",
+        FROM day_items GROUP BY party, party_id, party_key, currency, transaction_date""",
     ),
     (
-        "payout_runs",
+        "day_runs",
         """
         SELECT a.party, a.party_id, a.party_key, a.currency, a.day AS first_day, b.day AS last_day,
                CAST(SUM(m.sum_minor) AS BIGINT) AS sum_minor, CAST(SUM(m.reserve_minor) AS BIGINT) AS reserve_minor,
                CAST(SUM(m.item_count) AS BIGINT) AS item_count, MIN(m.first_id) AS first_id, MAX(m.last_id) AS last_id,
                CAST(SUM(m.number) AS BIGINT) AS number
-        FROM payout_days a
-        JOIN payout_days b ON b.party = a.party AND b.party_id = a.party_id AND b.currency = a.currency
-                          AND days_between(a.day, b.day) BETWEEN 0 AND :most_days - 1
-        JOIN payout_days m ON m.party = a.party AND m.party_id = a.party_id AND m.currency = a.currency
-                          AND m.day BETWEEN a.day AND b.day
+        FROM day_totals a
+        JOIN day_totals b ON b.party = a.party AND b.party_id = a.party_id AND b.currency = a.currency
+                         AND days_between(a.day, b.day) BETWEEN 0 AND CASE WHEN a.party = 'type' THEN 0 ELSE :most_days - 1 END
+        JOIN day_totals m ON m.party = a.party AND m.party_id = a.party_id AND m.currency = a.currency
+                         AND m.day BETWEEN a.day AND b.day
         GROUP BY a.party, a.party_id, a.party_key, a.currency, a.day, b.day""",
     ),
-    # The same rows can be a merchant's and a counterparty's days: they are one solution.
     (
-        "payout_solutions",
+        "day_lines",
         f"""
+        SELECT b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key,
+               CASE WHEN k.name_key IS NULL AND COALESCE(SUM(n.run_count), 0) > b.gross_minor * {HOPELESS_RATE} THEN 1 ELSE 0 END
+                   AS is_hopeless
+        FROM open_lines b
+        JOIN tolerances d ON d.currency = b.currency AND d.match_pass = 'payout'
+        LEFT JOIN known_names k ON k.name_key = b.name_key
+        LEFT JOIN (SELECT currency, last_day, COUNT(*) AS run_count FROM day_runs GROUP BY currency, last_day) n
+             ON n.currency = b.currency AND days_between(n.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after
+        WHERE {_FREE_LINE}
+        GROUP BY b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key""",
+    ),
+    # The same rows can be a day of several parties: they are one solution.
+    (
+        "day_solutions",
+        """
         SELECT s.*, COUNT(*) OVER (PARTITION BY line_key) AS solution_count,
-               ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS choice,
-               LEAD(party || ' ' || party_id || ' from ' || CAST(first_day AS VARCHAR(10)) || ' to ' || CAST(last_day AS VARCHAR(10)))
-                   OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS rival
+               ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS choice
         FROM (
-            SELECT r.*, b.line_key, b.direction,
-                   CASE WHEN k.name_key IS NOT NULL OR n.run_count <= b.gross_minor * :chance_rate THEN 1 ELSE 0 END AS is_telling,
+            SELECT r.*, b.line_key, b.direction, b.gross_minor, b.booking_date,
+                   CASE WHEN b.name_key IS NULL THEN 0 ELSE 1 END AS is_named,
                    ROW_NUMBER() OVER (PARTITION BY b.line_key, r.item_count, r.first_id, r.last_id, r.number, r.with_reserve
                                       ORDER BY r.party DESC, r.party_id, r.first_day) AS same_choice
-            FROM (SELECT x.*, w.with_reserve, x.sum_minor - w.with_reserve * x.reserve_minor AS net_minor
-                  FROM payout_runs x CROSS JOIN (SELECT * FROM (VALUES (0), (1)) AS v(with_reserve)) w
-                  WHERE w.with_reserve = 0 OR x.reserve_minor <> 0) r
-            JOIN open_lines b ON b.currency = r.currency AND b.gross_minor = ABS(r.net_minor)
-                             AND b.direction = CASE WHEN r.net_minor > 0 THEN 'CRDT' ELSE 'DBIT' END
-            JOIN tolerances d ON d.currency = r.currency AND d.match_pass = 'payout'
-            JOIN (SELECT currency, COUNT(*) AS run_count FROM payout_runs GROUP BY currency) n ON n.currency = r.currency
-            LEFT JOIN known_names k ON k.name_key = b.name_key
-            WHERE {_FREE_LINE}
-              AND (k.name_key = r.party_key OR (k.name_key IS NULL AND n.run_count <= b.gross_minor * {HOPELESS_RATE}))
+            FROM (SELECT x.*, w.with_reserve, x.sum_minor - w.with_reserve * x.reserve_minor AS net_minor,
+                         CASE WHEN x.party = 'type' THEN 'day_sum' ELSE 'payout' END AS match_pass
+                  FROM day_runs x CROSS JOIN (SELECT * FROM (VALUES (0), (1)) AS v(with_reserve)) w
+                  WHERE w.with_reserve = 0 OR (x.reserve_minor <> 0 AND x.party <> 'type')) r
+            JOIN day_lines b ON b.currency = r.currency AND b.gross_minor = ABS(r.net_minor) AND b.is_hopeless = 0
+                            AND b.direction = CASE WHEN r.net_minor > 0 THEN 'CRDT' ELSE 'DBIT' END
+            JOIN tolerances d ON d.currency = r.currency AND d.match_pass = r.match_pass
+            WHERE (b.name_key IS NULL OR b.name_key = r.party_key)
               AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after) s
         WHERE same_choice = 1""",
     ),
     (
-        "payout_rows",
-        """
-        SELECT s.line_key, i.transaction_id, s.choice, s.solution_count, s.item_count, s.is_telling, s.rival,
-               CASE WHEN s.direction = 'CRDT' THEN i.signed_minor ELSE -i.signed_minor END AS signed_minor,
+        "day_sums",
+        f"""
+        SELECT s.match_pass, s.line_key, s.choice, s.is_named, s.solution_count, s.gross_minor, i.transaction_id,
+               CASE WHEN s.direction = 'CRDT' THEN i.signed_minor ELSE -i.signed_minor END AS amount_minor,
                s.with_reserve * CASE WHEN s.direction = 'CRDT' THEN i.reserve_minor ELSE -i.reserve_minor END AS reserve_minor,
-               COUNT(*) OVER (PARTITION BY i.transaction_id) AS claim_count,
-               MIN(s.line_key) OVER (PARTITION BY i.transaction_id) AS first_line,
-               MAX(s.line_key) OVER (PARTITION BY i.transaction_id) AS last_line
-        FROM payout_solutions s
-        JOIN payout_items i ON i.party = s.party AND i.party_id = s.party_id AND i.currency = s.currency
-                           AND i.transaction_date BETWEEN s.first_day AND s.last_day""",
+               ABS(days_between(i.transaction_date, s.booking_date)) AS lag_days
+        FROM day_solutions s
+        JOIN day_items i ON i.party = s.party AND i.party_id = s.party_id AND i.currency = s.currency
+                        AND i.transaction_date BETWEEN s.first_day AND s.last_day
+        WHERE s.solution_count <= {MOST_SHOWN}""",
     ),
     (
-        "whole_days",
-        """
-        SELECT q.*, CASE WHEN solution_count = 1 AND most_claims = 1 AND item_count >= 2 AND is_telling = 1 THEN 1 ELSE 0 END
-                        AS is_taken,
-               ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY transaction_id) AS part,
-               ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY line_key) AS line_choice
-        FROM (SELECT r.*, MAX(claim_count) OVER (PARTITION BY line_key) AS most_claims FROM payout_rows r) q
-        WHERE choice = 1""",
-    ),
-    (
-        "{after}",
-        """
-        SELECT * FROM {taken} UNION ALL
-        SELECT transaction_id, line_key, 'payout', 60, CAST(NULL AS BIGINT), signed_minor, signed_minor,
-               CASE WHEN part = 1 THEN 1 ELSE 0 END
-        FROM whole_days WHERE is_taken = 1""",
+        "day_limits",
+        f"""
+        SELECT line_key, 'chance' AS bound FROM day_lines WHERE is_hopeless = 1
+        UNION SELECT line_key, 'solutions' FROM day_solutions WHERE solution_count > {MOST_SHOWN}""",
     ),
 ]

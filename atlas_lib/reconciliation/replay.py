@@ -11,6 +11,7 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.carrying import Carried, follows_a_run
+from atlas_lib.reconciliation.solutions import lay_along
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")
@@ -128,15 +129,13 @@ def _force(
 
 
 def _forced(own: pd.DataFrame, lines: pd.DataFrame, decision: Any) -> pd.DataFrame:
-    """One row per pair in which money meets: both sides are laid along each other in order."""
-    ends = sorted({0, *own["signed_minor"].abs().cumsum(), *lines["signed_minor"].abs().cumsum()})
-    left = own["signed_minor"].abs().cumsum().searchsorted(ends[:-1], side="right").clip(max=len(own) - 1)
-    right = lines["signed_minor"].abs().cumsum().searchsorted(ends[:-1], side="right").clip(max=len(lines) - 1)
+    """One row per pair in which money meets: both sides are laid along each other in order, signs as the bank's total."""
+    sign = -1 if lines["signed_minor"].sum() < 0 else 1
+    left, right, amount = lay_along(*((sign * side["signed_minor"]).to_numpy() for side in (own, lines)))
     ours, bank = own.iloc[left], lines.iloc[right]
-    amount = pd.Series(ends).diff().dropna().astype("int64").to_numpy()
     first = ~pd.Index(bank.index).duplicated()
     late = (bank["booking_date"].to_numpy() - ours["transaction_date"].to_numpy()).astype("timedelta64[D]")
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "match_id": f"M-manual-{decision.entry_id}", "transaction_id": ours.index, "statement_id": bank["statement_id"].to_numpy(),
             "line_id": bank["line_id"].to_numpy(), "match_pass": "manual", "match_score": 1.0, "rival_margin": 1.0,
@@ -145,9 +144,6 @@ def _forced(own: pd.DataFrame, lines: pd.DataFrame, decision: Any) -> pd.DataFra
             "transaction_date": ours["transaction_date"].to_numpy(), "booking_date": bank["booking_date"].to_numpy(),
             "days_late": late.astype("int64").clip(min=0),
         }
-    )  # fmt: skip
-    return frame.groupby(["transaction_id", "statement_id", "line_id"], as_index=False, sort=False).agg(
-        {c: ("sum" if c in ("amount_minor", "value_minor", "fee_minor") else "first") for c in frame if c not in ("transaction_id", "statement_id", "line_id")}
     )  # fmt: skip
 
 

@@ -6,21 +6,19 @@ halves' sums are listed, and one is looked up in the other, so 2^(n/2) sums stan
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
-from math import comb, pi, sqrt
+from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.payouts import HOPELESS_RATE
-from atlas_lib.reconciliation.solutions import Solution, Solutions
+from atlas_lib.reconciliation.payouts import HOPELESS_RATE, MOST_SHOWN
+from atlas_lib.reconciliation.solutions import Solution
 
 MOST_LINES = 2_000  # searched one by one
 MOST_SUMS = 500_000  # listed on a side
-_MOST_SHOWN = 5  # solutions of a line, beyond which a suggestion would help nobody
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -46,20 +44,23 @@ def exact_subsets(values: Ints, target: int, most: int) -> tuple[int, list[Ints]
 
 
 def expected_by_chance(values: Ints, target: int) -> float:
-    """How many of the 2^n sums would meet the target by chance, if sums of such values were spread normally."""
+    """How many of the 2^n sums would meet the target by chance: those within a tenth of it, spread evenly over it.
+
+    The sums are counted, not supposed to be spread in some way: one large amount parts them into two heaps.
+    """
     step = int(np.gcd.reduce(np.abs(values))) or 1
-    spread = sqrt(float((values.astype(float) ** 2).sum())) / 2
-    if target % step or spread == 0:
+    band = max(abs(target) // 10 // step, 1) * step
+    if target % step:
         return 0.0
-    away = (target - float(values.sum()) / 2) / spread
-    return float(2.0 ** len(values) * step / (spread * sqrt(2 * pi)) * np.exp(-(away**2) / 2))
+    left, right = subset_totals(values[: len(values) // 2]), np.sort(subset_totals(values[len(values) // 2 :]))
+    ends = [np.searchsorted(right, target + side * band - left, how) for side, how in ((-1, "left"), (1, "right"))]  # type: ignore[call-overload]
+    return float((ends[1] - ends[0]).sum()) / (2 * band // step + 1)
 
 
-def search_payouts(reach: pd.DataFrame, pairs: pd.DataFrame) -> tuple[Solutions, dict[str, list[str]]]:
+def search_payouts(reach: pd.DataFrame, pairs: pd.DataFrame) -> tuple[list[Solution], dict[str, list[str]]]:
     """Subsets of each line's candidates that sum to it, gross or net of the reserve; lines beyond a bound, by bound."""
     found: list[Solution] = []
     beyond: dict[str, list[str]] = {"lines": [], "chance": [], "solutions": []}
-    crowded: set[str] = set()
     wanted = dict(zip(reach["line_key"], reach[["day", "signed_minor"]].to_numpy(np.int64), strict=True))
     for number, (key, own) in enumerate(pairs.sort_values(["line_key", "transaction_id"]).groupby("line_key")):
         if number >= MOST_LINES:
@@ -69,49 +70,41 @@ def search_payouts(reach: pd.DataFrame, pairs: pd.DataFrame) -> tuple[Solutions,
         bound, solutions = _search_line(str(key), int(day), int(signed), own)
         if bound:
             beyond[bound].append(str(key))
-            crowded |= set(own["transaction_id"]) if bound == "solutions" else set()
         found += solutions
-    return Solutions("payout", found, frozenset(crowded)), beyond
+    return found, beyond
 
 
 def _search_line(key: str, day: int, signed: int, own: pd.DataFrame) -> tuple[str, list[Solution]]:
-    """The bound it meets (or none), and its solutions."""
+    """The bound it meets (or none), and its solutions; a payment that is the line alone is one."""
     sign = 1 if signed > 0 else -1
     amounts, held = own["signed_minor"].to_numpy() * sign, own["reserve_minor"].to_numpy() * sign
     variants = [(amounts, np.zeros_like(held))] + ([(amounts - held, held)] if held.any() else [])
-    chance = sum(expected_by_chance(values, abs(signed)) for values, _ in variants)
-    if signed == 0 or chance > HOPELESS_RATE:
+    if signed == 0 or sum(expected_by_chance(values, abs(signed)) for values, _ in variants) > HOPELESS_RATE:
         return "chance", []
     solutions, count = [], 0
     for number, (values, reserves) in enumerate(variants):
-        total, subsets = exact_subsets(values, abs(signed), 10 * _MOST_SHOWN)
+        total, subsets = exact_subsets(values, abs(signed), 10 * MOST_SHOWN)
         kept = [s for s in subsets if number == 0 or reserves[s].any()]
         count += total if total > len(subsets) else len(kept)
-        solutions += [_solution(key, day, own, s, amounts, reserves, abs(signed), chance) for s in kept]
-    if count > _MOST_SHOWN:
-        return "solutions", []
-    alone = any(len(s.payments) == 1 for s in solutions)  # then no sum of several is the only one
-    return "", [replace(s, chance=1.0) if alone else s for s in solutions if len(s.payments) > 1]
+        solutions += [_solution(key, day, own, s, amounts, reserves, abs(signed)) for s in kept]
+    return ("solutions", []) if count > MOST_SHOWN else ("", solutions)
 
 
-def _solution(
-    key: str, day: int, own: pd.DataFrame, at: Ints, amounts: Ints, reserves: Ints, total: int, chance: float
-) -> Solution:
+def _solution(key: str, day: int, own: pd.DataFrame, at: Ints, amounts: Ints, reserves: Ints, total: int) -> Solution:
     return Solution(
-        payments=tuple(own["transaction_id"].iloc[at]), lines=(key,), amounts=tuple(map(int, amounts[at])),
-        values=(total,), reserves=tuple(map(int, reserves[at])),
-        lag_days=int(np.abs(day - own["day"].to_numpy()[at]).sum()), chance=chance,
+        "payout", payments=tuple(own["transaction_id"].iloc[at]), lines=(key,), amounts=tuple(map(int, amounts[at])),
+        values=(total,), reserves=tuple(map(int, reserves[at])), lag_days=int(np.abs(day - own["day"].to_numpy()[at]).sum()),
     )  # fmt: skip
 
 
 def listed_sums(rows: pd.DataFrame, width: int, settings: ReconciliationSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums of 2 to `most_parts` rows of one block (name, currency, sign) within `width` days, and rows beyond the bound.
+    """Sums of 2 to `most_parts` rows of one block (name, currency, account, sign) within `width` days, and rows beyond the bound.
 
     Columns of the sums: block columns, total, first_day, last_day, members (positions in `rows`, -1 fills up). A row
     is beyond the bound when it has more than `most_candidates` with it in the days from its own on, or when enough sums
     are listed already.
     """
-    block = rows.groupby(["name", "currency", "sign"], sort=True).ngroup().to_numpy()
+    block = rows.groupby(["name", "currency", "account", "sign"], sort=True).ngroup().to_numpy()
     order = np.lexsort((rows["key"].to_numpy().astype("str"), rows["day"].to_numpy(), block))
     place = block[order].astype(np.int64) * 10**6 + rows["day"].to_numpy()[order]
     reach = np.searchsorted(place, place + width, "right") - np.arange(len(order)) - 1

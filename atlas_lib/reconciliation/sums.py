@@ -6,12 +6,11 @@
 | one_to_many | up to `most_parts` lines to one payment | at most `most_candidates` rows within the days |
 | many_to_many | up to `most_parts` payments to as many lines | the same on either side |
 
-A sum is taken without a person when it is the only one that any of its rows is part of, and when chance alone would
-hardly give it: the number of sums tried, spread as sums of such amounts are (normal, mean half the total, variance a
-quarter of the sum of squares), makes less than 1 - auto_precision of them meet the amount. Other sums are suggested
-with the rival named. What is beyond a bound is not searched, and is a row of `search_limits`.
-Only rows without a near partner of their own are tried, and lines that name a party only with its payments. A line
-that has a reference of its own is not added up with others: what it names is not ours.
+A sum of amounts alone is never taken, only suggested with its rival named: that it is exact and the only one found says
+too little. Taken are whole days (`payouts`) that the line names, where no sum of these passes explains the line as well.
+What is beyond a bound is not searched, and is a row of `search_limits`; a suggestion that it concerns says so.
+Only lines without a near partner of their own are tried, and those that name a party only with its payments. A line
+that has a reference of its own is not added up with others: what it names is not ours. Lines are added up within a bank account.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
@@ -26,6 +25,7 @@ import pandas as pd
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.reconciliation.group_sums import search_groups
+from atlas_lib.reconciliation.solutions import Solution, weigh
 from atlas_lib.reconciliation.subset_sums import search_payouts
 
 _FOUND: dict[str, Any] = {
@@ -42,20 +42,19 @@ _ROWS = [
                CASE WHEN t.direction = 'CRDT' THEN t.amount_minor ELSE -t.amount_minor END AS signed_minor,
                t.reserve_minor, t.merchant_key, t.counterparty_key
         FROM open_ours t
-        WHERE {_LEFT}transaction_id = t.transaction_id)
-          AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.transaction_id = t.transaction_id)
-          AND NOT EXISTS (SELECT 1 FROM whole_days d WHERE d.transaction_id = t.transaction_id)""",
+        WHERE {_LEFT}transaction_id = t.transaction_id)""",
     ),
     (
         "sum_lines",
         f"""
-        SELECT b.line_key, b.currency, b.day, COALESCE(k.name_key, '') AS name,
+        SELECT b.line_key, b.currency, b.day, s.account, COALESCE(k.name_key, '') AS name,
                CASE WHEN b.reference_key IS NULL THEN 0 ELSE 1 END AS has_reference,
                CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS signed_minor
-        FROM open_lines b LEFT JOIN known_names k ON k.name_key = b.name_key
+        FROM open_lines b
+        JOIN statement_lines s ON s.statement_id = b.statement_id AND s.line_id = b.line_id
+        LEFT JOIN known_names k ON k.name_key = b.name_key
         WHERE {_LEFT}line_key = b.line_key)
-          AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)
-          AND NOT EXISTS (SELECT 1 FROM whole_days d WHERE d.line_key = b.line_key)""",
+          AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)""",
     ),
     (
         "sum_payments",
@@ -89,15 +88,18 @@ _ROWS = [
     (
         "sum_targets",
         """
-        SELECT p.name, p.transaction_id, p.currency, p.day, p.signed_minor, CAST(SUM(c.row_count) AS BIGINT) AS line_count
-        FROM sum_payments p
-        JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'one_to_many'
-        JOIN (SELECT name, currency, day, COUNT(*) AS row_count FROM sum_lines
-              WHERE has_reference = 0 GROUP BY name, currency, day) c
-             ON c.name = p.name AND c.currency = p.currency AND c.day - p.day BETWEEN -r.days_before AND r.days_after
-        GROUP BY p.name, p.transaction_id, p.currency, p.day, p.signed_minor
-        HAVING SUM(c.row_count) >= 2""",
+        SELECT name, transaction_id, currency, day, signed_minor, MAX(line_count) AS line_count
+        FROM (SELECT p.name, p.transaction_id, p.currency, p.day, p.signed_minor, c.account,
+                     CAST(SUM(c.row_count) AS BIGINT) AS line_count
+              FROM sum_payments p
+              JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'one_to_many'
+              JOIN (SELECT name, currency, account, day, COUNT(*) AS row_count FROM sum_lines
+                    WHERE has_reference = 0 GROUP BY name, currency, account, day) c
+                   ON c.name = p.name AND c.currency = p.currency AND c.day - p.day BETWEEN -r.days_before AND r.days_after
+              GROUP BY p.name, p.transaction_id, p.currency, p.day, p.signed_minor, c.account) a
+        GROUP BY name, transaction_id, currency, day, signed_minor HAVING MAX(line_count) >= 2""",
     ),
+    ("near_ours", "SELECT DISTINCT transaction_id FROM candidates"),
 ]
 
 
@@ -106,17 +108,17 @@ _TAKEN = [
         "{after}",
         """
         SELECT * FROM {taken} UNION ALL
-        SELECT transaction_id, line_key, match_pass, CASE WHEN match_pass = 'many_to_many' THEN 80 ELSE 60 END,
-               CAST(NULL AS BIGINT), amount_minor, amount_minor, is_first
+        SELECT transaction_id, line_key, match_pass, 60, CAST(NULL AS BIGINT), amount_minor, amount_minor, is_first
         FROM found_sums WHERE status = 'taken'""",
     ),
 ]
+_SEARCHED = ("sum_reach", "sum_pairs", "sum_targets", "sum_lines", "day_sums", "day_limits", "near_ours")
 
 
 def sum_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> list[tuple[str, str | Computed]]:
     """From {taken} to `found_sums` (taken, suggested and limit rows) and {after}."""
     search = partial(find_sums, tolerances=tolerances, settings=settings)
-    return [*_ROWS, ("found_sums", Computed(("sum_reach", "sum_pairs", "sum_targets", "sum_lines"), search)), *_TAKEN]
+    return [*_ROWS, ("found_sums", Computed(_SEARCHED, search)), *_TAKEN]
 
 
 def find_sums(
@@ -124,22 +126,53 @@ def find_sums(
     pairs: pd.DataFrame,
     targets: pd.DataFrame,
     lines: pd.DataFrame,
+    days: pd.DataFrame,
+    day_limits: pd.DataFrame,
+    near: pd.DataFrame,
     tolerances: pd.DataFrame,
     settings: ReconciliationSettings,
 ) -> pd.DataFrame:
     """Every sum found, as one row per pair that it joins, and one row per row beyond a bound."""
-    wide = reach.loc[reach["candidate_count"] > settings.most_candidates, "line_key"]
-    if lines.empty or (pairs.empty and targets.empty):
-        return _shaped([_left_out("payout", "candidates", "line_key", wide)])
+    if lines.empty:
+        return _shaped([])
+    wide = set(reach.loc[reach["candidate_count"] > settings.most_candidates, "line_key"])
     payouts, beyond = search_payouts(reach, pairs)
-    used = payouts.transactions | payouts.lines
     rows = pairs.merge(reach[["line_key", "name", "currency"]], on="line_key", validate="many_to_one")
-    free = lines[(lines["has_reference"] == 0) & ~lines["line_key"].isin(used)]
-    left = [frame[~frame["transaction_id"].isin(used)] for frame in (targets, rows)]
-    groups, limits = search_groups(free, left[0], left[1], tolerances, settings)
-    parts = [found.rows(settings) for found in (payouts, *groups)]
-    parts += [_left_out("payout", bound, "line_key", keys) for bound, keys in (beyond | {"candidates": wide}).items()]
-    return _shaped(parts + [_left_out(*limit) for limit in limits])
+    free = lines[lines["has_reference"] == 0]
+    groups, limits = search_groups(free, targets, rows, wide, tolerances, settings)
+    for bound, own in day_limits.groupby("bound")["line_key"]:
+        beyond[str(bound)] += own.to_list()
+    limits += [("payout", bound, "line_key", set(keys)) for bound, keys in (beyond | {"candidates": [*wide]}).items()]
+    unsure = set().union(*(keys for _, _, _, keys in limits))
+    found = weigh([*_days(days), *payouts, *_simple(groups, payouts)], unsure, set(near["transaction_id"]))
+    return _shaped([found, *(_left_out(*limit) for limit in limits)])
+
+
+def _days(rows: pd.DataFrame) -> list[Solution]:
+    """The whole days that are a line, each as a solution."""
+    found = []
+    for (line, _), own in rows.sort_values("transaction_id").groupby(["line_key", "choice"]):
+        first = own.iloc[0]
+        found.append(
+            Solution(
+                match_pass=first["match_pass"], payments=tuple(own["transaction_id"]), lines=(str(line),),
+                amounts=tuple(map(int, own["amount_minor"])), values=(int(first["gross_minor"]),),
+                reserves=tuple(map(int, own["reserve_minor"])), lag_days=int(own["lag_days"].sum()),
+                is_named=bool(first["is_named"]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _simple(groups: list[Solution], payouts: list[Solution]) -> list[Solution]:
+    """The groups that are not made of smaller sums: two sums that hold say nothing more when they are added up."""
+    by_line: dict[str, list[Solution]] = {}
+    for one in (*payouts, *groups):
+        by_line.setdefault(one.lines[0], []).append(one)
+    return [
+        g for g in groups
+        if not any(s.keys < g.keys for line in g.lines for s in by_line.get(line, []))
+    ]  # fmt: skip
 
 
 def _left_out(match_pass: str, bound: str, column: str, keys: Iterable[str]) -> pd.DataFrame:

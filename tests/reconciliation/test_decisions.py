@@ -52,6 +52,15 @@ def test_a_forced_match_of_one_payment_with_two_lines_is_replayed_on_every_run(l
         assert result["reconciliation_totals"][["difference_count", "difference_minor"]].eq(0).to_numpy().all()
 
 
+def test_a_forced_payout_keeps_the_sign_of_its_refund(ledger):
+    ours = [payment("A", 30_001, "2026-10-05"), payment("B", 10_007, "2026-10-05", type="REFUND")]
+    bank = [line("1", 19_994, "2026-10-06", end_to_end_id="EXT9000001")]
+    desk(run(ledger, ours, bank), ledger).force(["A", "B"], ["S1/1"], "payout")
+    forced = run(ledger, ours, bank)["matches"]
+    assert dict(forced[["transaction_id", "amount_minor"]].to_numpy().tolist()) == {"A": 30_001, "B": -10_007}
+    assert forced["value_minor"].sum() == 19_994
+
+
 def test_undoing_a_match_opens_both_sides(ledger):
     desk(run(ledger), ledger).unmatch("T1", "S1/1", "another customer")
     result = run(ledger)

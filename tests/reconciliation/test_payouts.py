@@ -102,14 +102,36 @@ def test_days_that_two_lines_fit_are_suggested_with_the_rival_named():
     bank = [line(n, 142_438, "2026-10-08", counterparty_name="SHOP 1") for n in ("1", "2")]
     result = found(shop_days(), bank)
     assert result["matches"].empty
-    assert set(result["suggestions"]["rival"]) == {"bank line S1/1", "bank line S1/2"}
-    assert result["payout_waterfalls"]["status"].tolist() == ["suggested"] * 2
+    assert set(result["suggestions"]["rival"]) == {"bank line S1/2"}
+    assert result["payout_waterfalls"]["status"].tolist() == ["suggested"]
 
 
-def test_part_of_a_merchants_payments_is_found_when_it_is_the_only_sum_that_fits():
+def test_whole_days_of_nobody_named_are_only_suggested():
+    result = found(shop_days(), [line("1", 142_438, "2026-10-08")])
+    assert result["matches"].empty and len(result["suggestions"]) == 4
+
+
+@pytest.mark.parametrize("others", [[120_05, 180_05, 77_77], [1_000_000 + 7_919 * n for n in range(15)]])
+def test_a_named_day_is_only_suggested_when_part_of_another_fits_or_may_fit(others):
+    ours = [payment("A", 100_03, DAY), payment("B", 200_07, DAY)]
+    ours += [payment(f"T{n:02}", amount, "2026-10-06") for n, amount in enumerate(others)]
+    result = found(ours, [line("L", 300_10, "2026-10-07", counterparty_name="Shop 1")])
+    assert result["matches"].empty
+    assert set(result["suggestions"]["transaction_id"]) == {"A", "B"}
+    assert set(result["suggestions"]["rival"]) <= {"transaction T00 + T01", "more rows than are searched"}
+
+
+def test_a_day_is_not_whole_while_a_payment_of_it_has_a_doubtful_line():
+    ours = [payment(t, a, DAY) for t, a in (("A", 10_003), ("B", 20_007), ("C", 5_555))]
+    bank = [line("L", 30_010, "2026-10-07", counterparty_name="Shop 1"), line("X", 5_555, "2026-10-06"), line("Y", 5_555, "2026-10-06")]  # fmt: skip
+    assert found(ours, bank)["matches"].empty
+
+
+def test_part_of_a_merchants_payments_is_suggested():
     bank = [line("1", 81_713 - 7_301 + 12_907, "2026-10-08", counterparty_name="SHOP 1")]
     result = found(shop_days(), bank)
-    assert matched(result) == [(f"M1-{n}", "1", "payout") for n in (0, 1, 3)]
+    assert result["matches"].empty
+    assert result["suggestions"]["transaction_id"].tolist() == [f"M1-{n}" for n in (0, 1, 3)]
     assert result["payout_waterfalls"]["difference_minor"].tolist() == [0]
 
 
@@ -139,7 +161,7 @@ def test_a_search_beyond_the_bound_is_said_and_not_made():
     assert within["search_limits"]["bound"].tolist() in ([], ["chance"])
 
 
-def test_small_amounts_that_chance_would_give_are_not_searched():
+def test_small_amounts_that_chance_would_give_are_not_suggested():
     ours = [payment(f"T{n:02}", 100 + 7 * n, "2026-10-05") for n in range(14)]
     result = found(ours, [line("1", 800, "2026-10-08", counterparty_name="SHOP 1")])
     assert result["matches"].empty
