@@ -208,8 +208,10 @@ class PayoutDesk:
         return standing.read_live(self._payouts, self._contracts, self._ledger, self.settings.as_of)
 
     def _moves(self) -> pd.DataFrame:
-        moved = self._contracts["contract_id"][self._contracts["move"] != ""]
-        return list_moves(self._contracts, paid_parts(moved, self._ledger), self._ledger)
+        return list_moves(self._contracts, self._paid_parts(), self._ledger)
+
+    def _paid_parts(self) -> pd.DataFrame:
+        return paid_parts(self._contracts["contract_id"][self._contracts["move"] != ""], self._ledger)
 
     def _order(self, payment_id: str) -> tuple[pd.DataFrame, dict[str, str]]:
         """The payouts of a payment file, and what they have in common as one row; all of them or none."""
@@ -277,7 +279,7 @@ class PayoutDesk:
         require_reason(said)
 
         def plan() -> Booking:
-            event = move_event(action, contract_id, merchant_id, said, self._moves(), self._signer)
+            event = move_event(action, contract_id, merchant_id, said, self._moves(), self._paid_parts(), self._signer)
             if action == "accept":
                 covering = paid_files(contract_id, self._ledger)
                 standing.refuse_unsent(covering[covering["staged"].map(self._folder.is_waiting).astype(bool)])

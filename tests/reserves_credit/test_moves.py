@@ -174,3 +174,16 @@ def test_no_move_is_accepted_while_the_file_of_the_former_merchant_still_waits(r
     olga.withdraw(waiting, "the contract has moved")
     with pytest.raises(Refused, match="not paid under another"):
         carl.accept_move("C1", "M2", "sold on")
+
+
+def test_a_move_whose_payment_is_requested_or_paid_is_no_longer_rejected(moved):
+    carl = moved.desk("carl", "credit_manager")
+    carl.accept_move("C1", "M2", "sold on")
+    olga = moved.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare(moved.payouts.loc[moved.payouts["merchant_id"] == "M2", "payout_id"])
+    carl.approve(payment_id, moved.order(payment_id)["sha256"])
+    olga.request(payment_id)
+    with pytest.raises(Refused, match="has been paid for this contract"):
+        carl.reject_move("C1", "M2", "was wrong")
+    moved.make(line(1, 500_00, merchant_id="M2"), line(2, 700_00))
+    assert amounts(moved)["M1"] == ("Ready", 200_00)
