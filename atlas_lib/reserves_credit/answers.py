@@ -10,7 +10,7 @@ from atlas_lib.reserves_credit.appending import Booking
 from atlas_lib.reserves_credit.replies import MOVING, ReplyPlan, name_replies, note_replies, plan_replies
 from atlas_lib.reserves_credit.signing import Signer
 from atlas_lib.reserves_credit.stops import stop_events
-from atlas_lib.reserves_credit.workflow import read_attempts, read_states
+from atlas_lib.reserves_credit.workflow import read_answered, read_attempts, read_states
 
 _TOLD = ["bank_code", "said", "bank_reference", "source", "end_to_end_id", "contracts", "set_off_minor"]
 
@@ -26,9 +26,9 @@ def book_answers(replies: pd.DataFrame, ledger: Ledger, signer: Signer) -> pd.Da
 
         def plan(kind: str = kind, planned: list[ReplyPlan] = planned) -> Booking:
             ids = sorted(set(named["payout_id"]) - {""})
-            states, attempts = read_states(ids, ledger), read_attempts(ids, ledger)
+            states, attempts, answered = (read(ids, ledger) for read in (read_states, read_attempts, read_answered))
             transfers = ledger.transfers([f"{keys.PAYOUT}{i}" for i in ids])
-            planned[:] = [plan_replies(named, states, attempts, transfers, kind)]
+            planned[:] = [plan_replies(named, states, attempts, answered, transfers, kind)]
             stops = stop_events(planned[0].outcomes, states, ledger, signer)
             return pd.concat([_moved(planned[0].moves, signer), stops], ignore_index=True), planned[0].transfers
 

@@ -32,7 +32,7 @@ from atlas_lib.reserves_credit.appending import Booking
 from atlas_lib.reserves_credit.moves import list_moves, move_event
 from atlas_lib.reserves_credit.orders import PaymentFolder, PaymentOrder, make_orders
 from atlas_lib.reserves_credit.policies import ReservePolicy, plan_policy
-from atlas_lib.reserves_credit.positions import check_cover, cover_of, paid_parts
+from atlas_lib.reserves_credit.positions import check_cover, cover_of, paid_files, paid_parts
 from atlas_lib.reserves_credit.replies import close_transfers
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.signing import Signer, nothing, require_reason
@@ -142,6 +142,7 @@ class PayoutDesk:
             sha256, day = row["approved_sha256"], self._signer.next_bank_day()
             if (chosen["status"] == "Requested").all() and self._folder.is_waiting(row["staged"]):
                 standing.check_waiting(chosen, day)
+                check_cover(chosen, self._contracts, self._ledger)
                 staged = row["staged"]  # a crash between ledger and outbox: only the file is missing
                 return nothing(), nothing()
             refuse_against(chosen)
@@ -207,8 +208,10 @@ class PayoutDesk:
         return standing.read_live(self._payouts, self._contracts, self._ledger, self.settings.as_of)
 
     def _moves(self) -> pd.DataFrame:
-        moved = self._contracts["contract_id"][self._contracts["move"] != ""]
-        return list_moves(self._contracts, paid_parts(moved, self._ledger), self._ledger)
+        return list_moves(self._contracts, self._paid_parts(), self._ledger)
+
+    def _paid_parts(self) -> pd.DataFrame:
+        return paid_parts(self._contracts["contract_id"][self._contracts["move"] != ""], self._ledger)
 
     def _order(self, payment_id: str) -> tuple[pd.DataFrame, dict[str, str]]:
         """The payouts of a payment file, and what they have in common as one row; all of them or none."""
@@ -276,7 +279,11 @@ class PayoutDesk:
         require_reason(said)
 
         def plan() -> Booking:
-            return move_event(action, contract_id, merchant_id, said, self._moves(), self._signer), nothing()
+            event = move_event(action, contract_id, merchant_id, said, self._moves(), self._paid_parts(), self._signer)
+            if action == "accept":
+                covering = paid_files(contract_id, self._ledger)
+                standing.refuse_unsent(covering[covering["staged"].map(self._folder.is_waiting).astype(bool)])
+            return event, nothing()
 
         self._signer.book(f"move:{action}", plan)
 

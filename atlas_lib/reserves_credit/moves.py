@@ -58,9 +58,18 @@ def list_moves(contract_payments: pd.DataFrame, payments_held: pd.DataFrame, led
 
 
 def move_event(
-    action: str, contract_id: str, merchant_id: str, said: str, moves: pd.DataFrame, signer: Signer
+    action: str,
+    contract_id: str,
+    merchant_id: str,
+    said: str,
+    moves: pd.DataFrame,
+    payments_held: pd.DataFrame,
+    signer: Signer,
 ) -> pd.DataFrame:
-    """The event that accepts or rejects a move (`accept`, `reject`); Refused when there is none, or it stands so."""
+    """The event that accepts or rejects a move (`accept`, `reject`); Refused when there is none, or it stands so.
+
+    `payments_held` as in list_moves: what the new merchant has got already can no longer be rejected.
+    """
     found = moves[(moves["contract_id"] == contract_id) & (moves["merchant_id"] == merchant_id)]
     if found.empty:
         raise Refused(
@@ -71,5 +80,11 @@ def move_event(
     row, becomes = found.iloc[0], _STATES[_EVENTS[action]]
     if row["move"] == becomes:
         raise Refused("Nothing to change", where=contract_id, found=f"{becomes} by {row['by']} already")
+    got = (payments_held["contract_id"] == contract_id) & (payments_held["merchant_id"] == merchant_id)
+    if becomes == REJECTED and int(payments_held.loc[got, "covered_minor"].sum()) > 0:
+        raise Refused(
+            "The new merchant has been paid for this contract, or its payment is requested", where=contract_id,
+            found=f"merchant {merchant_id}", remedy="withdraw a file that has not left; correct the input for what has",
+        )  # fmt: skip
     facts = {"contract_id": contract_id, "merchant_id": merchant_id, "said": said, "former_id": row["former_id"]}
     return signer.sign_one(keys.CONTRACT + contract_id, _EVENTS[action], facts, str(row["currency"]))

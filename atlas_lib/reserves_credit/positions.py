@@ -204,6 +204,14 @@ def paid_parts(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
     return covered[covered["contract_id"].isin(contract_ids)].reset_index(drop=True)
 
 
+def paid_files(contract_id: str, ledger: Ledger) -> pd.DataFrame:
+    """The requested payouts that cover this contract (columns of payouts_so_far), of whichever merchant."""
+    figures = _figures(read_bookings(pd.Series([contract_id], dtype="str"), ledger))
+    done = payouts_so_far(figures[_KEY].drop_duplicates(ignore_index=True), ledger)
+    covers = [contract_id in json.loads(text or "{}") for text in done["contracts"]]
+    return done[(done["status"] == "Requested") & pd.Series(covers, index=done.index, dtype=bool)]
+
+
 def payouts_so_far(keys: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """The states of every payout of these merchants, with merchant_id, currency and number; asked for until none follows."""
     number, found, left = 1, [], keys

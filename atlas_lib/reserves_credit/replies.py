@@ -10,9 +10,10 @@
 A late booking is of the attempt that its EndToEndId names: with the amount, the set-off and the contracts of that one,
 and no later attempt leaves any more.
 
-Everything else moves nothing and is said: `again` (known already), `not ours`, `amount differs`, `paid twice`
+Everything else moves nothing and is said: `again` (known already: booked or returned once under this EndToEndId and bank
+reference, also when the payout is at a later attempt), `not ours`, `amount differs`, `paid twice`
 (a second booking for a payout that is paid or under way), `out of order`. Where money has left that nobody can explain
-(another amount of a payout that was given up, an earlier attempt while a later one is requested) the merchant is stopped
+(another amount of a payout that was given up, a second booking) the merchant is stopped
 until a credit manager lets it go on (stops.py). `unclear` is for a person: the bank refuses a
 second copy of what it has, takes a return back, or speaks of one payment of our file without saying which.
 """
@@ -74,11 +75,16 @@ def _is_nameless(replies: pd.DataFrame) -> pd.Series:
 
 
 def plan_replies(
-    replies: pd.DataFrame, states: pd.DataFrame, attempts: pd.DataFrame, transfers: pd.DataFrame, kind: str
+    replies: pd.DataFrame,
+    states: pd.DataFrame,
+    attempts: pd.DataFrame,
+    answered: pd.DataFrame,
+    transfers: pd.DataFrame,
+    kind: str,
 ) -> ReplyPlan:
     """Judge the replies of one kind (bank_files.REPLY_COLUMNS and payout_id) against where the payouts stand.
 
-    `states` and `attempts` as workflow gives them; `transfers`: all transfers of these payouts, as the ledger has them.
+    `states`, `attempts` and `answered` as workflow gives them; `transfers`: all transfers of these payouts, as the ledger has them.
     """
     own = replies[(replies["reply"] == kind) & ~_is_nameless(replies)].reset_index(drop=True)
     known = own.merge(
@@ -86,7 +92,9 @@ def plan_replies(
     ).merge(
         attempts.add_prefix("sent_"), left_on="end_to_end_id", right_on="sent_end_to_end_id", how="left", validate="m:1"
     )
-    outcome = _judge(known, kind)
+    outcome = _judge(
+        known.assign(is_answered=_is_answered(known, answered[answered["event_type"] == _EVENT[kind]])), kind
+    )
     is_second = known.assign(outcome=outcome).groupby(["payout_id", "outcome"]).cumcount() > 0
     repeated = pd.Series("paid twice" if kind == "booked" else "again", index=known.index)
     outcome = outcome.mask((outcome == "moved") & is_second, repeated)
@@ -115,6 +123,16 @@ def _booked_attempt(moved: pd.DataFrame) -> dict[str, pd.Series]:
     return told | {"set_off_minor": told["set_off_minor"].astype("int64")}
 
 
+def _is_answered(replies: pd.DataFrame, answered: pd.DataFrame) -> pd.Series:
+    """Whether the ledger has booked this very reply: its EndToEndId with its bank reference, if it has one."""
+    booked = set(zip(answered["end_to_end_id"], answered["bank_reference"], strict=True))
+    named = set(answered["end_to_end_id"])
+    pairs = zip(replies["end_to_end_id"], replies["bank_reference"], strict=True)
+    return pd.Series(
+        [e != "" and ((e, r) in booked if r else e in named) for e, r in pairs], index=replies.index, dtype=bool
+    )
+
+
 def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
     """One word per reply; rules in the order in which they are asked."""
     status = known["our_status"].fillna("")
@@ -129,6 +147,7 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
         in_flight = status.isin(["Requested", "Executed"])
         rules = [
             ((status == "") | known["sent_end_to_end_id"].isna(), "not ours"),
+            (known["is_answered"], "again"),
             (reached & (same_reference | (known["bank_reference"] == "")), "again"),
             ((in_flight & ~is_current) | ((status == "Executed") & is_current), "paid twice"),
             (differs, "amount differs"),
@@ -138,7 +157,7 @@ def _judge(known: pd.DataFrame, kind: str) -> pd.Series:
         start = "Requested" if kind == "rejected" else "Executed"
         rules = [
             (status == "", "not ours"),
-            (reached, "again"),
+            (reached | known["is_answered"], "again"),
             ((kind == "returned") & differs, "amount differs"),
             ((status == start) & is_current, "moved"),
         ]

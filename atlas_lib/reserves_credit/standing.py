@@ -66,6 +66,17 @@ def check_waiting(chosen: pd.DataFrame, earliest: date) -> None:
     check_day(chosen, earliest)
 
 
+def refuse_unsent(waiting: pd.DataFrame) -> None:
+    """Refused when a requested payment file that covers a contract has not left: first it must be decided."""
+    if len(waiting):
+        row = waiting.iloc[0]
+        raise Refused(
+            "A payment file for this contract is requested and has not left", where=str(row["payment_id"]),
+            found=f"payout {row['payout_id']} of merchant {row['merchant_id']}",
+            remedy="withdraw that file, or request it again; then decide on the move",
+        )  # fmt: skip
+
+
 def check_day(chosen: pd.DataFrame, earliest: date) -> None:
     """Refused when the execution date of the payment file lies before the first day the bank can meet."""
     row = chosen.iloc[0]

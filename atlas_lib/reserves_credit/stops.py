@@ -47,11 +47,11 @@ def switch_event(action: str, merchant_id: str, said: str, ledger: Ledger, signe
 def stop_events(outcomes: pd.DataFrame, states: pd.DataFrame, ledger: Ledger, signer: Signer) -> pd.DataFrame:
     """Stops for what the bank has booked and nobody can explain: one event per reply, once and for all.
 
-    A booking of a payout that was given up, with another amount than was sent, or of an earlier attempt while a later
-    one is requested: the money has left, so nothing more may follow it until a person knows why.
+    A booking of a payout that was given up, with another amount than was sent, or a second one of a payout that is
+    requested or paid: the money has left, so nothing more may follow it until a person knows why.
     """
     given_up = (outcomes["outcome"] == "amount differs") & outcomes["status_before"].isin(GIVEN_UP)
-    twice = (outcomes["outcome"] == "paid twice") & (outcomes["status_before"] == "Requested")
+    twice = (outcomes["outcome"] == "paid twice") & outcomes["status_before"].isin(["Requested", "Executed"])
     wrong = outcomes[(outcomes["reply"] == "booked") & (given_up | twice)].drop_duplicates(_REPLY)
     wrong = wrong.merge(states[["payout_id", "merchant_id"]], on="payout_id", how="inner", validate="m:1")
     known = [json.loads(d) for d in _read(wrong["merchant_id"].unique(), ledger)["details"]]

@@ -82,6 +82,15 @@ def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
     return told.drop_duplicates("end_to_end_id", keep="last", ignore_index=True)
 
 
+def read_answered(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
+    """What the bank has booked and returned of these payouts so far: event_type, end_to_end_id, bank_reference."""
+    kinds = ["PAYOUT_EXECUTED", "PAYOUT_RETURNED"]
+    events = ledger.events(transaction_ids=[keys.PAYOUT + i for i in payout_ids], event_types=kinds)
+    facts = [json.loads(d) for d in events["details"]]
+    told = {c: pd.Series([f.get(c, "") for f in facts], dtype="str") for c in ("end_to_end_id", "bank_reference")}
+    return pd.DataFrame({"event_type": events["event_type"].to_numpy(), **told})
+
+
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
     prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix=keys.PAYOUT)

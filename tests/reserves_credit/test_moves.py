@@ -13,6 +13,7 @@ from atlas_lib.cli import app
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.reserves_credit.decisions import move_actions
+from atlas_lib.reserves_credit.orders import PaymentFolder
 from atlas_lib.reserves_credit.purchases import book_contracts
 from tests.reserves_credit import test_positions
 from tests.reserves_credit.reserves_credit_frames import contracts, merchants, settings
@@ -134,3 +135,55 @@ def test_moves_are_listed_and_decided_on_the_command_line(moved, monkeypatch):
     assert done.output == "C1: move to M2 accepted.\n", done.exception
     listed = CliRunner().invoke(app, ["decide", "moves", "--run-dir", str(directory)]).output
     assert all(word in listed for word in ("C1", "M1", "M2", "500.00", "accepted", "carl", "assigned"))
+
+
+@pytest.fixture
+def waiting(runs, monkeypatch) -> str:
+    """The payment id of C1 of M1, whose request was booked and whose file did not reach the outbox."""
+    runs.make(line(1, 500_00))
+    olga = runs.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare(runs.payouts["payout_id"])
+    olga.approve(payment_id, runs.order(payment_id)["sha256"])
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(PaymentFolder, "hand_over", crash)
+        with pytest.raises(KeyboardInterrupt):
+            olga.request(payment_id)
+    return payment_id
+
+
+def test_a_waiting_file_does_not_leave_when_its_contract_is_owed_less_meanwhile(runs, waiting):
+    olga = runs.desk("olga", "settlement_ops")
+    runs.make(line(1, 300_00))
+    with pytest.raises(Refused, match="owed less"):
+        olga.request(waiting)
+    olga.withdraw(waiting, "the figure went down")
+
+
+def test_no_move_is_accepted_while_the_file_of_the_former_merchant_still_waits(runs, waiting):
+    olga = runs.desk("olga", "settlement_ops")
+    runs.make(line(1, 500_00, merchant_id="M2"))
+    carl = runs.desk("carl", "credit_manager")
+    with pytest.raises(Refused, match=f"has not left.*{waiting}"):
+        carl.accept_move("C1", "M2", "sold on")
+    with pytest.raises(Refused, match="owed less"):
+        olga.request(waiting)
+    olga.withdraw(waiting, "the contract has moved")
+    with pytest.raises(Refused, match="not paid under another"):
+        carl.accept_move("C1", "M2", "sold on")
+
+
+def test_a_move_whose_payment_is_requested_or_paid_is_no_longer_rejected(moved):
+    carl = moved.desk("carl", "credit_manager")
+    carl.accept_move("C1", "M2", "sold on")
+    olga = moved.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare(moved.payouts.loc[moved.payouts["merchant_id"] == "M2", "payout_id"])
+    carl.approve(payment_id, moved.order(payment_id)["sha256"])
+    olga.request(payment_id)
+    with pytest.raises(Refused, match="has been paid for this contract"):
+        carl.reject_move("C1", "M2", "was wrong")
+    moved.make(line(1, 500_00, merchant_id="M2"), line(2, 700_00))
+    assert amounts(moved)["M1"] == ("Ready", 200_00)

@@ -10,6 +10,7 @@ from atlas_lib.core.errors import InputError, Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit import workflow
 from atlas_lib.reserves_credit.orders import PaymentFolder
+from atlas_lib.reserves_credit.stops import read_blocks
 from tests.reserves_credit.reserves_credit_frames import Office, payouts
 
 PAIN002 = """<?xml version="1.0" encoding="UTF-8"?>
@@ -359,3 +360,34 @@ def test_a_late_booking_with_another_amount_stops_the_present_attempt_until_a_pe
     booked(office, wrong)
     assert len(office.ledger.events()) == before
     act[moves]()
+
+
+def test_an_earlier_attempt_booked_after_a_later_one_was_paid_stops_the_merchant(office):
+    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    office.now += pd.Timedelta(minutes=5)
+    office.requested("M1")
+    second = entry(office, end_to_end_id=office.of("M1") + "-2", reference="BR2")
+    assert booked(office, second) == ["moved"]
+    assert read_blocks(["M1"], office.ledger).empty
+    assert booked(office, entry(office)) == ["paid twice"]
+    (stopped,) = read_blocks(["M1"], office.ledger).to_dict("records")
+    assert f"booked {office.of('M1')}-1 with 500.00 EUR" in stopped["reason"]
+    before = len(office.ledger.events())
+    assert booked(office, second, entry(office)) == ["again", "paid twice"]
+    assert len(office.ledger.events()) == before
+
+
+@pytest.mark.parametrize("is_requested", [False, True])
+def test_a_statement_read_again_after_the_next_attempt_was_prepared_books_nothing(office, is_requested):
+    office.requested("M1")
+    first = [entry(office), entry(office, direction="CRDT", reference="BR2", reason=REASON)]
+    assert booked(office, *first) == ["moved", "moved"]
+    office.now += pd.Timedelta(minutes=5)
+    if is_requested:
+        office.requested("M1")
+    else:
+        office.desk("olga", "settlement_ops").prepare([office.of("M1")])
+    before = len(office.ledger.events())
+    assert booked(office, *first) == ["again", "again"]
+    assert len(office.ledger.events()) == before
+    assert read_blocks(["M1"], office.ledger).empty
