@@ -242,3 +242,50 @@ def test_a_second_booking_on_a_later_day_is_a_duplicate_and_settles_no_other_pay
         assert later["matches"]["transaction_id"].tolist() == ["T1"]
         assert later["breaks"].query("is_open")["break_type"].tolist() == ["DUPLICATE"]
         ours = []
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A finished run with one line and its coverage, and nothing else: `made(name, as_of, account, previous)`."""
+
+    def make(name, as_of, account="OUR-EUR", previous=None, opening=0, **more):
+        directory = tmp_path / name
+        directory.mkdir()
+        manifest = {"run_id": name, "as_of": as_of, "tables": {}, "stages": {}} | more
+        manifest["previous"] = previous and {"run_id": previous, "manifest_sha256": ""}
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+        run, ends = Run(directory, "05_reconciliation"), {"account": account, "currency": "EUR"}
+        day = pd.Timestamp(as_of)
+        run.write("statement_lines", frame_of("statement_lines", [line("1", 5, as_of, statement_id=name, account=account)]))  # fmt: skip
+        run.write("statement_balances", frame_of("statement_balances", [ends | {"statement_id": name, "balance_type": "OPBD", "balance_date": day, "balance_minor": opening}]))  # fmt: skip
+        run.write("statement_coverage", frame_of("statement_coverage", [ends | {"covered_from": day, "covered_to": day, "closing_minor": opening + 5, "run_count": 1}]))  # fmt: skip
+        run.write("break_states", declared("break_states").empty())
+        run.save()
+        return run
+
+    return make
+
+
+def test_the_run_before_is_of_the_same_book_and_no_trial_whatever_was_written_last(made):
+    made("b-real", "2026-10-16", opening=0)
+    made("c-fork", "2026-10-16", opening=0, forked_from="b-real")
+    made("a-trial", "2026-10-16", opening=50)
+    made("d-other-book", "2026-10-17", account="OTHER-BOOK")
+    assert run_before(made("e", "2026-10-18", opening=5)).run_id == "b-real"
+
+
+def test_a_run_of_the_same_day_comes_before_where_its_statement_was_closed(made):
+    made("morning", "2026-10-16", opening=0)
+    evening = made("evening", "2026-10-16", opening=5, previous="morning")
+    assert run_before(evening).run_id == "morning"
+    assert run_before(made("corrected", "2026-10-16", opening=0, previous="evening")) is None
+    assert run_before(made("next", "2026-10-17", opening=10, previous="corrected")).run_id == "evening"
+
+
+def test_a_run_that_has_carried_keeps_its_run_before(made):
+    made("a", "2026-10-16")
+    run = made("c", "2026-10-18", opening=5)
+    assert run_before(run).run_id == "a"
+    run.manifest["stages"]["05_reconciliation"]["steps"]["carry_forward"] = []
+    made("b", "2026-10-17", opening=5)
+    assert run_before(run).run_id == "a"
