@@ -15,7 +15,7 @@ from atlas_lib.reconciliation.bridges import (
     verdict_of,
     worst_breaks,
 )
-from atlas_lib.reconciliation.carrying import add_carried, carry_forward, run_before, states_before
+from atlas_lib.reconciliation.carrying import add_carried, carry_forward, states_before
 from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
 from atlas_lib.reconciliation.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.decisions import read_decisions
@@ -29,6 +29,7 @@ from atlas_lib.reconciliation.merchants import (
     rank_merchants,
     volumes_by_month,
 )
+from atlas_lib.reconciliation.predecessor import run_before
 from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
 from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps

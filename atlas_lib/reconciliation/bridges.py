@@ -9,6 +9,7 @@ from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 
+_GAPS = {"gap": " does not open where the run before closed, or that is not known"}
 _STATES = ("matched", "break", "pending", "uncovered")
 
 
@@ -17,15 +18,18 @@ def bridge_accounts(
     statement_lines: pd.DataFrame,
     statement_balances: pd.DataFrame,
     reconciliation_items: pd.DataFrame,
+    statement_coverage: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """bridges: residual = closing - opening - matched - breaks; reconciliation_totals: in = all states.
 
     The amounts in come from the inputs, the states from `reconciliation_items`: a row lost, counted twice
     or changed on the way shows as a difference. Carried lines are in the totals; the balance that the statements open
-    with holds them already, so they are in no bridge.
+    with holds them already, so they are in no bridge. An account whose statements do not go on from those of the run before
+    (`statement_coverage`) has the status gap: lines may be missing between them.
     """
+    bridges = _bridges(statement_balances, reconciliation_items)
     return {
-        "bridges": _bridges(statement_balances, reconciliation_items),
+        "bridges": bridges if statement_coverage is None else _with_gaps(bridges, statement_coverage),
         "reconciliation_totals": _totals(_rows_in(transactions, statement_lines), reconciliation_items),
     }
 
@@ -47,6 +51,13 @@ def _bridges(balances: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     bridge["status"] = bridge["status"].mask((bridge["residual_minor"] != 0).fillna(False), "residual")
     bridge["status"] = bridge["status"].mask(bridge["residual_minor"].isna(), "no balance")
     return declared("bridges").shaped(bridge)
+
+
+def _with_gaps(bridges: pd.DataFrame, statement_coverage: pd.DataFrame) -> pd.DataFrame:
+    broken = statement_coverage[statement_coverage["continuity"].isin(["gap", "unknown"])]
+    by = ["account", "currency"]
+    has_gap = pd.MultiIndex.from_frame(bridges[by]).isin(pd.MultiIndex.from_frame(broken[by]))
+    return bridges.assign(status=bridges["status"].mask(has_gap & bridges["status"].eq("balanced"), "gap"))
 
 
 def _edge(balances: pd.DataFrame, kind: str, name: str, position: str) -> pd.DataFrame:
@@ -89,7 +100,7 @@ def _totals(rows_in: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_of(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame) -> str:
     """incomplete, breaks, reconciled with pending, reconciled, or nothing to reconcile; the worst that is true."""
-    if totals.empty or set(totals["side"]) != {"ledger", "bank"}:
+    if totals.empty or _lacks_a_side(bridges, totals, breaks):
         return "nothing to reconcile"
     differs = totals[["difference_count", "difference_minor", "uncovered_count"]].ne(0).to_numpy().any()
     if differs or bridges.empty or (bridges["status"] != "balanced").any():
@@ -97,6 +108,14 @@ def verdict_of(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame
     if breaks["is_open"].any():
         return "breaks"
     return "reconciled with pending" if totals["pending_count"].sum() else "reconciled"
+
+
+def _lacks_a_side(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame) -> bool:
+    """Only one side came, and nothing of the run before stands against it or is open still."""
+    sides = set(totals["side"])
+    if sides == {"bank"}:
+        return int(totals["rows_in_count"].sum()) == int(bridges["line_count"].sum())  # no line is carried
+    return sides == {"ledger"} and bridges.empty and not breaks["is_open"].any()
 
 
 def check_statements(statement_lines: pd.DataFrame, statement_balances: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +162,7 @@ def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFr
         (
             "every account bridges to its closing balance",
             unbalanced.empty,
-            ", ".join(unbalanced["account"]) or "all do",
+            ", ".join(unbalanced["account"] + unbalanced["status"].map(_GAPS).fillna("")) or "all do",
         ),
         ("every currency and day has a statement", uncovered.empty, ", ".join(uncovered["currency"]) or "all have"),
     ]
@@ -236,12 +255,19 @@ def summarise_stage(
     ours = totals[totals["side"] == "ledger"]
     due, matched = int(ours["rows_in_count"].sum()), int(ours["matched_count"].sum())
     open_breaks, pending = int(breaks["is_open"].sum()), int(ours["pending_count"].sum())
-    residual = int((bridges["status"] != "balanced").sum())
+    residual = int(bridges["status"].isin(["residual", "no balance"]).sum())
+    gaps = int((bridges["status"] == "gap").sum())
+    lack = "this input has no statement; " if bridges.empty else ""
+    lack += (
+        f"{gaps} accounts do not open where the run before closed (lines may be missing or booked twice); "
+        if gaps
+        else ""
+    )
     uncovered = int(ours["uncovered_count"].sum())
     oldest = int(breaks.loc[breaks["is_open"], "break_age_days"].max()) if open_breaks else 0
     share = f"{matched:,} of {due:,} transactions due are proven at the bank"
     because = {
-        "incomplete": f"Incomplete: {residual} accounts do not bridge and {uncovered:,} payments have no statement; {share}.",
+        "incomplete": f"Incomplete: {lack}{residual} accounts do not bridge and {uncovered:,} payments have no statement; {share}.",
         "breaks": f"Every cent is accounted for, with {open_breaks:,} open breaks; {share}, {pending:,} are pending.",
         "reconciled with pending": f"Reconciled: {share}, {pending:,} are within the {settings.days_after} days of grace.",
         "reconciled": f"Reconciled: {share}.",

@@ -60,13 +60,13 @@ def replay_matches(
     }
 
 
-def _about_rows_here(
-    decisions: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame
+def _not_done_with(
+    decisions: pd.DataFrame, applied: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame
 ) -> pd.DataFrame:
     known = [set(transactions["transaction_id"]), set(_keys(statement_lines))]
     named = [decisions["transaction_ids"].str.split(" "), decisions["line_keys"].str.split(" ")]
     here = [not (known[0].isdisjoint(ids) and known[1].isdisjoint(keys)) for ids, keys in zip(*named, strict=True)]
-    return decisions[np.array(here, dtype=bool)]
+    return decisions[np.array(here, dtype=bool) | ~decisions["entry_id"].isin(applied["entry_id"])]
 
 
 def _our_side(transactions: pd.DataFrame) -> pd.DataFrame:
@@ -152,9 +152,11 @@ def state_breaks(
 ) -> dict[str, pd.DataFrame]:
     """break_states of this run's breaks and the earlier run's `break_states`; decision_findings about breaks.
 
-    `follows`: the statements go on from those of the run before. A write-off counts while the break's discrepancy is what it was when it was written off.
+    `follows`: there was a run before with statements. A write-off counts while the break's discrepancy is what it was when it was written off.
+    `is_here` of `before` says whether the rows of its break are in this run; where they are not, and nobody wrote it off,
+    the break is not resolved.
     """
-    earlier = before[before["standing"] != "resolved"].set_index("break_id")
+    earlier = before[~before["standing"].isin(["resolved", "not in this run"])].set_index("break_id")
     present = breaks[["break_id", "break_type", "currency", "discrepancy_minor"]]
     gone = earlier.loc[~earlier.index.isin(breaks["break_id"]), ["break_type", "currency", "discrepancy_minor"]]
     both = pd.concat([present, gone.reset_index()], ignore_index=True)
@@ -162,6 +164,8 @@ def state_breaks(
     standing = (
         pd.Series("new", index=both.index, dtype="str").mask(is_known, "persisting").mask(~is_present, "resolved")
     )
+    lost = earlier.index[~earlier["is_here"] & ~earlier["is_settled"]]
+    standing = standing.mask(~is_present & both["break_id"].isin(lost), "not in this run")
     first = both[["break_id"]].join(earlier["first_seen_date"], on="break_id")["first_seen_date"].fillna(as_of)
     last = {a: decisions[decisions["action"] == a].groupby("break_id").tail(1).set_index("break_id") for a in ("dispute", "recheck", "write_off")}  # fmt: skip
     dispute = _texts(both["break_id"], last["dispute"]["state"])
@@ -182,6 +186,14 @@ def state_breaks(
     return {"break_states": declared("break_states").shaped(states), "decision_findings": _as_findings(findings)}
 
 
+def _is_here(before: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the row that each earlier break is about is in this run; true where `before` does not tell the row."""
+    if "side" not in before:
+        return pd.Series(True, index=before.index)
+    ours = before["transaction_id"].isin(transactions["transaction_id"])
+    return ours.mask(before["side"] == "bank", _keys(before).isin(_keys(statement_lines))).astype("bool")
+
+
 def _texts(keys: pd.Series, by_key: pd.Series) -> pd.Series:
     known = dict(zip(by_key.index, by_key, strict=True))
     return pd.Series([known.get(key, "") for key in keys], index=keys.index, dtype="str")
@@ -199,20 +211,22 @@ def reconcile_decided(
 ) -> dict[str, pd.DataFrame]:
     """Everything after the passes: decisions replayed, breaks of what is left, and where each break stands.
 
-    Where the statements go on from those of a run before, a decision none of whose rows is here any more is done with.
+    A decision that the run before had applied is done with when none of its rows is here any more.
 
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
     searched = {name: found[name] for name in ("payout_parts", "search_limits")}
     passed = {name: found[name] for name in ("matches", "links", "suggestions")}
     follows = follows_a_run(carried)
-    matching = _about_rows_here(decisions, transactions, statement_lines) if follows else decisions
+    applied = declared("applied_decisions").empty() if carried is None else carried[3]
+    matching = _not_done_with(decisions, applied, transactions, statement_lines)
     played = replay_matches(transactions, statement_lines, **passed, decisions=matching)
     findings = played.pop("decision_findings")
     parts, sides = searched["payout_parts"], (transactions, statement_lines)
     broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings, carried=carried)
     payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
-    stated = state_breaks(broken["breaks"], before, decisions, pd.Timestamp(settings.as_of), follows=follows)
+    seen = before.assign(is_here=_is_here(before, transactions, statement_lines))
+    stated = state_breaks(broken["breaks"], seen, decisions, pd.Timestamp(settings.as_of), follows=follows)
     settled = stated["break_states"].query("is_settled")["break_id"]
     broken["breaks"] = broken["breaks"].assign(
         is_open=broken["breaks"]["is_open"] & ~broken["breaks"]["break_id"].isin(settled)

@@ -14,6 +14,7 @@ from atlas_lib.reconciliation import (
     reconcile,
     run_before,
     states_before,
+    summarise_stage,
     verdict_of,
 )
 from tests.reconciliation.reconciliation_frames import frame_of, line, payment, settings
@@ -25,23 +26,23 @@ EMPTY = tuple(declared(name).empty() for name in ("merchants", "counterparties",
 def run_day(tmp_path):
     """A day's run as notebook 05 makes it, over frames: `run_day(as_of, payments, lines, opening_minor)`."""
 
-    def run(as_of, ours, bank, opening_minor=0, decisions=None):
-        directory = tmp_path / as_of
+    def run(as_of, ours, bank, opening_minor=0, decisions=None, balances=None, name=None, **more):
+        directory = tmp_path / (name or as_of)
         directory.mkdir()
-        manifest = {"run_id": as_of, "as_of": as_of, "tables": {}, "stages": {}}
+        manifest = {"run_id": name or as_of, "as_of": as_of, "tables": {}, "stages": {}} | more
         (directory / "manifest.json").write_text(json.dumps(manifest))
         opened, chosen = Run(directory, "05_reconciliation"), settings(as_of=as_of)
         given = frame_of("transactions", ours), frame_of("statement_lines", bank)
-        balances = balances_on(given[1], as_of, opening_minor)
+        balances = balances_on(given[1], as_of, opening_minor) if balances is None else frame_of("statement_balances", balances)  # fmt: skip
         for name, frame in zip(("transactions", "statement_lines", "statement_balances"), (*given, balances), strict=True):  # fmt: skip
             opened.write(name, frame)
         before = run_before(opened)
-        kept = carry_forward(before, *given, balances, chosen)
+        decided = declared("decisions").empty() if decisions is None else decisions
+        kept = carry_forward(before, *given, balances, chosen, decided)
         carried = tuple(kept.values())
         sides = (*add_carried(*given, carried), balances)
-        decided = declared("decisions").empty() if decisions is None else decisions
         done = reconcile(sides, EMPTY, decided, states_before(before), chosen, carried)
-        proof = bridge_accounts(*sides, done["reconciliation_items"])
+        proof = bridge_accounts(*sides, done["reconciliation_items"], kept["statement_coverage"])
         for name, frame in (kept | done | proof).items():
             opened.write(name, frame)
         opened.save()
@@ -54,7 +55,7 @@ def balances_on(lines, as_of, opening_minor):
     """The first statement reaches back to the first of the month, each other is of its day."""
     sign = lines["credit_debit_indicator"].map({"CRDT": 1, "DBIT": -1})
     closing = opening_minor + int((lines["amount_posted_minor"] * sign).sum())
-    own = {"statement_id": f"S-{as_of}", "account": "OUR-EUR", "currency": "EUR"}
+    own = {"statement_id": f"S-{as_of}", "account": min(lines["account"], default="OUR-EUR"), "currency": "EUR"}
     opened = "2026-10-01" if opening_minor == 0 else as_of
     return frame_of("statement_balances", [own | {"balance_type": t, "balance_minor": b, "balance_date": pd.Timestamp(d)} for t, b, d in (("OPBD", opening_minor, opened), ("CLBD", closing, as_of))])  # fmt: skip
 
@@ -157,3 +158,134 @@ def test_books_that_share_no_account_do_not_mix(run_day):
     run_day("2026-10-16", [payment("T1", 1_000, "2026-10-05")], [booked("1", 5, "2026-10-16", account="OTHER-BOOK")])
     second = run_day("2026-10-19", [], [booked("1", 5, "2026-10-19")])
     assert second["carried_transactions"].empty and second["carried_lines"].empty
+
+
+def decision(action, transaction_ids, line_keys):
+    row = {"entry_id": 1, "action": action, "transaction_ids": transaction_ids, "line_keys": line_keys, "actor": "anna", "decided_at": pd.Timestamp("2026-10-17", tz="UTC")}  # fmt: skip
+    return frame_of("decisions", [row])
+
+
+@pytest.mark.parametrize("balances, said", [(None, "breaks"), ([], "incomplete")], ids=["quiet", "late"])
+def test_a_day_without_bank_lines_keeps_every_open_item(run_day, balances, said):
+    ours = [payment("T1", 1_000, "2026-10-05", reference="R1"), payment("T2", 2_000, "2026-10-15")]
+    run_day("2026-10-16", ours, [booked("9", 777, "2026-10-16")])
+    quiet = run_day("2026-10-17", [payment("T3", 3_000, "2026-10-17", reference="R3")], [], 777, balances=balances)
+    assert set(quiet["carried_transactions"]["transaction_id"]) == {"T1", "T2"}
+    assert standing(quiet) == [("MISSING_AT_BANK", "persisting"), ("MISSING_IN_LEDGER", "persisting")]
+    assert verdict(quiet) == said
+    bank = [booked("1", 1_000, "2026-10-18", end_to_end_id="R1"), booked("2", 3_000, "2026-10-18", end_to_end_id="R3")]
+    third = run_day("2026-10-18", [], bank, 777)
+    assert set(third["matches"]["transaction_id"]) == {"T1", "T3"}
+    assert third["statement_coverage"]["continuity"].tolist() == ["follows"]
+
+
+def cumulative(line_id, amount, day, **more):
+    return line(line_id, amount, day, statement_id="S-MTD", **more)
+
+
+@pytest.mark.parametrize("names", [{"bank_reference": "BR9"}, {}], ids=["named", "unnamed"])
+def test_a_booking_that_a_cumulative_statement_repeats_counts_once(run_day, names):
+    run_day("2026-10-16", [], [booked("9", 777, "2026-10-16", **names)])
+    ours = [payment("T1", 777, "2026-10-15", reference="RA"), payment("T2", 700, "2026-10-15"), payment("T3", 77, "2026-10-15")]  # fmt: skip
+    bank = [cumulative("1", 777, "2026-10-16", end_to_end_id="RA", **names), cumulative("2", 40, "2026-10-19")]
+    second = run_day("2026-10-19", ours, bank, 0)
+    assert second["carried_lines"].empty
+    assert second["matches"]["transaction_id"].tolist() == ["T1"]
+    assert second["statement_coverage"]["continuity"].tolist() == ["restates"]
+    assert ("MISSING_IN_LEDGER", "not in this run") in standing(second)
+    assert ("MISSING_IN_LEDGER", "resolved") not in standing(second)
+
+
+def test_a_settled_payment_meets_its_booking_again_when_the_statement_repeats_it(run_day):
+    run_day("2026-10-16", [payment("T1", 777, "2026-10-15")], [booked("9", 777, "2026-10-16")])
+    second = run_day("2026-10-19", [], [cumulative("1", 777, "2026-10-16"), cumulative("2", 40, "2026-10-19")], 0)
+    assert second["matches"][["transaction_id", "statement_id"]].to_numpy().tolist() == [["T1", "S-MTD"]]
+
+
+def test_two_bookings_of_one_amount_stay_two_where_the_statements_follow_each_other(run_day):
+    run_day("2026-10-16", [], [booked("9", 777, "2026-10-16")])
+    second = run_day("2026-10-17", [], [cumulative("1", 777, "2026-10-16")], 777)
+    assert len(second["breaks"]) == 2 and second["carried_lines"]["line_id"].tolist() == ["9"]
+
+
+def test_statements_that_open_elsewhere_than_the_run_before_closed_leave_the_verdict_incomplete(run_day):
+    run_day("2026-10-16", [payment("T1", 5, "2026-10-15")], [booked("9", 5, "2026-10-16")])
+    second = run_day("2026-10-17", [payment("T2", 6, "2026-10-16")], [booked("1", 6, "2026-10-17")], 99)
+    assert second["bridges"]["status"].tolist() == ["gap"] and verdict(second) == "incomplete"
+    told = summarise_stage(second["bridges"], second["reconciliation_totals"], second["breaks"], settings())
+    assert "1 accounts do not open where the run before closed" in told.verdict
+
+
+def test_an_undone_match_opens_both_sides_although_the_input_no_longer_holds_them(run_day):
+    run_day("2026-10-16", [payment("T1", 1_000, "2026-10-15")], [booked("1", 1_000, "2026-10-16")])
+    undo = decision("unmatch", "T1", "S-2026-10-16/1")
+    for as_of, opening in (("2026-10-17", 1_000), ("2026-10-18", 1_005)):
+        after = run_day(as_of, [], [booked("1", 5, as_of)], opening, undo)
+        assert after["matches"].empty and after["decision_findings"].empty
+        assert after["reconciliation_items"].query("is_carried and amount_minor == 1000")["side"].tolist() == ["bank", "ledger"]  # fmt: skip
+
+
+def test_a_decision_that_no_run_has_applied_stays_a_finding(run_day):
+    undo = decision("unmatch", "T0", "S-2026-09-16/1")
+    run_day("2026-10-16", [payment("T1", 5, "2026-10-15")], [booked("1", 5, "2026-10-16")])
+    for as_of, opening in (("2026-10-17", 5), ("2026-10-18", 6)):
+        assert len(run_day(as_of, [], [booked("1", 1, as_of)], opening, undo)["decision_findings"]) == 1
+
+
+@pytest.mark.parametrize("text", [{"end_to_end_id": "R1"}, {"remittance_text": "ORDER R1-77/OCT"}], ids=["field", "text"])  # fmt: skip
+def test_a_second_booking_on_a_later_day_is_a_duplicate_and_settles_no_other_payment(run_day, text):
+    reference = {"end_to_end_id": "R1", "remittance_text": "R1-77/OCT"}["end_to_end_id" if "end_to_end_id" in text else "remittance_text"]  # fmt: skip
+    run_day("2026-10-16", [payment("T1", 1_000, "2026-10-15", reference=reference)], [booked("1", 1_000, "2026-10-16", end_to_end_id=reference)])  # fmt: skip
+    ours = [payment("T9", 1_000, "2026-10-16")]
+    for as_of, bank, opening in (("2026-10-17", [booked("1", 1_000, "2026-10-17", **text)], 1_000), ("2026-10-18", [], 2_000)):  # fmt: skip
+        later = run_day(as_of, ours, bank, opening)
+        assert later["matches"]["transaction_id"].tolist() == ["T1"]
+        assert later["breaks"].query("is_open")["break_type"].tolist() == ["DUPLICATE"]
+        ours = []
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A finished run with one line and its coverage, and nothing else: `made(name, as_of, account, previous)`."""
+
+    def make(name, as_of, account="OUR-EUR", previous=None, opening=0, **more):
+        directory = tmp_path / name
+        directory.mkdir()
+        manifest = {"run_id": name, "as_of": as_of, "tables": {}, "stages": {}} | more
+        manifest["previous"] = previous and {"run_id": previous, "manifest_sha256": ""}
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+        run, ends = Run(directory, "05_reconciliation"), {"account": account, "currency": "EUR"}
+        day = pd.Timestamp(as_of)
+        run.write("statement_lines", frame_of("statement_lines", [line("1", 5, as_of, statement_id=name, account=account)]))  # fmt: skip
+        run.write("statement_balances", frame_of("statement_balances", [ends | {"statement_id": name, "balance_type": "OPBD", "balance_date": day, "balance_minor": opening}]))  # fmt: skip
+        run.write("statement_coverage", frame_of("statement_coverage", [ends | {"covered_from": day, "covered_to": day, "closing_minor": opening + 5, "run_count": 1}]))  # fmt: skip
+        run.write("break_states", declared("break_states").empty())
+        run.save()
+        return run
+
+    return make
+
+
+def test_the_run_before_is_of_the_same_book_and_no_trial_whatever_was_written_last(made):
+    made("b-real", "2026-10-16", opening=0)
+    made("c-fork", "2026-10-16", opening=0, forked_from="b-real")
+    made("a-trial", "2026-10-16", opening=50)
+    made("d-other-book", "2026-10-17", account="OTHER-BOOK")
+    assert run_before(made("e", "2026-10-18", opening=5)).run_id == "b-real"
+
+
+def test_a_run_of_the_same_day_comes_before_where_its_statement_was_closed(made):
+    made("morning", "2026-10-16", opening=0)
+    evening = made("evening", "2026-10-16", opening=5, previous="morning")
+    assert run_before(evening).run_id == "morning"
+    assert run_before(made("corrected", "2026-10-16", opening=0, previous="evening")) is None
+    assert run_before(made("next", "2026-10-17", opening=10, previous="corrected")).run_id == "evening"
+
+
+def test_a_run_that_has_carried_keeps_its_run_before(made):
+    made("a", "2026-10-16")
+    run = made("c", "2026-10-18", opening=5)
+    assert run_before(run).run_id == "a"
+    run.manifest["stages"]["05_reconciliation"]["steps"]["carry_forward"] = []
+    made("b", "2026-10-17", opening=5)
+    assert run_before(run).run_id == "a"

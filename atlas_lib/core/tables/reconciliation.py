@@ -39,6 +39,16 @@ covered_from date - first day of the statements that each open where the one bef
 covered_to date - last day
 closing_minor int? minor last closing balance; empty when none was given
 run_count int count runs that follow each other without a gap, this one included
+continuity string - first (no run before), follows (opens where the one before closed), restates (reaches back over it, and agrees with it), gap (neither), unknown (a balance is missing), or none (this input has no statement of it)
+""",
+    ),
+    table(
+        "applied_decisions",
+        _STAGE,
+        "entry_id",
+        "Decisions that the run before had applied: they are done with once their rows have left the input.",
+        """
+entry_id int - ledger entry of the decision
 """,
     ),
     table(
@@ -228,7 +238,7 @@ finding string - why it does not apply
         """
 break_id string - break
 break_type string - its type
-standing string - new (not in the run before), persisting, or resolved (only in the run before)
+standing string - new (not in the run before), persisting, resolved (its rows are in this run and tie out, or it was written off), or not in this run (its rows are not here: nothing is known)
 first_seen_date date - as-of day of the first run that found it, as far back as the runs follow each other
 dispute_state string - open, pending evidence, won or lost; empty where not disputed
 is_recheck_asked bool - somebody asked for another look
@@ -303,7 +313,7 @@ break_minor int minor booked lines that are breaks, money in positive
 closing_minor int? minor last closing balance
 residual_minor int? minor closing - opening - matched - breaks, must be 0; empty when a balance is missing
 line_count int count booked lines
-status string - balanced, residual, or no balance
+status string - balanced, residual, no balance, or gap (opens elsewhere than the run before closed, or that is not known)
 """,
     ),
     table(

@@ -1,0 +1,116 @@
+"""Which run is the one before: of the same book, of the newest earlier day, the same whenever it is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from atlas_lib.core.engine import Input, open_engine
+from atlas_lib.core.run import Run
+from atlas_lib.core.tables import declared
+
+_TABLES = {"": ("transactions", "statement_lines", "statement_balances"),
+           "_before": ("transactions", "statement_lines", "carried_transactions", "carried_lines", "statement_coverage")}  # fmt: skip
+_RELATION = [
+    ("accounts_now", "SELECT account FROM statement_lines UNION SELECT account FROM statement_balances"),
+    (
+        "accounts_before",
+        """
+        SELECT account FROM statement_lines_before UNION SELECT account FROM carried_lines_before
+        UNION SELECT account FROM statement_coverage_before""",
+    ),
+    (
+        "merchants_before",
+        "SELECT merchant_id FROM transactions_before UNION SELECT merchant_id FROM carried_transactions_before",
+    ),
+    (
+        "relation",
+        """
+        SELECT (SELECT COUNT(*) FROM accounts_now) AS account_count,
+               (SELECT COUNT(*) FROM accounts_before) AS account_before_count,
+               (SELECT COUNT(*) FROM accounts_now WHERE account IN (SELECT account FROM accounts_before)) AS shared_account_count,
+               (SELECT COUNT(*) FROM merchants_before WHERE merchant_id IN (SELECT merchant_id FROM transactions))
+                   AS shared_merchant_count,
+               (SELECT COUNT(*) FROM transactions_before
+                WHERE transaction_id IN (SELECT transaction_id FROM transactions))
+                   + (SELECT COUNT(*) FROM statement_lines_before
+                      WHERE statement_id IN (SELECT statement_id FROM statement_lines)) AS shared_row_count,
+               (SELECT COUNT(*) FROM statement_balances o JOIN statement_coverage_before c
+                ON c.account = o.account AND c.currency = o.currency AND c.closing_minor = o.balance_minor
+                WHERE o.balance_type = 'OPBD') AS following_count""",
+    ),
+]
+
+
+def run_before(run: Run) -> Run | None:
+    """The run before in the same runs directory: of the same book and the newest earlier as-of day that finished matching.
+
+    Same book: an account or a merchant in common, or one of the two without a statement. A run of the same day counts too
+    when it was made before this one, holds other rows, and this one's statements open where its closed. Of several of a
+    day: one that is no fork of another, then the one from which the statements go on, then the one made last before this
+    one. A run that has carried keeps the one it had.
+    """
+    record = run.manifest["stages"].setdefault(run.stage, {"steps": {}})
+    if "carry_forward" in record.get("steps", {}) and "run_before" in record:
+        kept = run.directory.parent / record["run_before"]
+        return Run(kept) if record["run_before"] and (kept / "manifest.json").exists() else None
+    found = _newest(run)
+    record["run_before"] = found.directory.name if found else ""
+    return found
+
+
+def _newest(run: Run) -> Run | None:
+    made_before = _made_before(run)
+    earlier: dict[str, list[Run]] = {}
+    for path in sorted(run.directory.parent.glob("*/manifest.json")):
+        other = Run(path.parent)
+        day = str(other.manifest["as_of"])
+        is_earlier = day < run.manifest["as_of"] or (day == run.manifest["as_of"] and path.parent.name in made_before)
+        if is_earlier and other.has("break_states"):
+            earlier.setdefault(day, []).append(other)
+    for day in sorted(earlier, reverse=True):
+        related = [(_rank(other, relation, made_before), other) for other in earlier[day]
+                   if _goes_on(relation := _relation(run, other), is_same_day=day == run.manifest["as_of"])]  # fmt: skip
+        if related:
+            return max(related, key=lambda pair: pair[0])[1]
+    return None
+
+
+def _made_before(run: Run) -> list[str]:
+    """The runs that were the latest when this one, and each of them, was made: last first."""
+    names: list[str] = []
+    manifest: dict[str, Any] = run.manifest
+    while (previous := manifest.get("previous")) and previous["run_id"] not in names:
+        names.append(previous["run_id"])
+        path = run.directory.parent / previous["run_id"] / "manifest.json"
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return names
+
+
+def _relation(run: Run, other: Run) -> dict[str, int]:
+    inputs: dict[str, Input] = {}
+    for ending, names in _TABLES.items():
+        holder = other if ending else run
+        inputs |= {f"{n}{ending}": _path(holder, n) or declared(n).empty() for n in names}
+    row = open_engine("duckdb").run(_RELATION, inputs, ["relation"])["relation"].iloc[0]
+    return {str(name): int(value) for name, value in row.items()}
+
+
+def _path(run: Run, name: str) -> Path | None:
+    return run.path(name) if run.has(name) else None
+
+
+def _goes_on(relation: dict[str, int], *, is_same_day: bool) -> bool:
+    if is_same_day and (
+        relation["shared_row_count"] or (relation["account_count"] and not relation["following_count"])
+    ):
+        return False
+    has_accounts = relation["account_count"] and relation["account_before_count"]
+    return not has_accounts or bool(relation["shared_account_count"] or relation["shared_merchant_count"])
+
+
+def _rank(other: Run, relation: dict[str, int], made_before: list[str]) -> tuple[bool, int, int, str]:
+    name = other.directory.name
+    place = made_before.index(name) if name in made_before else len(made_before)
+    return "forked_from" not in other.manifest, relation["following_count"], -place, name
