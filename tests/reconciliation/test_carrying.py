@@ -54,7 +54,7 @@ def run_day(tmp_path):
 def balances_on(lines, as_of, opening_minor):
     """The first statement reaches back to the first of the month, each other is of its day."""
     sign = lines["credit_debit_indicator"].map({"CRDT": 1, "DBIT": -1})
-    closing = opening_minor + int((lines["amount_posted_minor"] * sign).sum())
+    closing = opening_minor + int((lines["amount_posted_minor"] * sign.astype("int64")).sum())
     own = {"statement_id": f"S-{as_of}", "account": min(lines["account"], default="OUR-EUR"), "currency": "EUR"}
     opened = "2026-10-01" if opening_minor == 0 else as_of
     return frame_of("statement_balances", [own | {"balance_type": t, "balance_minor": b, "balance_date": pd.Timestamp(d)} for t, b, d in (("OPBD", opening_minor, opened), ("CLBD", closing, as_of))])  # fmt: skip
