@@ -259,14 +259,10 @@ def _set_off(
     keys: pd.DataFrame, owed: pd.Series, transactions: Input, ledger: Ledger, settings: ReservesCreditSettings
 ) -> pd.DataFrame:
     """What of the payout goes against a negative account of sales: set_off = min(owed, -balance), by what caused it."""
-    balances = ledger.balances()
-    parts = [
-        balances[balances["account"].str.startswith(p)].assign(merchant_id=balances["account"].str.removeprefix(p))
-        for p in _SALES_ACCOUNTS
-    ]
-    left = -pd.concat(parts).groupby(_KEY)["balance_minor"].sum().rename("sales_minor")
-    joined = keys.join(left, on=_KEY).join(owed.rename("owed_minor"), on=_KEY)
-    debt = (-joined["sales_minor"].fillna(0).astype("int64")).clip(lower=0)
+    joined = keys.merge(sales_debts(ledger), on=_KEY, how="left", validate="1:1").join(
+        owed.rename("owed_minor"), on=_KEY
+    )
+    debt = joined["debt_minor"].fillna(0).astype("int64")
     set_off = debt.where(debt < joined["owed_minor"], joined["owed_minor"]).astype("int64")
     named = keys.assign(set_off_minor=set_off)
     charges = _charges(named[set_off > 0][_KEY], transactions, ledger, settings)
@@ -274,6 +270,17 @@ def _set_off(
     kinds = ["fees_minor", "refunds_minor", "chargebacks_minor"]
     full[kinds] = full[kinds].fillna(0).astype("int64")
     return full.assign(prior_balance_minor=full[kinds].sum(axis=1) - full["set_off_minor"])
+
+
+def sales_debts(ledger: Ledger) -> pd.DataFrame:
+    """By how much each account of settled sales, with its reserve, is below zero: merchant_id, currency, debt_minor."""
+    balances = ledger.balances()
+    parts = [
+        balances[balances["account"].str.startswith(p)].assign(merchant_id=balances["account"].str.removeprefix(p))
+        for p in _SALES_ACCOUNTS
+    ]
+    debt = pd.concat(parts).groupby(_KEY)["balance_minor"].sum().clip(lower=0)
+    return debt.rename("debt_minor").astype("int64").reset_index()
 
 
 def _charges(

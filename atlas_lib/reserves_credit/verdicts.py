@@ -23,6 +23,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
+from atlas_lib.reserves_credit.positions import sales_debts
 from atlas_lib.reserves_credit.purchases import day_end
 
 _EVENT, _ACTOR = "PAYOUT_JUDGED", "02_reserves_credit"
@@ -47,14 +48,18 @@ def keep_verdicts(
 ) -> dict[str, pd.DataFrame]:
     """Book this run's verdict on every merchant and currency of the summary; the same verdict is booked once.
 
+    So is one on every merchant of the input (without a currency: it holds for all of them), and on the debts of sales of
+    those that the summary does not show.
+
     A trial books nothing: other settings that somebody tries are no verdict.
     """
     if is_trial:
         return {}
-    own = _verdicts(payout_summary, payouts, payout_positions, merchants)
-    own = own.assign(run_id=run_id, as_of=str(settings.as_of))
+    said = [_verdicts(payout_summary, payouts, payout_positions, merchants), _of_merchants(merchants)]
 
     def plan() -> Booking:
+        own = pd.concat([*said, _of_debts(payout_summary, ledger)], ignore_index=True)
+        own = own.assign(run_id=run_id, as_of=str(settings.as_of))
         return _judged_events(_news(own, newest_verdicts(own[_KEY], ledger)), settings), pd.DataFrame()
 
     append_decided(ledger, "verdicts", plan)
@@ -88,16 +93,28 @@ def against(live: pd.DataFrame, ledger: Ledger, as_of: date) -> pd.Series:
     `live`: merchant_id, currency, set_off_minor, payee as they would leave, and stops (what blocks them here). A newer run that says the same stands
     against nothing.
     """
-    newest = newest_verdicts(live[_KEY], ledger)
+    own = _stands_against(live, live["currency"], ledger, as_of)
+    return own.where(own != "", _stands_against(live, pd.Series("", index=live.index, dtype="str"), ledger, as_of))
+
+
+def _stands_against(live: pd.DataFrame, judged_in: pd.Series, ledger: Ledger, as_of: date) -> pd.Series:
+    newest = newest_verdicts(live[["merchant_id"]].assign(currency=judged_in), ledger)
     newest = newest[newest["as_of"] >= str(as_of)].add_prefix("new_")
-    known = live.merge(newest, left_on=_KEY, right_on=["new_merchant_id", "new_currency"], how="left", validate="m:1")
+    known = live.assign(judged_in=judged_in).merge(
+        newest,
+        left_on=["merchant_id", "judged_in"],
+        right_on=["new_merchant_id", "new_currency"],
+        how="left",
+        validate="m:1",
+    )
     known.index = live.index
     is_other = known["new_payee"].fillna("").ne("") & (known["payee"] != "") & (known["new_payee"] != known["payee"])
     set_off = known["new_set_off_minor"].fillna(0).astype("int64")
     blocks = _others(known["new_reasons"].fillna(""), known["stops"])
     owed = [format_minor(int(a), c) for a, c in zip(set_off, known["currency"], strict=True)]
     words = pd.Series("", index=live.index, dtype="str")
-    is_more = set_off > known["set_off_minor"]
+    payable = known["set_off_minor"] + known["amount_minor"]
+    is_more = set_off.where(set_off < payable, payable) > known["set_off_minor"]
     words = words.mask(
         is_more, "it sets off " + pd.Series(owed, index=live.index, dtype="str") + " " + known["currency"]
     )
@@ -133,6 +150,48 @@ def _verdicts(
         amount_minor=full["amount_minor"].fillna(0).astype("int64"),
         payee=mark_payee(full["merchant_id"], full["iban"], full["bic"]),
     )[[*_KEY, "amount_minor", "reasons", "payee", "set_off_minor"]]
+
+
+def _of_merchants(merchants: pd.DataFrame) -> pd.DataFrame:
+    """What the master data say of each merchant, with contracts or without: VERDICT_COLUMNS, currency empty.
+
+    Only what is given counts (a block, KYC that is not complete, an invalid IBAN): that something is missing is judged
+    among the payouts, see gates.py.
+    """
+    from schwifty import IBAN
+
+    valid = {text: IBAN(text, allow_invalid=True).is_valid for text in merchants["iban"].dropna().unique()}
+    codes = {
+        "INVALID_IBAN": merchants["iban"].map(valid).eq(False),
+        "KYC_INCOMPLETE": ~merchants["kyc_status"].fillna("UNKNOWN").isin(["UNKNOWN", "COMPLETE"]),
+        "MERCHANT_BLOCKED": merchants["is_blocked"].fillna(False).astype(bool),
+    }
+    reasons = pd.Series("", index=merchants.index, dtype="str")
+    for code, is_hit in codes.items():
+        reasons = reasons.mask(is_hit, reasons + "; " + code)
+    return pd.DataFrame(
+        {
+            "merchant_id": merchants["merchant_id"],
+            "currency": "",
+            "amount_minor": 0,
+            "reasons": reasons.str.strip("; "),
+            "payee": mark_payee(merchants["merchant_id"], merchants["iban"], merchants["bic"]),
+            "set_off_minor": 0,
+        }
+    )
+
+
+def _of_debts(payout_summary: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Debts of sales of those without contracts in this input, and debts that are gone; what blocked them stays."""
+    debts = sales_debts(ledger)
+    shown = pd.MultiIndex.from_frame(payout_summary[_KEY])
+    debts = debts[~pd.MultiIndex.from_frame(debts[_KEY]).isin(shown)]
+    old = newest_verdicts(debts[_KEY], ledger)[[*_KEY, "reasons", "set_off_minor"]]
+    known = debts.merge(old, on=_KEY, how="left", validate="1:1")
+    known = known[(known["debt_minor"] > 0) | (known["set_off_minor"].fillna(0) > 0)]
+    return known[_KEY].assign(
+        amount_minor=0, reasons=known["reasons"].fillna("").astype("str"), payee="", set_off_minor=known["debt_minor"]
+    )
 
 
 def _others(reasons: pd.Series, known: pd.Series) -> pd.Series:

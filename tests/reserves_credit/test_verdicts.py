@@ -113,7 +113,7 @@ def test_a_trial_in_a_notebook_is_no_verdict_and_the_same_verdict_is_booked_once
     assert office.ledger.events().empty
     for _ in range(2):
         judge(office, "2026-10-31", "today")
-    assert office.ledger.events()["event_type"].tolist() == ["PAYOUT_JUDGED"]
+    assert office.ledger.events()["transaction_id"].tolist() == ["merchant:M1:EUR", "merchant:M1:"]
 
 
 def test_an_account_once_known_stays_known_when_a_run_has_none(office):
@@ -125,8 +125,8 @@ def test_an_account_once_known_stays_known_when_a_run_has_none(office):
 
 def test_the_ledger_holds_a_mark_and_no_account(office):
     judge(office, "2026-10-31", "today")
-    (details,) = office.ledger.events()["details"]
-    assert _OLD not in details
+    details = office.ledger.events()["details"].iloc[0]
+    assert not office.ledger.events()["details"].str.contains(_OLD).any()
     mark = json.loads(details)["payee"]
     assert len(mark) == 8
     both = mark_payee(pd.Series(["M1", "M1"]), pd.Series([_OLD, _OLD]), pd.Series(["COBADEFFXXX", "BYLADEM1001"]))
@@ -142,3 +142,38 @@ def test_a_transaction_of_the_input_that_is_named_like_a_verdict_is_none(office)
     judge(office, "2026-10-31", "today")
     prepared(office)
     assert declared("payouts").checked(office.payouts).shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("master", "words"),
+    [
+        ({"is_blocked": True}, "MERCHANT_BLOCKED"),
+        ({"kyc_status": "INCOMPLETE"}, "KYC_INCOMPLETE"),
+        ({"iban": _NEW}, "another account"),
+    ],
+)
+def test_a_merchant_without_contracts_in_todays_input_is_judged_too(office, master, words):
+    judge_none(office, merchants({"merchant_id": "M1", "iban": _OLD, "bic": "COBADEFFXXX"} | master))
+    with pytest.raises(Refused, match=words):
+        prepared(office)
+
+
+def test_a_debt_of_sales_grown_since_stops_an_older_run_also_without_contracts_today(office):
+    event = {"transaction_id": ["x"], "batch_id": "", "event_type": "SETTLEMENT_CONFIRMED", "amount_minor": [900_00]}
+    event |= {"currency": "EUR", "timestamp": pd.Timestamp("2026-10-30", tz="UTC"), "actor": "t", "details": "{}"}
+    paid = {"event": [0], "debit_account": ["liabilities:settlement_payable:M1"], "credit_account": ["assets:bank:EUR"]}
+    office.ledger.append(
+        "x", pd.DataFrame(event), pd.DataFrame({**paid, "amount_minor": [900_00], "currency": ["EUR"]})
+    )
+    judge_none(office, merchants({"merchant_id": "M2"}))
+    with pytest.raises(Refused, match=r"sets off 900\.00 EUR"):
+        prepared(office)
+
+
+def judge_none(office: Office, known: pd.DataFrame) -> None:
+    """A run of the next day without any contract."""
+    key = pd.DataFrame({"merchant_id": [], "currency": []}, dtype="str")
+    summary = key.assign(status="", reasons="")
+    whole = {n: pd.Series(dtype="int64") for n in ("amount_minor", "set_off_minor")}
+    rows = [summary, *(key.assign(**{n: s}) for n, s in whole.items())]
+    keep_verdicts(*rows, known, office.ledger, "today", settings("2026-10-31"), is_trial=False)
