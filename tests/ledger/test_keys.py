@@ -12,7 +12,7 @@ from atlas_lib.ledger import keys
 
 ROOMS = ("reserves_credit", "reconciliation", "batching_settlement", "portfolio", "dashboard", "operations", "ledger")
 # What looks like such a name and stands before something else than the id of an event.
-OTHER = {"purchases:", "desk:", "settlement:", "sales:", "liabilities:", "batch:"}
+OTHER = {"purchases:", "desk:", "move:", "settlement:", "sales:", "liabilities:", "batch:"}
 LIBRARY = Path(keys.__file__).parents[1]
 
 
