@@ -74,7 +74,8 @@ def views_of(trial: Trial, merchants_by: pd.Series | None = None) -> dict[str, p
     found = match_transactions(
         transactions, lines, none["merchants"], none["counterparties"], none["fx_rates"], settings
     )
-    broken = find_breaks(transactions, lines, none["statement_balances"], **found, settings=settings)
+    passed = {name: found[name] for name in ("matches", "links", "suggestions", "payout_parts")}
+    broken = find_breaks(transactions, lines, none["statement_balances"], **passed, settings=settings)
     settled = (none["settlement_results"], none["deferrals"], none["settlement_schedule"])
     scored = _filled("streaming_index", trial.flags.assign(status="APPROVED"))
     index = build_final_index(transactions, none["merchants"], scored, broken["batch_index"], *settled, settings)["final_index"]  # fmt: skip

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.reconciliation import add_up_days, build_final_index, find_breaks, match_transactions, reconcile_days
-from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, payment, settings
+from atlas_lib.reconciliation import add_up_days, build_final_index, reconcile_days
+from tests.reconciliation.reconciliation_frames import frame_of, line, payment, reconcile, settings
 
 OURS = (
     payment("T-1", 10_000, "2026-10-05"),
@@ -20,19 +20,17 @@ BANK = (
     line("4", 333, "2026-10-08", remittance_text="no idea"),
     line("5", 1_980, "2026-10-07", end_to_end_id="T-6", fee_charged_minor=20),
 )
-REFERENCES = ("merchants", "counterparties", "fx_rates")
 REST = ("merchants", "streaming_index")
 
 
 def days_of(ours=OURS, bank=BANK, engine="duckdb", **chosen):
     transactions, lines = frame_of("transactions", list(ours)), frame_of("statement_lines", list(bank))
     given = settings(agreed_fee_bps=100.0, **chosen)
-    found = match_transactions(transactions, lines, *(frame_of(n, []) for n in REFERENCES), given)
-    broken = find_breaks(transactions, lines, balances_of(lines), **found, settings=given)
+    done = reconcile(transactions, lines, given)
     settled = (frame_of(n, []) for n in ("settlement_results", "deferrals", "settlement_schedule"))
     known = (frame_of(n, []) for n in REST)
-    index = build_final_index(transactions, *known, broken["batch_index"], *settled, given)["final_index"]
-    return reconcile_days(index, found["matches"], broken["breaks"], lines, settings(engine=engine))
+    index = build_final_index(transactions, *known, done["batch_index"], *settled, given)["final_index"]
+    return reconcile_days(index, done["matches"], done["breaks"], lines, settings(engine=engine))
 
 
 def test_each_payment_due_and_each_line_nobody_expected_stands_there_once_with_both_amounts():
