@@ -189,10 +189,12 @@ def _reconciled(made: dict[str, pd.DataFrame]) -> Figures:
     items, breaks = made["daily_reconciliation"], made["breaks"]
     ours = items[items["side"] == "payment"]
     passes = made["matches"].drop_duplicates("transaction_id")["match_pass"].value_counts()
+    asked = made["suggestions"].drop_duplicates("transaction_id")["match_pass"].value_counts()
     counts = breaks[breaks["is_open"]]["break_type"].value_counts()
     off = made["daily_totals"]["difference_minor"].sum() / 100
     return [
         ("due, matched", f"{len(ours):,}, {ours['reconciled_status'].eq('MATCHED').mean():.2%} ({_listed(passes)})"),
+        ("payments suggested to a person", _listed(asked) or "none"),
         ("open breaks", _listed(counts) or "none"),
         ("difference over all days", f"{off:,.2f}"),
     ]
