@@ -15,7 +15,7 @@ from atlas_lib.core.run import Run
 from tests.finished_run import atlas, run_dir_of
 from tests.ledger.etcd_cluster import Cluster
 
-settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("atlas")
 
 
