@@ -23,7 +23,6 @@ ROLES = {
     9: "invalid_iban",
     10: "sanctioned_name",
 }
-SANCTIONED = 10
 UNAVAILABLE = 5
 BBAN_OF_COUNTRY = {"DE": ("99", 18), "AT": ("99", 16), "SE": ("999", 20), "FR": ("99999", 23), "NL": ("ATLS", 14)}
 

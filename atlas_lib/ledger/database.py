@@ -44,11 +44,6 @@ class Database(ABC):
         with self._transaction(is_writer=False):
             yield
 
-    @property
-    def is_inside(self) -> bool:
-        """Whether a transaction is open."""
-        return self._is_inside
-
     @contextmanager
     def _transaction(self, is_writer: bool) -> Iterator[None]:
         if self._is_inside:

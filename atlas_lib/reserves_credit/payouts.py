@@ -34,7 +34,6 @@ _SUMS = {
     "partner_rr_minor": "partner_rr_minor",
     "purchase_price_minor": "purchase_price_minor",
 }
-SUMMED = tuple(_SUMS)
 
 
 def summarise_payouts(

@@ -27,7 +27,6 @@ from atlas_lib.ingest.statements.sheets import (
 _STATEMENTS = ("STMTRS", "CCSTMTRS", "INVSTMTRS")
 _ACCOUNTS = ("BANKACCTFROM", "CCACCTFROM", "INVACCTFROM")
 _DAY = re.compile(r"\d{8}")
-_CHECKED = ("TRNAMT", "DTPOSTED")
 
 
 def read_ofx(path: Path, name: str) -> list[RawSheet]:
