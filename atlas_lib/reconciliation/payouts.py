@@ -4,9 +4,10 @@ Where the line names its payments (a payout id that they carry as reference, or 
 group. What plain addition does not explain (the pass merge) may be the reserve agreed with the merchant, held back of
 every sale, or the prior balance: all that earlier payouts left open of the same merchants. Exactly one of these has to
 explain the line, and no other payout may claim a row of it.
-Where no payment is named, whole days of one merchant or counterparty are added up, to the cent. A line that names the
-party is taken with its days where nothing else explains it; every other sum is a person's to decide. Both are weighed
-in `solutions`, with the sums that `sums` finds.
+Where no payment is named, whole days of one merchant or counterparty are added up, to the cent. Days are taken where
+nothing else explains the line and it names the party, or chance can hardly have made the amount: the days that might
+have fitted, each times the step of its amounts (10 for prices in tens of cents), against the amount itself. Every other
+sum is a person's to decide. All are weighed in `solutions`, with the sums that `sums` finds.
 Placeholders as in `passes`.
 """
 
@@ -14,6 +15,7 @@ Placeholders as in `passes`.
 from atlas_lib.reconciliation.references import WITHIN_AMOUNT
 
 MOST_DAYS = 7  # in a row that one payout settles
+SURE_RATE = 0.0001  # sums by chance, up to which whole days need no name
 HOPELESS_RATE = 0.1  # sums by chance, from which one that fits is not even suggested
 MOST_SHOWN = 5  # sums that fit one line, beyond which a suggestion would help nobody
 _RELATIVE = "CASE WHEN t.direction = {line}.direction THEN {amount} ELSE -{amount} END"
@@ -113,13 +115,20 @@ WHOLE_DAYS = [
         """
         SELECT party, party_id, party_key, currency, transaction_date AS day, CAST(SUM(signed_minor) AS BIGINT) AS sum_minor,
                CAST(SUM(reserve_minor) AS BIGINT) AS reserve_minor, COUNT(*) AS item_count,
-               MIN(transaction_id) AS first_id, MAX(transaction_id) AS last_id, CAST(SUM(number) AS BIGINT) AS number
+               MIN(transaction_id) AS first_id, MAX(transaction_id) AS last_id, CAST(SUM(number) AS BIGINT) AS number,
+               CASE WHEN MAX(ABS(signed_minor) % 1000) = 0 THEN 1000 WHEN MAX(ABS(signed_minor) % 100) = 0 THEN 100
+                    WHEN MAX(ABS(signed_minor) % 10) = 0 THEN 10 ELSE 1 END AS step_minor
         FROM day_items GROUP BY party, party_id, party_key, currency, transaction_date""",
+    ),
+    (
+        "day_steps",
+        """
+        SELECT party, party_id, currency, MIN(step_minor) AS step_minor FROM day_totals GROUP BY party, party_id, currency""",
     ),
     (
         "day_runs",
         """
-        SELECT a.party, a.party_id, a.party_key, a.currency, a.day AS first_day, b.day AS last_day,
+        SELECT a.party, a.party_id, a.party_key, a.currency, a.day AS first_day, b.day AS last_day, MIN(s.step_minor) AS step_minor,
                CAST(SUM(m.sum_minor) AS BIGINT) AS sum_minor, CAST(SUM(m.reserve_minor) AS BIGINT) AS reserve_minor,
                CAST(SUM(m.item_count) AS BIGINT) AS item_count, MIN(m.first_id) AS first_id, MAX(m.last_id) AS last_id,
                CAST(SUM(m.number) AS BIGINT) AS number
@@ -128,21 +137,26 @@ WHOLE_DAYS = [
                          AND days_between(a.day, b.day) BETWEEN 0 AND CASE WHEN a.party = 'type' THEN 0 ELSE :most_days - 1 END
         JOIN day_totals m ON m.party = a.party AND m.party_id = a.party_id AND m.currency = a.currency
                          AND m.day BETWEEN a.day AND b.day
+        JOIN day_steps s ON s.party = a.party AND s.party_id = a.party_id AND s.currency = a.currency
         GROUP BY a.party, a.party_id, a.party_key, a.currency, a.day, b.day""",
     ),
     (
         "day_lines",
         f"""
-        SELECT b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key,
-               CASE WHEN k.name_key IS NULL AND COALESCE(SUM(n.run_count), 0) > b.gross_minor * {HOPELESS_RATE} THEN 1 ELSE 0 END
-                   AS is_hopeless
-        FROM open_lines b
-        JOIN tolerances d ON d.currency = b.currency AND d.match_pass = 'payout'
-        LEFT JOIN known_names k ON k.name_key = b.name_key
-        LEFT JOIN (SELECT currency, last_day, COUNT(*) AS run_count FROM day_runs GROUP BY currency, last_day) n
-             ON n.currency = b.currency AND days_between(n.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after
-        WHERE {_FREE_LINE}
-        GROUP BY b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key""",
+        SELECT l.*, CASE WHEN name_key IS NULL AND chance_minor > gross_minor * {HOPELESS_RATE} THEN 1 ELSE 0 END AS is_hopeless,
+               CASE WHEN chance_minor <= gross_minor * {SURE_RATE} THEN 1 ELSE 0 END AS is_sure
+        FROM (
+            SELECT b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key,
+                   COALESCE(SUM(CASE WHEN b.gross_minor % n.step_minor = 0 THEN n.run_count * n.step_minor ELSE 0 END), 0) AS chance_minor
+            FROM open_lines b
+            JOIN tolerances d ON d.currency = b.currency AND d.match_pass = 'payout'
+            LEFT JOIN known_names k ON k.name_key = b.name_key
+            LEFT JOIN (SELECT currency, last_day, step_minor,
+                              COUNT(*) + SUM(CASE WHEN reserve_minor <> 0 THEN 1 ELSE 0 END) AS run_count
+                       FROM day_runs GROUP BY currency, last_day, step_minor) n
+                 ON n.currency = b.currency AND days_between(n.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after
+            WHERE {_FREE_LINE}
+            GROUP BY b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key) l""",
     ),
     # The same rows can be a day of several parties: they are one solution.
     (
@@ -152,7 +166,7 @@ WHOLE_DAYS = [
                ROW_NUMBER() OVER (PARTITION BY line_key ORDER BY last_day DESC, item_count DESC, first_id, with_reserve) AS choice
         FROM (
             SELECT r.*, b.line_key, b.direction, b.gross_minor, b.booking_date,
-                   CASE WHEN b.name_key IS NULL THEN 0 ELSE 1 END AS is_named,
+                   CASE WHEN b.name_key IS NULL THEN 0 ELSE 1 END AS is_named, b.is_sure,
                    ROW_NUMBER() OVER (PARTITION BY b.line_key, r.item_count, r.first_id, r.last_id, r.number, r.with_reserve
                                       ORDER BY r.party DESC, r.party_id, r.first_day) AS same_choice
             FROM (SELECT x.*, w.with_reserve, x.sum_minor - w.with_reserve * x.reserve_minor AS net_minor,
@@ -169,7 +183,7 @@ WHOLE_DAYS = [
     (
         "day_sums",
         f"""
-        SELECT s.match_pass, s.line_key, s.choice, s.is_named, s.solution_count, s.gross_minor, i.transaction_id,
+        SELECT s.match_pass, s.line_key, s.choice, s.is_named, s.is_sure, s.solution_count, s.gross_minor, i.transaction_id,
                CASE WHEN s.direction = 'CRDT' THEN i.signed_minor ELSE -i.signed_minor END AS amount_minor,
                s.with_reserve * CASE WHEN s.direction = 'CRDT' THEN i.reserve_minor ELSE -i.reserve_minor END AS reserve_minor,
                ABS(days_between(i.transaction_date, s.booking_date)) AS lag_days

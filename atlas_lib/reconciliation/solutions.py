@@ -25,6 +25,7 @@ class Solution:
     reserves: tuple[int, ...]
     lag_days: int
     is_named: bool = False  # the line names whose days these are: not the amount alone says that they belong together
+    is_sure: bool = False  # whole days of an amount that chance can hardly have made, whatever else was not searched
 
     @property
     def keys(self) -> frozenset[str]:
@@ -34,7 +35,7 @@ class Solution:
     def order(self) -> tuple[Any, ...]:
         size = len(self.payments) + len(self.lines)
         return (
-            not self.is_named,
+            not (self.is_named or self.is_sure),
             list(SCORES).index(self.match_pass),
             self.lag_days,
             size,
@@ -47,8 +48,8 @@ class Solution:
 def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.DataFrame:
     """One row per pair of the sums to take, and of those to suggest with what speaks against them.
 
-    Taken is a named sum without a rival, whose line is not `unsure` (a bound was met in the search for rivals of it) and
-    none of whose rows has a `near` partner of its own. What touches such a row, or joins only two rows, is a rival only.
+    Taken is a sure sum without a rival, or a named one whose line is not `unsure` (a bound was met in the search for rivals
+    of it); none of its rows has a `near` partner of its own. What touches such a row, or joins only two rows, is a rival only.
     """
     distinct: dict[tuple[Any, ...], Solution] = {}
     for one in sorted(found, key=lambda s: s.order):
@@ -64,7 +65,7 @@ def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.Dat
             continue
         used |= one.keys
         rivals = sorted({s for k in one.keys for s in claims[k] if s is not one}, key=lambda s: s.order)
-        is_taken = one.is_named and not rivals and unsure.isdisjoint(one.lines)
+        is_taken = not rivals and (one.is_sure or (one.is_named and unsure.isdisjoint(one.lines)))
         against = _words(rivals[0], one) if rivals else BEYOND if one.keys & unsure else ""
         parts.append(_pairs(one, "taken" if is_taken else "suggested", len(rivals), "" if is_taken else against))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

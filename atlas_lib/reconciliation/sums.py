@@ -7,7 +7,7 @@
 | many_to_many | up to `most_parts` payments to as many lines | the same on either side |
 
 A sum of amounts alone is never taken, only suggested with its rival named: that it is exact and the only one found says
-too little. Taken are whole days (`payouts`) that the line names, where no sum of these passes explains the line as well.
+too little. Taken are whole days (`payouts`), where no sum of these passes explains the line as well.
 What is beyond a bound is not searched, and is a row of `search_limits`; a suggestion that it concerns says so.
 Only lines without a near partner of their own are tried, and those that name a party only with its payments. A line
 that has a reference of its own is not added up with others: what it names is not ours. Lines are added up within a bank account.
@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -150,15 +152,15 @@ def find_sums(
 
 def _days(rows: pd.DataFrame) -> list[Solution]:
     """The whole days that are a line, each as a solution."""
-    found = []
-    for (line, _), own in rows.sort_values("transaction_id").groupby(["line_key", "choice"]):
-        first = own.iloc[0]
+    found, ordered = [], rows.sort_values(["line_key", "choice", "transaction_id"])
+    for _, group in groupby(ordered.to_dict("records"), key=itemgetter("line_key", "choice")):
+        own = list(group)
         found.append(
             Solution(
-                match_pass=first["match_pass"], payments=tuple(own["transaction_id"]), lines=(str(line),),
-                amounts=tuple(map(int, own["amount_minor"])), values=(int(first["gross_minor"]),),
-                reserves=tuple(map(int, own["reserve_minor"])), lag_days=int(own["lag_days"].sum()),
-                is_named=bool(first["is_named"]),
+                match_pass=own[0]["match_pass"], payments=tuple(r["transaction_id"] for r in own), lines=(own[0]["line_key"],),
+                amounts=tuple(r["amount_minor"] for r in own), values=(own[0]["gross_minor"],),
+                reserves=tuple(r["reserve_minor"] for r in own), lag_days=sum(r["lag_days"] for r in own),
+                is_named=bool(own[0]["is_named"]), is_sure=bool(own[0]["is_sure"]),
             )
         )  # fmt: skip
     return found

@@ -98,6 +98,16 @@ def test_whole_days_of_a_named_merchant_are_a_payout_without_any_id(held):
     assert result["payout_waterfalls"]["merchant_id"].tolist() == ["M1"]
 
 
+@pytest.mark.parametrize(("cents", "passes"), [(37, {"day_sum"}), (0, set())])
+def test_a_day_that_nobody_names_is_taken_only_where_chance_can_hardly_have_made_its_amount(cents, passes):
+    # 20 sales, more than parts of a day are searched among; whole tens of euros fit a line a thousand times as often
+    sales = [payment(f"S{n:02d}", 50_000 + 13_000 * n + cents * (n + 1), DAY) for n in range(20)]
+    total = sum(s["amount_minor"] for s in sales)
+    result = found(sales, [line("1", total, "2026-10-06")], chosen=settings(amount_tolerance_minor=0))
+    assert set(result["matches"]["match_pass"]) == passes
+    assert len(result["matches"]) == (20 if passes else 0)
+
+
 def test_days_that_two_lines_fit_are_suggested_with_the_rival_named():
     bank = [line(n, 142_438, "2026-10-08", counterparty_name="SHOP 1") for n in ("1", "2")]
     result = found(shop_days(), bank)
