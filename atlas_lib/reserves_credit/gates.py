@@ -85,7 +85,7 @@ def check_gates(
         _named_gate(facts, "DUPLICATE_CONTRACT", _duplicates(contracts, rejects), "contract numbers given twice"),
         _iban_gate(facts),
         _kyc_gate(facts),
-        _named_gate(facts, "SANCTIONS_MATCH", _found(screening_findings, "SANCTION"), "matches on a sanctions list"),
+        _sanctions_gate(facts, screening_findings),
         _fraud_gate(facts, settings),
         _shortfall_gate(facts),
         _blocked_gate(facts, screening_findings),
@@ -100,6 +100,26 @@ def check_gates(
     return declared("payout_gates").checked(
         pd.concat([_rows(facts, failed, is_blocking=True), _rows(facts, remarks, is_blocking=False)], ignore_index=True)
     )
+
+
+def judge_merchants(merchants: pd.DataFrame, screening_findings: pd.DataFrame) -> pd.Series:
+    """The codes of the gates that need no contract, per row of the master data, joined by "; "; empty when none.
+
+    Only what is given counts: whether something is missing depends on the other payouts, see `check_gates`.
+    """
+    kyc = merchants["kyc_status"].where(merchants["kyc_status"] != "UNKNOWN")
+    facts = merchants.assign(kyc=kyc, is_stopped=False)
+    always = pd.Series(True, index=facts.index)
+    gates = [
+        (_iban_gate(facts), facts["iban"].notna()),
+        (_kyc_gate(facts), facts["kyc"].notna()),
+        (_blocked_gate(facts, screening_findings), always),
+        (_sanctions_gate(facts, screening_findings), always),
+    ]
+    reasons = pd.Series("", index=facts.index, dtype="str")
+    for (code, is_hit, _), is_given in gates:
+        reasons = reasons.mask(is_hit & is_given, reasons + "; " + code)
+    return reasons.str.strip("; ")
 
 
 def check_contracts(contracts: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame:
@@ -186,6 +206,10 @@ def _iban_gate(facts: pd.DataFrame) -> Gate:
 def _kyc_gate(facts: pd.DataFrame) -> Gate:
     is_open = _is_supplied(facts["kyc"]) & (facts["kyc"] != "COMPLETE")
     return "KYC_INCOMPLETE", is_open, "KYC is " + facts["kyc"].fillna("unknown").str.lower()
+
+
+def _sanctions_gate(facts: pd.DataFrame, screening_findings: pd.DataFrame) -> Gate:
+    return _named_gate(facts, "SANCTIONS_MATCH", _found(screening_findings, "SANCTION"), "matches on a sanctions list")
 
 
 def _fraud_gate(facts: pd.DataFrame, settings: ReservesCreditSettings) -> Gate:

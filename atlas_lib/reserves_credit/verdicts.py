@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pandas as pd
 
@@ -23,6 +23,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
+from atlas_lib.reserves_credit.gates import judge_merchants
 from atlas_lib.reserves_credit.positions import sales_debts
 from atlas_lib.reserves_credit.purchases import day_end
 
@@ -40,27 +41,35 @@ def keep_verdicts(
     payouts: pd.DataFrame,
     payout_positions: pd.DataFrame,
     merchants: pd.DataFrame,
+    screening_findings: pd.DataFrame,
     ledger: Ledger,
     run_id: str,
     settings: ReservesCreditSettings,
     *,
     is_trial: bool,
+    today: date | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Book this run's verdict on every merchant and currency of the summary; the same verdict is booked once.
 
     So is one on every merchant of the input (without a currency: it holds for all of them), and on the debts of sales of
     those that the summary does not show.
 
-    A trial books nothing: other settings that somebody tries are no verdict.
+    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the clock unless given;
+    an as-of day beyond it was mistyped, and keeps no later verdict out.
     """
     if is_trial:
         return {}
-    said = [_verdicts(payout_summary, payouts, payout_positions, merchants), _of_merchants(merchants)]
+    said = [
+        _verdicts(payout_summary, payouts, payout_positions, merchants),
+        _of_merchants(merchants, screening_findings),
+    ]
 
     def plan() -> Booking:
         own = pd.concat([*said, _of_debts(payout_summary, ledger)], ignore_index=True)
         own = own.assign(run_id=run_id, as_of=str(settings.as_of))
-        return _judged_events(_news(own, newest_verdicts(own[_KEY], ledger)), settings), pd.DataFrame()
+        return _judged_events(
+            _news(own, newest_verdicts(own[_KEY], ledger), today or datetime.now(UTC).date()), settings
+        ), pd.DataFrame()
 
     append_decided(ledger, "verdicts", plan)
     return {}
@@ -152,29 +161,14 @@ def _verdicts(
     )[[*_KEY, "amount_minor", "reasons", "payee", "set_off_minor"]]
 
 
-def _of_merchants(merchants: pd.DataFrame) -> pd.DataFrame:
-    """What the master data say of each merchant, with contracts or without: VERDICT_COLUMNS, currency empty.
-
-    Only what is given counts (a block, KYC that is not complete, an invalid IBAN): that something is missing is judged
-    among the payouts, see gates.py.
-    """
-    from schwifty import IBAN
-
-    valid = {text: IBAN(text, allow_invalid=True).is_valid for text in merchants["iban"].dropna().unique()}
-    codes = {
-        "INVALID_IBAN": merchants["iban"].map(valid).eq(False),
-        "KYC_INCOMPLETE": ~merchants["kyc_status"].fillna("UNKNOWN").isin(["UNKNOWN", "COMPLETE"]),
-        "MERCHANT_BLOCKED": merchants["is_blocked"].fillna(False).astype(bool),
-    }
-    reasons = pd.Series("", index=merchants.index, dtype="str")
-    for code, is_hit in codes.items():
-        reasons = reasons.mask(is_hit, reasons + "; " + code)
+def _of_merchants(merchants: pd.DataFrame, screening_findings: pd.DataFrame) -> pd.DataFrame:
+    """What stands against each merchant of the master data, with contracts or without: VERDICT_COLUMNS, currency empty."""
     return pd.DataFrame(
         {
             "merchant_id": merchants["merchant_id"],
             "currency": "",
             "amount_minor": 0,
-            "reasons": reasons.str.strip("; "),
+            "reasons": judge_merchants(merchants, screening_findings),
             "payee": mark_payee(merchants["merchant_id"], merchants["iban"], merchants["bic"]),
             "set_off_minor": 0,
         }
@@ -205,7 +199,7 @@ def _without(reasons: pd.Series, code: str) -> pd.Series:
     return pd.Series(["; ".join(codes) for codes in kept], index=reasons.index, dtype="str")
 
 
-def _news(own: pd.DataFrame, standing: pd.DataFrame) -> pd.DataFrame:
+def _news(own: pd.DataFrame, standing: pd.DataFrame, today: date) -> pd.DataFrame:
     """Verdicts that nothing later and nothing equal of the same day stands for; an account once known stays known."""
     known = own.merge(
         standing.add_prefix("old_"), left_on=_KEY, right_on=["old_merchant_id", "old_currency"], how="left"
@@ -213,7 +207,8 @@ def _news(own: pd.DataFrame, standing: pd.DataFrame) -> pd.DataFrame:
     own = own.assign(payee=own["payee"].where(own["payee"] != "", known["old_payee"].fillna("").to_numpy()))
     facts = ["amount_minor", "reasons", "payee", "set_off_minor", "as_of"]
     is_same = (own[facts].to_numpy() == known[[f"old_{f}" for f in facts]].to_numpy()).all(axis=1)
-    is_later = (known["old_as_of"].fillna("") > known["as_of"]).to_numpy()
+    judged = known["old_as_of"].fillna("")
+    is_later = ((judged > known["as_of"]) & (judged <= str(today))).to_numpy()
     news: pd.DataFrame = own[~is_same & ~is_later].reset_index(drop=True)
     return news
 

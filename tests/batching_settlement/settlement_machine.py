@@ -336,7 +336,7 @@ class Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        is_inside = isinstance(self._inner, Ledger) and self._inner._db.is_inside
+        is_inside = isinstance(self._inner, Ledger) and self._inner._db._is_inside
         if name not in {"append", "commit_once", "send", "query", "cancel"} or is_inside:
             return found
 

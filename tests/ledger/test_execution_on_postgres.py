@@ -37,7 +37,7 @@ class Restarting:
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if next(self._calls) == 0 and not self._inner._db.is_inside:
+            if next(self._calls) == 0 and not self._inner._db._is_inside:
                 self._server.stop(signal.SIGQUIT)
                 self._server.start()
             return found(*args, **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.reserves_credit.verdicts import keep_verdicts, mark_payee
 from tests.reserves_credit.reserves_credit_frames import Office, merchants, payouts, settings
 
+_TODAY = date(2026, 11, 2)
 _OLD, _NEW = "DE89370400440532013000", "DE02120300000000202051"
 
 
@@ -31,7 +33,8 @@ def judge(office: Office, as_of: str, run_id: str, iban: str = _OLD, *, is_trial
     open_rows = pd.DataFrame({**key, "amount_minor": facts["amount_minor"]})
     positions = pd.DataFrame({**key, "set_off_minor": facts["set_off_minor"]})
     known = merchants({"merchant_id": "M1", "iban": iban or None, "bic": "COBADEFFXXX"})
-    keep_verdicts(summary, open_rows, positions, known, office.ledger, run_id, settings(as_of), is_trial=is_trial)
+    rest = (declared("screening_findings").empty(), office.ledger, run_id, settings(as_of))
+    keep_verdicts(summary, open_rows, positions, known, *rest, is_trial=is_trial, today=_TODAY)
 
 
 def prepared(office: Office) -> tuple[Any, str, str]:
@@ -158,6 +161,20 @@ def test_a_merchant_without_contracts_in_todays_input_is_judged_too(office, mast
         prepared(office)
 
 
+def test_a_sanctions_hit_on_a_merchant_without_contracts_today_stops_an_older_run(office):
+    hit = pd.DataFrame([{"rule": "SANCTIONS_MATCH", "merchant_id": "M1", "severity": "high"}])
+    judge_none(office, merchants({"merchant_id": "M1", "iban": _OLD, "bic": "COBADEFFXXX"}), hit)
+    with pytest.raises(Refused, match="SANCTIONS_MATCH"):
+        prepared(office)
+
+
+def test_a_day_mistyped_into_the_future_keeps_no_later_verdict_out(office):
+    judge(office, "2027-10-31", "mistyped")
+    judge(office, "2026-10-31", "today", status="Blocked", reasons="SANCTIONS_MATCH")
+    with pytest.raises(Refused, match="run today says otherwise"):
+        prepared(office)
+
+
 def test_a_debt_of_sales_grown_since_stops_an_older_run_also_without_contracts_today(office):
     event = {"transaction_id": ["x"], "batch_id": "", "event_type": "SETTLEMENT_CONFIRMED", "amount_minor": [900_00]}
     event |= {"currency": "EUR", "timestamp": pd.Timestamp("2026-10-30", tz="UTC"), "actor": "t", "details": "{}"}
@@ -170,10 +187,11 @@ def test_a_debt_of_sales_grown_since_stops_an_older_run_also_without_contracts_t
         prepared(office)
 
 
-def judge_none(office: Office, known: pd.DataFrame) -> None:
+def judge_none(office: Office, known: pd.DataFrame, findings: pd.DataFrame | None = None) -> None:
     """A run of the next day without any contract."""
     key = pd.DataFrame({"merchant_id": [], "currency": []}, dtype="str")
     summary = key.assign(status="", reasons="")
     whole = {n: pd.Series(dtype="int64") for n in ("amount_minor", "set_off_minor")}
     rows = [summary, *(key.assign(**{n: s}) for n, s in whole.items())]
-    keep_verdicts(*rows, known, office.ledger, "today", settings("2026-10-31"), is_trial=False)
+    found = declared("screening_findings").empty() if findings is None else findings
+    keep_verdicts(*rows, known, found, office.ledger, "today", settings("2026-10-31"), is_trial=False, today=_TODAY)
