@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from atlas_lib.core.engine import write_parquet
 from atlas_lib.core.provenance import file_sha256
 from atlas_lib.core.settings import STAGES, run_settings
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import open_ledger
+from atlas_lib.reconciliation import list_user_rows
 from benchmarks.portal_views import habits, write_index
 
 # One payment in a hundred is a break, one in ten thousand an alert.
@@ -50,6 +53,11 @@ def write_run(folder: Path, rows: int) -> None:
     if not index.exists():
         write_index(index, habits(rows)[0])
     tables = {name: _write_table(directory, name, index) for name in _TABLES}
+    rows_of_users = declared("user_rows").to_arrow(
+        list_user_rows(directory / "tables" / "final_index.parquet")["user_rows"]
+    )
+    path = write_parquet(directory / "tables" / "user_rows.parquet", rows_of_users.schema, rows_of_users.to_batches())
+    tables["user_rows"] = _facts(path)
     settings = {stage: s.model_dump(mode="json") for stage, s in run_settings({"as_of": "2026-10-30"}).items()}
     manifest = {
         "run_id": "drilldowns", "as_of": "2026-10-30", "inputs": [], "settings": settings, "versions": {}, "previous": None,
@@ -72,8 +80,12 @@ def _write_table(directory: Path, name: str, index: Path) -> dict[str, Any]:
     made = connection.sql(_TABLES[name].format(index=f"read_parquet('{index}')", score=_SCORE))
     columns = ", ".join(f.name if f.name in made.columns else f"{'NULL' if f.nullable else blank[str(f.type)]} AS {f.name}" for f in schema)  # fmt: skip
     ordered = made.project(columns).order(", ".join(declared(name).key))
-    write_parquet(path, schema, ordered.to_arrow_reader(122_880))
-    return {"stage": declared(name).stage, "rows": len(made), "control_totals": {}, "sha256": file_sha256(path)}
+    return _facts(write_parquet(path, schema, ordered.to_arrow_reader(122_880)))
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    stage, rows = declared(path.stem).stage, pq.read_metadata(path).num_rows
+    return {"stage": stage, "rows": rows, "control_totals": {}, "sha256": file_sha256(path)}
 
 
 def drilldowns(rows: int) -> Iterator[tuple[str, list[str]]]:
@@ -117,9 +129,10 @@ def _answer(address: str) -> tuple[float, float]:
 def _history(folder: Path, user: str) -> tuple[float, float]:
     from atlas_lib.core.run import Run
     from atlas_lib.dashboard.rows import read_newest
+    from atlas_lib.reconciliation.fraud_console import HISTORY_COLUMNS
 
     began, cpu = time.perf_counter(), time.process_time()
-    found = read_newest(Run(folder / "drilldowns"), "final_index", "user_id", user, 50)
+    found = read_newest(Run(folder / "drilldowns"), "user", user, HISTORY_COLUMNS)
     assert len(found)  # noqa: S101
     return time.perf_counter() - began, time.process_time() - cpu
 

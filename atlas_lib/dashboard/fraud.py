@@ -14,17 +14,17 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
-from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.rows import read_newest
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.fraud_console import (
+    HISTORY_COLUMNS,
     FraudDesk,
     add_state,
     alert_sources,
     filter_alerts,
     find_alerts,
     newest_delivery,
-    read_history,
+    read_histories,
     read_judgements,
     reasons_of,
 )
@@ -34,6 +34,7 @@ from atlas_lib.reserves_credit.roles import identify, require
 
 PAGE_SIZE = 25
 FRAUD_EXPORT = "fraud_alerts"
+_WHOSE = ("user", "merchant")
 _DONE = {"confirmed": "confirmed as fraud", "false_positive": "no fraud"}
 ALERT_COLUMNS = (
     "transaction_id", "state", "fraud_score", "amount_minor", "currency", "fraud_reasons", "merchant_id", "country", "user_id",
@@ -97,19 +98,14 @@ def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
     if alert.empty:
         raise Refused("There is no such alert", found=transaction_id, expected="one of the list of alerts")
     out = {"alert": _masked(alert), "judgements": judged[judged["transaction_id"] == transaction_id]}
-    for name, column in (("user", "user_id"), ("merchant", "merchant_id")):
-        subject = alert[column].iloc[0]
-        found = alert.iloc[:0] if pd.isna(subject) else add_state(_history(run, sources, column, str(subject)), judged)
+    subjects = {who: None if pd.isna(alert[f"{who}_id"].iloc[0]) else str(alert[f"{who}_id"].iloc[0]) for who in _WHOSE}
+    of_run = {who: read_newest(run, who, subjects[who], HISTORY_COLUMNS) for who in _WHOSE}
+    for who, history in read_histories(of_run, sources, subjects).items():
+        found = add_state(history, judged)
         # Only an alert has a state.
         state = found["state"].where((found["fraud_score"] >= _least_score(run)) | (found["state"] != "open"), "")
-        out[name] = _masked(found.assign(state=state))
+        out[who] = _masked(found.assign(state=state))
     return out
-
-
-def _history(run: Run, sources: Mapping[str, Any], column: str, subject: str) -> pd.DataFrame:
-    has_index = run.has("final_index")
-    of_run = read_newest(run, "final_index", column, subject, 50) if has_index else declared("final_index").empty()
-    return read_history(of_run, sources, column, subject)
 
 
 def chosen_alerts(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

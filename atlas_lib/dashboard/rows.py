@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,6 +20,7 @@ from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.dashboard.access import columns_for, conditions_for, shown_as
 from atlas_lib.dashboard.exports import csv_head, csv_line
 from atlas_lib.dashboard.listings import Listing
+from atlas_lib.reconciliation.final_index import NEWEST_ROWS
 from atlas_lib.reserves_credit.roles import Actor
 
 SIZES = (10, 25, 100)
@@ -116,26 +116,37 @@ def _page(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[str, 
     """
     where, values = _conditions(actor, listing, query, columns_for(actor, listing))
     size, offset = int(query.size), max(0, query.page - 1) * int(query.size)
-    picked = f"{where} ORDER BY {_ordered(actor, listing, query)} LIMIT {size} OFFSET {offset}"
-    return _picked(run.path(listing.table), _source(actor, listing), _columns(actor, listing), picked, values)
+    source = _source(actor, listing)
+    found = f"SELECT file_row_number FROM {source}{where} ORDER BY {_ordered(actor, listing, query)} LIMIT {size} OFFSET {offset}"  # noqa: S608
+    path = str(run.path(listing.table))
+    return _at(source, _columns(actor, listing), found, [path, *values]), [path]
 
 
-def _picked(path: Path, source: str, columns: str, picked: str, values: list[Any]) -> tuple[str, list[Any]]:
-    found = f"SELECT file_row_number FROM {source}{picked}"  # noqa: S608
-    numbers = [int(row[0]) for row in _connection().execute(found, [str(path), *values]).fetchall()]
+def _at(source: str, columns: str, found: str, values: list[Any]) -> str:
+    """The statement for the rows of a file whose numbers another statement finds, in that one's order."""
+    numbers = [int(row[0]) for row in _connection().execute(found, values).fetchall()]
     here = ", ".join(map(str, numbers)) or "-1"
-    places = f"list_position([{here}], file_row_number)"
-    return f"SELECT {columns} FROM {source} WHERE file_row_number IN ({here}) ORDER BY {places}", [str(path)]  # noqa: S608
+    return f"SELECT {columns} FROM {source} WHERE file_row_number IN ({here}) ORDER BY list_position([{here}], file_row_number)"  # noqa: S608
 
 
-def read_newest(run: Run, table: str, column: str, value: str, count: int) -> pd.DataFrame:
-    """The newest rows of a table about one thing, whole, newest first: for functions of the library, not for a page."""
-    if column not in declared(table).column_names:
-        raise SettingsError(f"{table} has no such column", found=column)
-    picked = f' WHERE "{column}" = ? ORDER BY created_at DESC, file_row_number LIMIT {int(count)}'
-    columns = ", ".join(f'"{n}"' for n in declared(table).column_names)
-    text, parameters = _picked(run.path(table), _FILE, columns, picked, [value])
-    return arrow_to_frame(_connection().sql(text, params=parameters).to_arrow_table())
+def read_newest(run: Run, who: str, subject: str | None, names: Sequence[str]) -> pd.DataFrame:
+    """The newest rows of the Final Index about one "user" or "merchant", newest first: for functions of the library, not
+    for a page. Of a customer the run knows where they stand.
+    """
+    if subject is None or not run.has("final_index"):
+        return declared("final_index").empty()[list(names)]
+    path = run.path("final_index")
+    if who == "user" and run.has("user_rows"):
+        text, values = (
+            "SELECT index_row FROM read_parquet(?) WHERE user_id = ? ORDER BY place",
+            [str(run.path("user_rows")), subject],
+        )
+    else:
+        text = f'SELECT file_row_number FROM {_FILE} WHERE "{who}_id" = ? ORDER BY created_at DESC, file_row_number LIMIT {NEWEST_ROWS}'  # noqa: S608
+        values = [str(path), subject]
+    columns = ", ".join(f'"{n}"' for n in names)
+    table = _connection().sql(_at(_FILE, columns, text, values), params=[str(path)]).to_arrow_table()
+    return arrow_to_frame(table)
 
 
 def _columns(actor: Actor, listing: Listing) -> str:

@@ -20,7 +20,7 @@ from atlas_lib.reconciliation.compliance import judge_compliance, pending_compli
 from atlas_lib.reconciliation.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.due import list_due
-from atlas_lib.reconciliation.final_index import build_final_index, read_index, write_index
+from atlas_lib.reconciliation.final_index import build_final_index, list_user_rows, read_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.merchants import (
     main_currency,
@@ -51,6 +51,7 @@ __all__ = [
     "judge_compliance",
     "largest_payouts",
     "list_due",
+    "list_user_rows",
     "main_currency",
     "mask_users",
     "match_transactions",

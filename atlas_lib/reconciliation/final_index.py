@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import open_engine
@@ -16,6 +18,10 @@ from atlas_lib.core.tables import declared
 
 INDEX_VERSION = 1  # of the stored columns: one more whenever a column is renamed, retyped or taken away
 _VERSION_KEY = b"atlas_index_version"
+_BY_USER = """
+    SELECT user_id, file_row_number AS index_row FROM read_parquet(?, file_row_number=true)
+    WHERE user_id <> '' ORDER BY user_id, created_at DESC, index_row"""
+NEWEST_ROWS = 50  # of a customer or merchant, for who looks at one
 
 _STEPS = [
     (
@@ -115,6 +121,26 @@ def _check_version(file: Path, schema: pa.Schema) -> None:
             expected=f"version {INDEX_VERSION}", found=f"version {found}",
             remedy="run 05_reconciliation again with this release, or read it with the release that wrote it",
         )  # fmt: skip
+
+
+def list_user_rows(final_index: Path) -> dict[str, pd.DataFrame]:
+    """user_rows: per customer the rows of the table `final_index` (its Parquet file) with the newest payments.
+
+    A customer's payments lie all over a table that is in the order of transaction_id; who looks at one customer reads
+    these rows alone.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        found = connection.sql(_BY_USER, params=[str(final_index)]).to_arrow_table()
+    users = found["user_id"].combine_chunks()
+    if not len(users):
+        return {"user_rows": declared("user_rows").empty()}
+    starts = np.flatnonzero(np.r_[True, pc.not_equal(users[1:], users[:-1]).to_numpy(zero_copy_only=False)])
+    place = np.arange(len(users)) - np.repeat(starts, np.diff(np.r_[starts, len(users)])) + 1
+    newest = found.append_column("place", pa.array(place)).filter(pa.array(place <= NEWEST_ROWS))
+    table = declared("user_rows")
+    return {"user_rows": table.shaped(table.from_arrow(newest.select(table.column_names)))}
 
 
 def write_index(final_index: pd.DataFrame, directory: Path) -> pd.DataFrame:

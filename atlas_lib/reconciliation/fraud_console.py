@@ -23,6 +23,7 @@ from atlas_lib.core.money import scale_of
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reconciliation.final_index import NEWEST_ROWS
 
 VERDICTS = ("confirmed", "false_positive", "escalated")
 SUBJECT = keys.FRAUD
@@ -75,44 +76,44 @@ _ALERTS = [
     _KNOWN_MERCHANTS,
     ("alerts", _JOINED),
 ]
+# What a history needs of a row of the Final Index.
+HISTORY_COLUMNS = (*_PAYMENT.split(", "), "status", "fraud_score", "fraud_reasons", "policy_flags")
 
 
-_OF_RUN = (*_PAYMENT.split(", "), "status", "fraud_score", "fraud_reasons", "policy_flags")
-
-
-def _history_by(column: str) -> list[tuple[str, str]]:
-    newest = f"WHERE {column} = :subject ORDER BY created_at DESC, transaction_id LIMIT 50"
+def _history_of(who: str) -> list[tuple[str, str]]:
+    """The statements that make one history, of the "user" or the "merchant" that the parameter of this name names."""
+    newest = f"WHERE {who}_id = :{who} ORDER BY created_at DESC, transaction_id LIMIT {NEWEST_ROWS}"
     return [
-        ("came", f"SELECT {_PAYMENT} FROM followed_transactions {newest}"),  # noqa: S608
+        (f"{who}_came", f"SELECT {_PAYMENT} FROM followed_transactions {newest}"),  # noqa: S608
         (
-            "run_scores",
-            "SELECT transaction_id, ingested_at FROM run_index WHERE transaction_id IN (SELECT transaction_id FROM came)",
+            f"{who}_scores",
+            f"SELECT transaction_id, ingested_at FROM run_index WHERE transaction_id IN (SELECT transaction_id FROM {who}_came)",  # noqa: S608
         ),
         (
-            "newest",
-            """
+            f"{who}_newest",
+            f"""
             SELECT r.transaction_id, r.merchant_id, r.user_id, r.type, r.amount_minor, r.currency, r.status, r.fraud_score,
                    r.fraud_reasons, r.policy_flags, r.created_at, i.ingested_at, 'run' AS source, CAST(NULL AS DOUBLE) AS delay_seconds
-            FROM of_run r LEFT JOIN run_scores i ON i.transaction_id = r.transaction_id
+            FROM {who}_of_run r LEFT JOIN {who}_scores i ON i.transaction_id = r.transaction_id
             UNION ALL
             SELECT c.transaction_id, c.merchant_id, c.user_id, c.type, c.amount_minor, c.currency, s.status, s.fraud_score,
                    s.fraud_reasons, s.policy_flags, c.created_at, s.ingested_at, 'intake', s.delay_seconds
-            FROM came c JOIN followed_index s ON s.transaction_id = c.transaction_id""",
+            FROM {who}_came c JOIN followed_index s ON s.transaction_id = c.transaction_id""",  # noqa: S608
         ),
-        _KNOWN_MERCHANTS,
         (
-            "history",
-            """
+            who,
+            f"""
             SELECT b.*, m.merchant_name, m.country
             FROM (SELECT *, row_number() OVER (PARTITION BY transaction_id ORDER BY ingested_at DESC, source DESC) AS place
-                  FROM newest) b
+                  FROM {who}_newest) b
             LEFT JOIN known_merchants m ON m.merchant_id = b.merchant_id
-            WHERE place = 1 ORDER BY b.created_at DESC, b.transaction_id LIMIT 50""",
+            WHERE place = 1 ORDER BY b.created_at DESC, b.transaction_id LIMIT {NEWEST_ROWS}""",  # noqa: S608
         ),
     ]
 
 
-_HISTORIES = {column: _history_by(column) for column in ("user_id", "merchant_id")}
+_WHOSE = ("user", "merchant")
+_HISTORIES = [_KNOWN_MERCHANTS, *(step for who in _WHOSE for step in _history_of(who))]
 
 
 def alert_sources(run_tables: Mapping[str, Path], intake: Path) -> dict[str, Input]:
@@ -150,15 +151,19 @@ def find_alerts(sources: Mapping[str, Input], least_score: float, engine: str = 
     return _newest_first(made, ["ingested_at", "created_at"])
 
 
-def read_history(
-    of_run: pd.DataFrame, sources: Mapping[str, Input], column: str, subject: str, engine: str = "duckdb"
-) -> pd.DataFrame:
-    """The 50 newest accepted transactions of one user_id or merchant_id: of the run, whose newest rows of the Final Index
-    are given, and of the intake. Columns as in `find_alerts`, ingested_at only of what is in the intake.
+def read_histories(
+    of_run: Mapping[str, pd.DataFrame],
+    sources: Mapping[str, Input],
+    subjects: Mapping[str, str | None],
+    engine: str = "duckdb",
+) -> dict[str, pd.DataFrame]:
+    """The newest accepted transactions, NEWEST_ROWS at most, of the "user" and of the "merchant" that `subjects` names:
+    of the run, whose newest rows of the Final Index are given, and of the intake. Columns as in `find_alerts`,
+    ingested_at only of what is in the intake.
     """
-    given = {**sources, "of_run": of_run[list(_OF_RUN)]}
-    made = open_engine(engine).run(_HISTORIES[column], given, ["history"], {"subject": subject})["history"]
-    return _newest_first(made.drop(columns="place"), ["created_at"])
+    given = {**sources, **{f"{who}_of_run": of_run[who][list(HISTORY_COLUMNS)] for who in _WHOSE}}
+    made = open_engine(engine).run(_HISTORIES, given, _WHOSE, {who: subjects[who] for who in _WHOSE})
+    return {who: _newest_first(made[who].drop(columns="place"), ["created_at"]) for who in _WHOSE}
 
 
 def _newest_first(found: pd.DataFrame, newest: list[str]) -> pd.DataFrame:

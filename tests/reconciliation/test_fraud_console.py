@@ -16,7 +16,7 @@ from atlas_lib.reconciliation.fraud_console import (
     find_alerts,
     labels_of,
     newest_delivery,
-    read_history,
+    read_histories,
     read_judgements,
     reasons_of,
 )
@@ -79,10 +79,13 @@ def ledger(tmp_path):
 
 
 def history_of(sources, column, subject, engine="duckdb"):
+    who = column.removesuffix("_id")
     index = pd.read_parquet(sources["run_transactions"]).merge(
         pd.read_parquet(sources["run_index"]), on="transaction_id"
     )
-    return read_history(index[index[column] == subject], sources, column, subject, engine)
+    of_run = {"user": index[:0], "merchant": index[:0], who: index[index[column] == subject]}
+    subjects = {"user": None, "merchant": None, who: subject}
+    return read_histories(of_run, sources, subjects, engine)[who]
 
 
 def desk(alerts, ledger, actor="rita", allow=lambda action: None, seconds=0):  # noqa: ARG005

@@ -461,6 +461,17 @@ expected_position_minor int? minor lowest cash expected up to then; empty where 
 """,
     ),
     table(
+        "user_rows",
+        _STAGE,
+        "user_id place",
+        "Where the newest payments of each customer stand in the table final_index, so that a look at one customer is quick.",
+        """
+user_id string - paying customer; masked wherever it is shown
+place int count 1 is the newest payment, up to 50
+index_row int count row of final_index, from 0
+""",
+    ),
+    table(
         "merchant_kpis",
         _STAGE,
         "merchant_id currency",
