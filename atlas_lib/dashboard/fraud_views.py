@@ -11,6 +11,7 @@ from atlas_lib.dashboard.actions import FRAUD_ACTS, acts_for
 from atlas_lib.dashboard.frame import View, facts_of, plain_value, render_page, templates
 from atlas_lib.dashboard.fraud import ALERT_COLUMNS, FRAUD_EXPORT, PAGE_SIZE, alert_of, alerts_of
 from atlas_lib.present.tables import format_value, show_table
+from atlas_lib.reconciliation.final_index import NEWEST_ROWS
 
 
 def fraud_page(view: View, *, is_part: bool = False) -> str:
@@ -40,8 +41,8 @@ def alert_page(view: View, transaction_id: str) -> str:
     columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at", "delay_seconds")]
     user, merchant = found["alert"]["user_id"].iloc[0], found["alert"]["merchant_id"].iloc[0]
     own = {
-        f"Newest payments of {user or 'the user, who is not named'}": show_table(found["user"], [c for c in columns if c != "user_id"], links=links, limit=50, empty="No payment names its user."),
-        f"Newest payments at merchant {merchant}": show_table(found["merchant"], [c for c in columns if not c.startswith("merchant_")], links=links, limit=50),
+        f"Newest payments of {user or 'the user, who is not named'}": show_table(found["user"], [c for c in columns if c != "user_id"], links=links, limit=NEWEST_ROWS, empty="No payment names its user."),
+        f"Newest payments at merchant {merchant}": show_table(found["merchant"], [c for c in columns if not c.startswith("merchant_")], links=links, limit=NEWEST_ROWS),
     }  # fmt: skip
     judged = show_table(found["judgements"], ["judged_at", "actor", "verdict", "said"], empty="Nobody has judged it.")
     return render_page(

@@ -21,7 +21,7 @@ _VERSION_KEY = b"atlas_index_version"
 _BY_USER = """
     SELECT user_id, file_row_number AS index_row FROM read_parquet(?, file_row_number=true)
     WHERE user_id <> '' ORDER BY user_id, created_at DESC, index_row"""
-NEWEST_ROWS = 50  # of a customer or merchant, for who looks at one
+NEWEST_ROWS = 25  # of a customer or merchant, for who looks at one
 
 _STEPS = [
     (

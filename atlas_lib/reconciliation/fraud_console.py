@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.errors import Refused
@@ -124,9 +125,8 @@ def alert_sources(run_tables: Mapping[str, Path], intake: Path) -> dict[str, Inp
         "run_index": "streaming_index",
         "run_transactions": "transactions",
         "run_merchants": "merchants",
-        "run_final": "final_index",
     }
-    given: dict[str, Input] = {k: run_tables.get(t, declared(t).empty()) for k, t in named.items()}
+    given: dict[str, Input] = {k: run_tables.get(t, _none_of(t)) for k, t in named.items()}
     parts = {
         "followed_index": "followed_index", "followed_transactions": "transactions", "followed_merchants": "merchants",
         "deliveries": "deliveries",
@@ -137,7 +137,12 @@ def alert_sources(run_tables: Mapping[str, Path], intake: Path) -> dict[str, Inp
 def _parts(folder: Path, table: str) -> Input:
     if any(folder.glob("*.parquet")):
         return folder
-    return declared(table).empty().assign(delivery_number=pd.Series(dtype="int64"))
+    none, number = _none_of(table), "delivery_number"  # which every part has
+    return none if number in none.column_names else none.append_column(number, pa.array([], "int64"))
+
+
+def _none_of(table: str) -> pa.Table:
+    return declared(table).arrow_schema.empty_table()
 
 
 def find_alerts(sources: Mapping[str, Input], least_score: float, engine: str = "duckdb") -> pd.DataFrame:

@@ -467,7 +467,7 @@ expected_position_minor int? minor lowest cash expected up to then; empty where 
         "Where the newest payments of each customer stand in the table final_index, so that a look at one customer is quick.",
         """
 user_id string - paying customer; masked wherever it is shown
-place int count 1 is the newest payment, up to 50
+place int count 1 is the newest payment, up to 25
 index_row int count row of final_index, from 0
 """,
     ),
