@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 
 from atlas_lib.core.accounts import masked_in_sql
+from atlas_lib.core.customers import mask_key, masked_user_in_sql
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.listings import MAY_HOLD_ACCOUNTS, Listing
 from atlas_lib.reserves_credit.roles import Actor, identify, may, require
 
 NOBODY = Actor("", "")
+# Without a key of one's own, masks hold while the server runs.
+_KEY_OF_THIS_SERVER = secrets.token_hex(16)
 
 
 def viewer_of(header: str, environment: Mapping[str, str]) -> Actor:
@@ -82,8 +86,31 @@ def shown_as(actor: Actor, listing: Listing) -> dict[str, str]:
     present = declared(listing.table).column_names
     hidden = () if may_see_accounts(actor) else tuple(n for n in MAY_HOLD_ACCOUNTS if n in present)
     out = {name: masked_in_sql(name) for name in hidden}
+    if not may_see_customers(actor):
+        out |= _customers(listing, out.get("detail", '"detail"'))
     if not is_office(actor) and "settlement_status" in present:
         out["settlement_status"] = (
             "CASE \"settlement_status\" WHEN 'Deferred' THEN 'Pending' ELSE \"settlement_status\" END"
         )
     return out
+
+
+def may_see_customers(actor: Actor) -> bool:
+    """Whether customers are named by their ids, not by masks."""
+    return may(actor, "see_customers")
+
+
+def customers_key() -> str:
+    """The key of the masks of this server."""
+    return mask_key(_KEY_OF_THIS_SERVER)
+
+
+def _customers(listing: Listing, detail: str) -> dict[str, str]:
+    """Masks for the columns of the listing that name a customer; `detail` is that column as it is shown otherwise."""
+    if listing.table == "compliance_status":
+        mask = masked_user_in_sql("subject_id", customers_key())
+        return {"subject_id": f'CASE "scope" WHEN \'user\' THEN {mask} ELSE "subject_id" END'}
+    mask = masked_user_in_sql("user_id", customers_key())
+    if listing.table == "screening_findings":
+        return {"detail": f"coalesce(replace({detail}, nullif(\"user_id\", ''), {mask}), {detail})"}
+    return {"user_id": mask} if "user_id" in listing.shown else {}

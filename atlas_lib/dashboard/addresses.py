@@ -40,9 +40,9 @@ class Addresses:
         merchant, contract = self._leading("merchant", merchant=""), self._leading("contract")
 
         def subject(row: Mapping[str, Any]) -> str:
-            return (
-                self.to(f"merchant/{_part(row['subject_id'])}", merchant="") if row.get("scope") == "merchant" else ""
-            )
+            if row.get("scope") == "user":
+                return self._customer({"user_id": row["subject_id"]})
+            return merchant({"merchant_id": row["subject_id"]}) if row.get("scope") == "merchant" else ""
 
         def transaction(row: Mapping[str, Any]) -> str:
             """Ledger ids such as `payout:...` are no rows of the input."""
@@ -66,9 +66,16 @@ class Addresses:
             return transaction(row) if row.get("side") == "payment" else ""
 
         return {
-            "merchant_id": merchant, "merchant_name": merchant, "subject_id": subject, "contract_id": contract,
+            "user_id": self._customer, "merchant_id": merchant, "merchant_name": merchant, "subject_id": subject, "contract_id": contract,
             "transaction_id": transaction, "item_id": item, "subaccount": subaccount, "batch_id": batch,
         }  # fmt: skip
+
+    def _customer(self, row: Mapping[str, Any]) -> str:
+        """To what is known of the customer of this mask."""
+        if not is_text(row, "user_id"):
+            return ""
+        own = {f"{table}.q": str(row["user_id"]) for table in ("spend_anomalies", "spend_profiles")}
+        return self.to("customers", "spend_profiles", merchant="", **own)
 
     def _leading(self, kind: str, **changed: str) -> Callable[[Mapping[str, Any]], str]:
         """To the page of the row's own merchant or contract."""

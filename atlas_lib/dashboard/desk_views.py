@@ -96,7 +96,9 @@ def _to_confirm(
         html = show_table(frame, with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE).html
         return html, _discrepancies(frame) if table == "breaks" else []
     if name in FRAUD_ACTS:
-        return show_table(chosen_alerts(view.run, rows), list(ALERT_COLUMNS), limit=500, empty=_GONE).html, []
+        return show_table(
+            chosen_alerts(view.run, rows, view.actor), list(ALERT_COLUMNS), limit=500, empty=_GONE
+        ).html, []
     return _chosen_now(rows, *tables)
 
 

@@ -43,7 +43,7 @@ def _workbook(view: View, listing: Listing) -> bytes:
 def _alerts(view: View, ending: str) -> Iterator[bytes]:
     """The alerts that fit, as the console lists them."""
     require_office(view.actor)
-    found = all_alerts(view.run, view.asked)
+    found = all_alerts(view.run, view.asked, view.actor)
     if ending == "csv":
         yield csv_head(ALERT_COLUMNS)
         yield csv_of(found, ALERT_COLUMNS)

@@ -14,7 +14,7 @@ from atlas_lib.core.settings import STAGES
 from atlas_lib.dashboard.access import NOBODY, is_office
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.filters import filters_of
-from atlas_lib.dashboard.listings import LISTINGS
+from atlas_lib.dashboard.listings import LISTINGS, OFFICE_PAGES
 from atlas_lib.present.report import TITLES
 from atlas_lib.present.tables import format_value, label_of
 from atlas_lib.reserves_credit.roles import Actor, may
@@ -45,9 +45,19 @@ def render_page(view: View, template: str, title: str, *, current: str = "", **s
     return str(
         templates().get_template(template).render(
             view=view, title=title, current=current, pages=pages, merchants=merchants, currencies=currencies,
-            office=is_office(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
+            office=is_office(view.actor), other_pages=_other_pages(view.actor), nobody=view.actor == NOBODY, may=lambda action: may(view.actor, action), **shown,
         )
     )  # fmt: skip
+
+
+def _other_pages(actor: Actor) -> dict[str, str]:
+    """Pages of the office beside those of the notebooks: address to title."""
+    own = {name: title for name, (title, _) in OFFICE_PAGES.items()}
+    return (
+        {"daily": "Daily", "fraud": "Fraud", **own, "desk": "Decide", "operations": "Operations"}
+        if is_office(actor)
+        else {}
+    )
 
 
 def message_page(base: str, title: str, text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from atlas_lib.core.customers import mask_users
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.dashboard.access import customers_key, may_see_customers
 from atlas_lib.dashboard.rows import read_newest
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.fraud_console import (
@@ -28,9 +28,8 @@ from atlas_lib.reconciliation.fraud_console import (
     read_judgements,
     reasons_of,
 )
-from atlas_lib.reconciliation.spend import mask_users
 from atlas_lib.reserves_credit.decisions import act_on_each
-from atlas_lib.reserves_credit.roles import identify, require
+from atlas_lib.reserves_credit.roles import Actor, identify, require
 
 PAGE_SIZE = 25
 FRAUD_EXPORT = "fraud_alerts"
@@ -40,13 +39,11 @@ ALERT_COLUMNS = (
     "transaction_id", "state", "fraud_score", "amount_minor", "currency", "fraud_reasons", "merchant_id", "country", "user_id",
     "created_at", "ingested_at", "delay_seconds", "judged_by",
 )  # fmt: skip
-# Without a key of one's own, masks hold while the server runs.
-_KEY_OF_THIS_SERVER = secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
 class Alerts:
-    """One page of alerts that fit, with the values of the filters; user ids are masked."""
+    """One page of alerts that fit, with the values of the filters; users as the person may know them."""
 
     frame: pd.DataFrame
     total: int
@@ -58,7 +55,7 @@ class Alerts:
     delivery: dict[str, Any] | None
 
 
-def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
+def alerts_of(run: Run, asked: Mapping[str, str], actor: Actor) -> Alerts:
     """The alerts that fit what was asked: `score`, `amount`, `reason`, `country`, `state`, `p` (page), merchant, currency."""
     least, known = _least_score(run), _known(run)
     fits = _fitting(known, asked, least)
@@ -67,14 +64,14 @@ def alerts_of(run: Run, asked: Mapping[str, str]) -> Alerts:
     shown = fits.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
     countries = sorted(set(known["country"].dropna().astype("str")))
     return Alerts(
-        _masked(shown), len(fits), int((known["state"] == "open").sum()), page, reasons_of(known), countries, least,
+        _shown(shown, actor), len(fits), int((known["state"] == "open").sum()), page, reasons_of(known), countries, least,
         newest_delivery(_sources(run)),
     )  # fmt: skip
 
 
-def all_alerts(run: Run, asked: Mapping[str, str]) -> pd.DataFrame:
+def all_alerts(run: Run, asked: Mapping[str, str], actor: Actor) -> pd.DataFrame:
     """Every alert that fits, on all pages, as the list shows it."""
-    return _masked(_fitting(_known(run), asked, _least_score(run)))
+    return _shown(_fitting(_known(run), asked, _least_score(run)), actor)
 
 
 def _fitting(known: pd.DataFrame, asked: Mapping[str, str], least: float) -> pd.DataFrame:
@@ -88,8 +85,8 @@ def open_alerts(run: Run) -> int:
     return int((_known(run)["state"] == "open").sum()) if run.has("streaming_index") else 0
 
 
-def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
-    """One alert with what was said of it, and the newest payments of its user (masked) and its merchant.
+def alert_of(run: Run, transaction_id: str, actor: Actor) -> dict[str, pd.DataFrame]:
+    """One alert with what was said of it, and the newest payments of its user and its merchant.
 
     Refused where there is no such alert.
     """
@@ -97,21 +94,21 @@ def alert_of(run: Run, transaction_id: str) -> dict[str, pd.DataFrame]:
     alert = known[known["transaction_id"] == transaction_id]
     if alert.empty:
         raise Refused("There is no such alert", found=transaction_id, expected="one of the list of alerts")
-    out = {"alert": _masked(alert), "judgements": judged[judged["transaction_id"] == transaction_id]}
+    out = {"alert": _shown(alert, actor), "judgements": judged[judged["transaction_id"] == transaction_id]}
     subjects = {who: None if pd.isna(alert[f"{who}_id"].iloc[0]) else str(alert[f"{who}_id"].iloc[0]) for who in _WHOSE}
     of_run = {who: read_newest(run, who, subjects[who], HISTORY_COLUMNS) for who in _WHOSE}
     for who, history in read_histories(of_run, sources, subjects).items():
         found = add_state(history, judged)
         # Only an alert has a state.
         state = found["state"].where((found["fraud_score"] >= _least_score(run)) | (found["state"] != "open"), "")
-        out[who] = _masked(found.assign(state=state))
+        out[who] = _shown(found.assign(state=state), actor)
     return out
 
 
-def chosen_alerts(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+def chosen_alerts(run: Run, rows: pd.DataFrame, actor: Actor) -> pd.DataFrame:
     """The chosen alerts as they stand now."""
     known = _known(run)
-    return _masked(known[known["transaction_id"].isin(rows["transaction_id"])])
+    return _shown(known[known["transaction_id"].isin(rows["transaction_id"])], actor)
 
 
 def judge(run: Run, environment: Mapping[str, str], verdict: str, rows: pd.DataFrame, said: str) -> str:
@@ -149,10 +146,10 @@ def _least_score(run: Run) -> float:
     return float(Run(run.directory, "01_ingest").settings.fraud_review_rate)
 
 
-def _masked(frame: pd.DataFrame) -> pd.DataFrame:
-    known = frame.assign(user_id=frame["user_id"].where(frame["user_id"].notna(), ""))
-    masked = mask_users(known, os.environ.get("ATLAS_MASK_KEY", "") or _KEY_OF_THIS_SERVER)
-    return masked.assign(user_id=masked["user_id"].where(known["user_id"] != "", ""))
+def _shown(frame: pd.DataFrame, actor: Actor) -> pd.DataFrame:
+    """With the customers as the person may know them; nobody is the empty text."""
+    named = frame.assign(user_id=frame["user_id"].fillna(""))
+    return named if may_see_customers(actor) else mask_users(named, customers_key())
 
 
 def _figure(name: str, text: str) -> float:

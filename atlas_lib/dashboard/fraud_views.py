@@ -17,7 +17,7 @@ from atlas_lib.reconciliation.final_index import NEWEST_ROWS
 def fraud_page(view: View, *, is_part: bool = False) -> str:
     """The alerts that fit, newest first, with the delay of the newest delivery; `is_part`: the list alone."""
     require_office(view.actor)
-    found = alerts_of(view.run, view.asked)
+    found = alerts_of(view.run, view.asked, view.actor)
     acts = acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {}
     choose: Callable[[Mapping[str, Any]], str] | None = (lambda r: str(r["transaction_id"])) if acts else None
     nothing = "No alert fits these filters." if found.open_count else "There is no open alert."
@@ -37,7 +37,7 @@ def fraud_page(view: View, *, is_part: bool = False) -> str:
 def alert_page(view: View, transaction_id: str) -> str:
     """One alert: what it is, what was said of it, and the newest payments of its user and merchant."""
     require_office(view.actor)
-    found, links = alert_of(view.run, transaction_id), _alert_links(view)
+    found, links = alert_of(view.run, transaction_id, view.actor), _alert_links(view)
     columns = [c for c in ALERT_COLUMNS if c not in ("judged_by", "country", "ingested_at", "delay_seconds")]
     user, merchant = found["alert"]["user_id"].iloc[0], found["alert"]["merchant_id"].iloc[0]
     own = {
@@ -47,7 +47,7 @@ def alert_page(view: View, transaction_id: str) -> str:
     judged = show_table(found["judgements"], ["judged_at", "actor", "verdict", "said"], empty="Nobody has judged it.")
     return render_page(
         view, "alert.html.j2", f"Alert {transaction_id}", current="fraud", transaction_id=transaction_id,
-        facts=facts_of(found["alert"], {k: v for k, v in view.addresses.cells().items() if k.startswith(("merchant_", "transaction_"))}),
+        facts=facts_of(found["alert"], {k: v for k, v in view.addresses.cells().items() if k.startswith(("merchant_", "transaction_", "user_"))}),
         judged=judged.html, acts=acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {},
         state=found["alert"]["state"].iloc[0], histories={title: table.html for title, table in own.items()},
     )  # fmt: skip
@@ -65,4 +65,4 @@ def _alert_links(view: View) -> dict[str, Any]:
             else str(cells["transaction_id"](row))
         )
 
-    return {"transaction_id": alert, "merchant_id": cells["merchant_id"], "merchant_name": cells["merchant_name"]}
+    return {"transaction_id": alert, **{n: cells[n] for n in ("merchant_id", "merchant_name", "user_id")}}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.core.tables import SOURCE_COLUMNS, declared
+from atlas_lib.core.tables import SOURCE_COLUMNS
 from atlas_lib.reserves_credit.own_figures import OUR_SUBACCOUNTS
 
 
@@ -33,10 +33,6 @@ class Listing:
     own_not: tuple[str, tuple[str, ...]] | None = None
     days: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def stage(self) -> str:
-        return declared(self.table).stage
 
     @property
     def shown(self) -> list[str]:
@@ -84,6 +80,7 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("liquidity_forecast", "Liquidity by day", "currency flow_date known_minor residual_minor position_minor position_low90_minor position_high90_minor", "flow_date", "currency", merchant=""),
     ),
     "04_batching_settlement": (
+        Listing("settlements_due", "Due, and the cash expected until then", "currency when until_date item_count pay_minor collect_minor net_minor held_minor expected_position_minor", "moment", "currency", merchant="", labels={"when": "Due", "item_count": "Payments", "pay_minor": "To pay", "collect_minor": "To collect", "held_minor": "Held", "expected_position_minor": "Lowest cash"}),
         Listing("batches", "Batches", "batch_id window settlement_date mode counterparty_id currency transaction_count gross_minor net_minor status", "settlement_date", "window status currency", merchant=""),
         Listing("settlement_schedule", "What each merchant gets, and when", "merchant_id batch_id window due_date net_minor currency status reason", "due_date", "status window currency", own="window due_date net_minor currency status"),
         Listing("deferrals", "What was not settled, and why", "transaction_id reason detail next_window amount_minor currency", "-amount_minor", "reason currency", merchant=""),
@@ -105,6 +102,16 @@ DAILY_LISTINGS = {
         Listing("daily_reconciliation", "Expected beside posted", "date item_id amount_minor amount_posted_minor discrepancy_minor currency reconciled_status break_type merchant_name credit_debit_indicator type fee_minor account merchant_id transaction_id break_id is_open side", "-date", "account reconciled_status break_type is_open type currency", days="date", labels={"item_id": "Payment or bank line", "transaction_id": "Names", "amount_minor": "Expected", "amount_posted_minor": "Posted", "credit_debit_indicator": "In or out", "reconciled_status": "Status"}),
         Listing("daily_totals", "Totals", "date account merchant_id merchant_name currency expected_minor posted_minor difference_minor fee_minor waiting_minor fee_claim_minor item_count matched_count waiting_count open_count", "-date", "account currency", days="date", labels={"waiting_minor": "Waited for", "fee_claim_minor": "Fees to claim", "item_count": "Rows", "waiting_count": "Waiting", "open_count": "To decide"}),
     )
+}  # fmt: skip
+# Pages of the office beside the notebooks: title and tables.
+OFFICE_PAGES: dict[str, tuple[str, Sequence[Listing]]] = {
+    "customers": ("Customers", (
+        Listing("spend_anomalies", "Out of a customer's habit", "kind transaction_id user_id merchant_id amount_minor typical_amount_minor times_spread currency date reason", "-date", "kind currency", days="date", labels={"typical_amount_minor": "Typical", "times_spread": "Spreads above", "user_id": "Customer"}),
+        Listing("spend_profiles", "How customers spend", "user_id currency purchase_count spend_minor monthly_spend_minor typical_amount_minor largest_amount_minor favourite_merchants merchant_count refund_count last_purchase_date", "-spend_minor", "currency", merchant="", labels={"user_id": "Customer", "purchase_count": "Purchases", "typical_amount_minor": "Typical", "merchant_count": "Merchants", "refund_count": "Refunds"}),
+    )),
+    "compliance": ("Compliance", (
+        Listing("compliance_status", "Whom we may deal with", "status scope subject_id subject_name rules kyc_status aml_status sanctions_status transaction_count flagged_count", "-status", "status scope kyc_status aml_status sanctions_status", merchant="subject_id", labels={"flagged_count": "Flagged"}),
+    )),
 }  # fmt: skip
 # What can be added up, per currency; balances over time and limits cannot.
 SUMS = {
@@ -134,7 +141,12 @@ TRAIL_LISTINGS = {
         Listing("merchants", "Merchant", f"merchant_id merchant_name country risk_level kyc_status onboarding_date credit_limit_minor currency {_SOURCE}", "merchant_id", own="merchant_id merchant_name country onboarding_date currency"),
     )
 }  # fmt: skip
-_ALL = {one.table: one for page in LISTINGS.values() for one in page} | TRAIL_LISTINGS | DAILY_LISTINGS
+_OFFICE = [one for _, listings in OFFICE_PAGES.values() for one in listings]
+_ALL = (
+    {one.table: one for one in [*(one for page in LISTINGS.values() for one in page), *_OFFICE]}
+    | TRAIL_LISTINGS
+    | DAILY_LISTINGS
+)
 
 
 def listing_of(table: str) -> Listing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from atlas_lib.dashboard.fraud import open_alerts
 from atlas_lib.dashboard.fraud_views import alert_page, fraud_page
 from atlas_lib.dashboard.front import tasks_of
 from atlas_lib.dashboard.listing_views import part_of_page
+from atlas_lib.dashboard.listings import OFFICE_PAGES
 from atlas_lib.dashboard.operations_views import operations_page
 from atlas_lib.dashboard.rows import wrong_accounts_of
-from atlas_lib.dashboard.run_views import front_page, merchant_page, stage_page, trail_page
+from atlas_lib.dashboard.run_views import front_page, merchant_page, office_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.roles import Actor, require
@@ -178,6 +179,7 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
         "page": lambda: stage_page(view, value),
         "daily": lambda: daily_page(view),
         "operations": lambda: operations_page(view),
+        **{name: partial(office_page, view, name) for name in OFFICE_PAGES},
         "fraud": lambda: alert_page(view, value),
         "merchant": lambda: merchant_page(view, view.asked.get("merchant") or value),
     }

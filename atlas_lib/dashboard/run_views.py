@@ -16,7 +16,7 @@ from atlas_lib.dashboard.filters import filters_of
 from atlas_lib.dashboard.frame import View, facts_of, render_page
 from atlas_lib.dashboard.front import Task, stages_with_change
 from atlas_lib.dashboard.listing_views import listing_view
-from atlas_lib.dashboard.listings import LISTINGS, listing_of
+from atlas_lib.dashboard.listings import LISTINGS, OFFICE_PAGES, listing_of
 from atlas_lib.dashboard.rows import wrong_accounts_of
 from atlas_lib.dashboard.trail import tables_of_merchant, trail_of
 from atlas_lib.present.report import TITLES, describe_run, read_blocks
@@ -51,6 +51,15 @@ def stage_page(view: View, stage: str) -> str:
             charts = [b | {"json": mask_page(b["json"], wrong)} for b in charts]
         shown["charts"] = charts
     return render_page(view, "stage.html.j2", TITLES[stage], current=stage, dark_colours=DARK_COLOURS, **shown)
+
+
+def office_page(view: View, name: str) -> str:
+    """A page of tables beside the notebooks: customers, compliance."""
+    require_office(view.actor)
+    title, listings = OFFICE_PAGES[name]
+    found = [*listings, *([listing_of("screening_findings")] if name == "compliance" else [])]
+    shown = [listing_view(view, one) for one in found if view.run.has(one.table)]
+    return render_page(view, "stage.html.j2", title, current=name, listings=shown, stage=None, charts=[])
 
 
 def merchant_page(view: View, merchant_id: str) -> str:

@@ -22,8 +22,9 @@ from atlas_lib.dashboard.guard import (
     limit_kernels,
     proxy_identity,
 )
+from atlas_lib.dashboard.listings import OFFICE_PAGES
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, read_asset, read_file, result_of
-from atlas_lib.present.tables import ACCOUNTS_HEADER, ACCOUNTS_SHOWN, ACCOUNTS_VARIABLE
+from atlas_lib.present.tables import ACCOUNTS_HEADER, ACCOUNTS_SHOWN, ACCOUNTS_VARIABLE, pages_mask_accounts
 
 if TYPE_CHECKING:
     from atlas_lib.dashboard.requests import Answer
@@ -35,6 +36,7 @@ def serve(arguments: list[str]) -> None:
     """Serve until stopped; `arguments` are Voilà's. A token comes from the environment, so that no process list shows it."""
     check_set_up(os.environ)
     own = {"identity_provider_class": proxy_identity()} if os.environ.get("ATLAS_LOGIN_HEADER") else {}
+    pages_mask_accounts()
     os.environ.pop(ACCOUNTS_VARIABLE, None)  # only a request says whose kernel may show them
     app: Any = _application().instance(token=os.environ.get(TOKEN) or None, **own)
     app.initialize(arguments)
@@ -61,7 +63,7 @@ def _application() -> Any:
                 (rf"{base}/files/([^/]+)/(html|exports)/([^/]+)", _file_handler()),
                 (rf"{base}/decide", _decide_handler()),
                 (
-                    rf"{base}/(|desk|daily|operations|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|payment/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
+                    rf"{base}/(|desk|daily|operations|{'|'.join(OFFICE_PAGES)}|page/[^/]+|merchant/[^/]+|contract/[^/]+|transaction/[^/]+|payment/[^/]+|fraud|fraud/[^/]+|export/[^/]+)",
                     _page_handler(),
                 ),
             ]

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from atlas_lib.core.customers import mask_users
 from atlas_lib.core.errors import AtlasError, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.operations.lineage import Lineage, trace
 from atlas_lib.present.excel import Sheet, write_workbook
-from atlas_lib.reconciliation import mask_users
 from atlas_lib.verification import verify_run
 
 # A fixed time in the archive, so that the same content is the same archive.

@@ -34,6 +34,7 @@ _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status",
 
 ACCOUNTS_HEADER, ACCOUNTS_SHOWN = "Atlas-Accounts", "shown"  # what the dashboard tells the kernel that it starts
 ACCOUNTS_VARIABLE = "HTTP_ATLAS_ACCOUNTS"  # and how the kernel finds it
+_IS_MASKED_BEFORE = False
 
 
 Link: TypeAlias = Callable[[Mapping[str, Any]], str]
@@ -175,10 +176,16 @@ def _plain(column: str, value: Any) -> str:
     return mask_text(str(value)) if _hides_accounts() else str(value)
 
 
+def pages_mask_accounts() -> None:
+    """For the server of pages, which asks only for what the person may see: its tables show texts as they are."""
+    global _IS_MASKED_BEFORE  # of this process, as its role
+    _IS_MASKED_BEFORE = True
+
+
 @cache
 def _hides_accounts() -> bool:
     """A kernel behind the dashboard shows account numbers only where the dashboard says that its reader may see them."""
-    return is_view_only() and os.environ.get(ACCOUNTS_VARIABLE) != ACCOUNTS_SHOWN
+    return not _IS_MASKED_BEFORE and is_view_only() and os.environ.get(ACCOUNTS_VARIABLE) != ACCOUNTS_SHOWN
 
 
 def _cell(column: str, value: Any, currency: str) -> str:

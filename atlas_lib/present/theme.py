@@ -18,9 +18,9 @@ STATUS_COLOURS = {
     "neutral": "#5b6b7a",
 }
 _STATUS_WORDS = {
-    "good": "ready balanced passed settled completed matched confirmed accepted ok complete reconciled none",
-    "attention": "alert watch warn warning attention delayed partial deferred duplicate suggested medium",
-    "bad": "blocked residual breach failed unmatched error rejected conflict high refused incomplete breaks",
+    "good": "ready balanced passed settled completed matched confirmed accepted ok complete reconciled none clear",
+    "attention": "alert watch warn warning attention delayed partial deferred duplicate suggested medium review",
+    "bad": "blocked residual breach failed unmatched error rejected conflict high refused incomplete breaks stop",
 }
 # What each colour of a chart becomes on the dark paper; a test holds both to the same contrast.
 DARK_COLOURS = {

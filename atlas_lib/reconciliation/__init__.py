@@ -31,7 +31,7 @@ from atlas_lib.reconciliation.merchants import (
 )
 from atlas_lib.reconciliation.predecessor import run_before
 from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
-from atlas_lib.reconciliation.spend import mask_users, profile_spending, top_spenders
+from atlas_lib.reconciliation.spend import profile_spending, top_spenders
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "list_due",
     "list_user_rows",
     "main_currency",
-    "mask_users",
     "match_transactions",
     "merchant_performance",
     "outstanding_merchants",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 import pandas as pd
 
 from atlas_lib.core.engine import Input, open_engine
-from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 
@@ -212,24 +208,6 @@ def profile_spending(final_index: Input, settings: ReconciliationSettings) -> di
     steps = [*_HABITS, *_LARGE, *_SPIKES, *_HOURS, *_ANOMALIES]
     tables = open_engine(settings.engine).run(steps, {"final_index": final_index}, names, parameters)
     return {name: declared(name).shaped(frame) for name, frame in tables.items()}
-
-
-def mask_users(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The same rows with `user_id`, or `subject_id` of scope user, replaced by a keyed hash (HMAC-SHA-256, 12 hex digits).
-
-    The same user and key give the same mask, so rows can still be joined; without the key a mask cannot
-    be made from a guessed id.
-    """
-    if not key:
-        raise SettingsError("No key to mask user ids with", expected="a secret text of any length")
-    column = "user_id" if "user_id" in frame else "subject_id"
-    is_user = pd.Series(True, index=frame.index) if column == "user_id" else frame["scope"] == "user"
-    masks = {u: "user-" + _mask(u, key) for u in frame.loc[is_user, column].dropna().unique()}
-    return frame.assign(**{column: frame[column].where(~is_user, frame[column].map(masks)).astype("str")})
-
-
-def _mask(user_id: str, key: str) -> str:
-    return hmac.new(key.encode(), user_id.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def top_spenders(spend_profiles: pd.DataFrame, currency: str) -> pd.DataFrame:

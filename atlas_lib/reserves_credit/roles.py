@@ -34,6 +34,7 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "see account numbers in full",
         ("settlement_ops", "finance_controller", "auditor", "merchant"),
     ),
+    "see_customers": ("see customers' ids, not masks of them", ("risk_analyst", "auditor")),
     "prepare": ("put payouts into a payment file", ("settlement_ops",)),
     "withdraw": ("take a prepared or approved payment file back", ("settlement_ops",)),
     "approve_small": (

@@ -342,6 +342,39 @@ def test_account_numbers_are_in_full_for_those_who_may_see_them_only(run, actor)
         read_file(Asked("", {}, actor, {}), run.run_id, "exports", "02_reserves_credit.xlsx")
 
 
+_ON_CUSTOMERS = ("customers", "compliance", "fraud", "page/01_ingest", "export/spend_profiles.csv", "export/screening_findings.csv", "export/fraud_alerts.csv")  # fmt: skip
+
+
+def test_customers_are_named_to_whom_it_is_allowed_and_masked_for_all_others(run):
+    ids = set(run.read("transactions")["user_id"].dropna()) - {""}
+    for path in _ON_CUSTOMERS:
+        asked = {} if path.startswith("export") else {"customers": {"spend_profiles.size": "100"}}.get(path, {})
+        for actor in (OLGA, NOBODY):
+            body = body_of(path, actor, asked)
+            assert not [one for one in ids if one in body], path
+            assert "user-" in body, path
+        known = body_of(path, Actor("rita", "risk_analyst"), asked)
+        assert [one for one in ids if one in known], path
+        assert "user-" not in known, path
+    with pytest.raises(Refused):
+        ask("customers", MERT)
+
+
+def body_of(path: str, actor: Actor, asked: dict[str, str]) -> str:
+    told = answer(Asked(path, asked, actor, {}))
+    rest = b"".join(told.parts)
+    return (told.body.decode() if isinstance(told.body, bytes) else told.body) + rest.decode()
+
+
+def test_a_mask_leads_to_what_is_known_of_the_customer():
+    page = unescape(str(ask("fraud", OLGA).body))
+    (address, mask) = re.search(r'href="([^"]*customers[^"]*)"[^>]*>(user-[0-9a-f]{12})', page).groups()
+    query = dict(parse_qsl(address.partition("?")[2].partition("#")[0]))
+    profile = str(answer(Asked("customers", query, OLGA, {})).body)
+    assert query["spend_profiles.q"] == mask
+    assert mask in profile.split('id="spend_profiles"')[1]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -349,6 +382,9 @@ def test_account_numbers_are_in_full_for_those_who_may_see_them_only(run, actor)
         ("DE87 9900 0000 0007 3103 34", "DE** **** 34"),
         ("at 264:AT509900000007310111,x", "at 264:AT** **** 0111,x"),
         ("cell AO43 was found to be empty", "cell AO43 was found to be empty"),
+        ("in small letters: at509900000007310111", "in small letters: at** **** 0111"),
+        ("at509900000007310111", "at** **** 0111"),
+        ("batch B-af20d3cb5e9c01d2c695", "batch B-af20d3cb5e9c01d2c695"),
     ],
 )
 def test_account_numbers_are_found_in_texts_by_page_and_query_alike(text, shown):

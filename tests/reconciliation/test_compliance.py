@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from atlas_lib.reconciliation import judge_compliance, mask_users, pending_compliance
+from atlas_lib.core.customers import mask_users
+from atlas_lib.reconciliation import judge_compliance, pending_compliance
 from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 from tests.reconciliation.test_final_index import index_of, screened
 

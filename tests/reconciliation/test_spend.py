@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.core.errors import SettingsError
-from atlas_lib.reconciliation import mask_users, profile_spending, top_spenders
+from atlas_lib.reconciliation import profile_spending
 from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 from tests.reconciliation.test_final_index import index_of
 
@@ -98,25 +97,6 @@ def test_four_purchases_make_no_habit():
 def test_without_purchases_there_are_no_profiles():
     assert all(f.empty for f in spending_of().values())
     assert all(f.empty for f in spending_of(payment("P1", 5, "2026-10-05", type="PAYOUT")).values())
-
-
-def test_masked_ids_are_the_same_for_the_same_key_and_tell_nothing_without_it():
-    frame = pd.DataFrame({"user_id": ["U1", "U2", "U1"], "amount_minor": [1, 2, 3]})
-    masked = mask_users(frame, "key")
-    assert masked["user_id"].iloc[0] == masked["user_id"].iloc[2] != masked["user_id"].iloc[1]
-    assert not masked["user_id"].str.contains("U1|U2").any()
-    assert set(masked["user_id"]).isdisjoint(mask_users(frame, "other key")["user_id"])
-    assert frame["user_id"].tolist() == ["U1", "U2", "U1"]
-
-
-def test_masking_without_a_key_is_refused():
-    with pytest.raises(SettingsError, match="key"):
-        mask_users(pd.DataFrame({"user_id": ["U1"]}), "")
-
-
-def test_masking_an_empty_table_keeps_it_empty():
-    profiles = spending_of()["spend_profiles"]
-    assert mask_users(top_spenders(profiles, "EUR"), "key").empty
 
 
 @pytest.mark.slow
