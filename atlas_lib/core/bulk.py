@@ -48,7 +48,7 @@ def check_file(table: Table, path: Path) -> dict[str, Any]:
     if not found.equals(table.arrow_schema):
         raise _broken(table, str(table.arrow_schema), str(found))
     amounts = [c for c in table.column_names if c.endswith("_minor")] if "currency" in table.column_names else []
-    sums = ", ".join(f"CAST(SUM({c}) AS BIGINT) AS {c}" for c in amounts)
+    sums = ", ".join(f"CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS {c}" for c in amounts)
     key = ", ".join(table.key)
     # The names inserted are those of the declaration.
     steps = [

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import InputError
@@ -79,7 +80,11 @@ def views_of(trial: Trial, merchants_by: pd.Series | None = None) -> dict[str, p
     settled = (none["settlement_results"], none["deferrals"], none["settlement_schedule"])
     scored = _filled("streaming_index", trial.flags.assign(status="APPROVED"))
     index = build_final_index(transactions, none["merchants"], scored, broken["batch_index"], *settled, settings)["final_index"]  # fmt: skip
-    days = reconcile_days(index, found["matches"], broken["breaks"], lines, settings)
+    work = open_engine(settings.engine)
+    days = reconcile_days(index, found["matches"], broken["breaks"], lines, work)
+    days["daily_reconciliation"] = declared("daily_reconciliation").from_arrow(
+        pq.read_table(days["daily_reconciliation"])
+    )
     if merchants_by is not None:
         index = index.assign(merchant_id=index["transaction_id"].map(merchants_by))
     views = merchant_performance(index, none["reserve_coverage"], none["exposures"], settings)

@@ -7,13 +7,14 @@ which it was not due.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from atlas_lib.core.engine import Input, open_engine
-from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.core.engine import Engine, Input
 from atlas_lib.core.tables import declared
 
-_STEPS = [
+_ROWS = [
     ("accounts", "SELECT statement_id, MIN(account) AS account FROM statement_lines GROUP BY statement_id"),
     (
         "matched_accounts",
@@ -31,30 +32,26 @@ _STEPS = [
         # A payment has one break of a type; the index names the gravest.
         "daily_reconciliation",
         """
-        SELECT 'payment' AS side, f.transaction_id AS item_id, f.date, COALESCE(k.account, a.account, '') AS account,
-               f.transaction_id, f.merchant_id, f.merchant_name, f.type,
-               CASE WHEN f.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS credit_debit_indicator, f.amount_minor,
-               f.amount_posted_minor, f.fee_minor, f.discrepancy_minor, f.currency, f.reconciled_status, f.break_type,
-               k.break_id, COALESCE(k.is_open, FALSE) AS is_open
-        FROM final_index f
-        LEFT JOIN matched_accounts a ON a.transaction_id = f.transaction_id
-        LEFT JOIN (SELECT * FROM breaks WHERE side <> 'bank') k
-               ON k.transaction_id = f.transaction_id AND k.break_type = f.break_type
-        WHERE f.reconciled_status <> 'NOT_EXPECTED'
-        UNION ALL
-        SELECT 'bank', k.statement_id || '/' || k.line_id, k.break_date, k.account, k.transaction_id,
-               COALESCE(k.merchant_id, ''), '', '', k.credit_debit_indicator, 0,
-               k.value_minor - CASE WHEN k.credit_debit_indicator = 'CRDT' THEN b.fee_charged_minor ELSE 0 END,
-               b.fee_charged_minor, k.discrepancy_minor, k.currency, 'UNMATCHED', k.break_type, k.break_id, k.is_open
-        FROM breaks k JOIN bank_fees b ON b.break_id = k.break_id""",
+        SELECT * FROM (
+            SELECT 'payment' AS side, f.transaction_id AS item_id, f.date, COALESCE(k.account, a.account, '') AS account,
+                   f.transaction_id, f.merchant_id, f.merchant_name, f.type,
+                   CASE WHEN f.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS credit_debit_indicator, f.amount_minor,
+                   f.amount_posted_minor, f.fee_minor, f.discrepancy_minor, f.currency, f.reconciled_status, f.break_type,
+                   k.break_id, COALESCE(k.is_open, FALSE) AS is_open
+            FROM final_index f
+            LEFT JOIN matched_accounts a ON a.transaction_id = f.transaction_id
+            LEFT JOIN (SELECT * FROM breaks WHERE side <> 'bank') k
+                   ON k.transaction_id = f.transaction_id AND k.break_type = f.break_type
+            WHERE f.reconciled_status <> 'NOT_EXPECTED'
+            UNION ALL
+            SELECT 'bank', k.statement_id || '/' || k.line_id, k.break_date, k.account, k.transaction_id,
+                   COALESCE(k.merchant_id, ''), '', '', k.credit_debit_indicator, 0,
+                   k.value_minor - CASE WHEN k.credit_debit_indicator = 'CRDT' THEN b.fee_charged_minor ELSE 0 END,
+                   b.fee_charged_minor, k.discrepancy_minor, k.currency, 'UNMATCHED', k.break_type, k.break_id, k.is_open
+            FROM breaks k JOIN bank_fees b ON b.break_id = k.break_id) both_sides ORDER BY side, item_id""",
     ),
-    (
-        "signed",
-        """
-        SELECT d.*, CASE WHEN credit_debit_indicator = 'CRDT' THEN 1 ELSE -1 END AS sign,
-               CASE WHEN reconciled_status IN ('PENDING', 'NO_STATEMENT') THEN 1 ELSE 0 END AS is_waiting
-        FROM daily_reconciliation d""",
-    ),
+]  # fmt: skip
+_TOTALS = [
     (
         "sums",
         """
@@ -65,25 +62,28 @@ _STEPS = [
                SUM(CASE WHEN sign = 1 AND amount_posted_minor IS NOT NULL THEN fee_minor ELSE 0 END) AS fee_minor,
                SUM(is_waiting * sign * amount_minor) AS waiting_minor,
                SUM(CASE WHEN break_type = 'FEE_VARIANCE' THEN sign * discrepancy_minor ELSE 0 END) AS fee_claim_minor
-        FROM signed GROUP BY date, account, merchant_id, currency""",
+        FROM (SELECT d.*, CASE WHEN credit_debit_indicator = 'CRDT' THEN 1 ELSE -1 END AS sign,
+                     CASE WHEN reconciled_status IN ('PENDING', 'NO_STATEMENT') THEN 1 ELSE 0 END AS is_waiting
+              FROM daily_reconciliation d) signed
+        GROUP BY date, account, merchant_id, currency""",
     ),
     ("daily_totals", "SELECT s.*, posted_minor + fee_minor + waiting_minor - expected_minor AS difference_minor FROM sums s"),
 ]  # fmt: skip
 
 
 def reconcile_days(
-    final_index: Input, matches: Input, breaks: Input, statement_lines: Input, settings: ReconciliationSettings
-) -> dict[str, pd.DataFrame]:
-    """daily_reconciliation, a row per payment due at the bank and per bank line that no payment explains, and
-    daily_totals, the same per day, account, merchant and currency (money in positive, money out negative).
+    final_index: Input, matches: Input, breaks: Input, statement_lines: Input, work: Engine
+) -> dict[str, pd.DataFrame | Path]:
+    """daily_reconciliation (a file of `work`), a row per payment due at the bank and per bank line that no payment explains,
+    and daily_totals, the same per day, account, merchant and currency (money in positive, money out negative).
 
     expected = posted + fee + waiting - difference. The account of a payment is the one it was booked on, empty while nothing
     was booked. A fee that is not the agreed one is a claim (`fee_claim_minor`), no difference.
     """
     inputs = {"final_index": final_index, "matches": matches, "breaks": breaks, "statement_lines": statement_lines}
-    names = ("daily_reconciliation", "daily_totals")
-    tables = open_engine(settings.engine).run(_STEPS, inputs, names)
-    return {name: declared(name).shaped(frame) for name, frame in tables.items()}
+    rows, totals = declared("daily_reconciliation"), declared("daily_totals")
+    written = work.write(_ROWS, inputs, {rows.name: rows.arrow_schema})
+    return {**written, totals.name: totals.shaped(work.run(_TOTALS, written, [totals.name])[totals.name])}
 
 
 def add_up_days(daily_totals: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -1,6 +1,9 @@
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation import add_up_days, build_final_index, reconcile_days
 from tests.reconciliation.reconciliation_frames import frame_of, line, payment, reconcile, settings
 
@@ -30,7 +33,12 @@ def days_of(ours=OURS, bank=BANK, engine="duckdb", **chosen):
     settled = (frame_of(n, []) for n in ("settlement_results", "deferrals", "settlement_schedule"))
     known = (frame_of(n, []) for n in REST)
     index = build_final_index(transactions, *known, done["batch_index"], *settled, given)["final_index"]
-    return reconcile_days(index, done["matches"], done["breaks"], lines, settings(engine=engine))
+    work = open_engine(engine)
+    made = reconcile_days(index, done["matches"], done["breaks"], lines, work)
+    table = declared("daily_reconciliation")
+    rows = table.from_arrow(pq.read_table(made["daily_reconciliation"]))
+    assert rows[["side", "item_id"]].to_numpy().tolist() == sorted(rows[["side", "item_id"]].to_numpy().tolist())
+    return made | {table.name: rows}
 
 
 def test_each_payment_due_and_each_line_nobody_expected_stands_there_once_with_both_amounts():
