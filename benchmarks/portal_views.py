@@ -114,7 +114,7 @@ def measure(path: Path, truth: pd.DataFrame) -> dict[str, float]:
         "compliance": lambda: judge_compliance(path, none["merchants"], none["screening_findings"], SETTINGS),
         "user_rows": lambda: list_user_rows(path),
         "daily": lambda: reconcile_days(path, *lines, work),
-        "spend": lambda: anomalies.append(profile_spending(path, SETTINGS)["spend_anomalies"]),
+        "spend": lambda: anomalies.append(profile_spending(path, none["merchants"], SETTINGS)["spend_anomalies"]),
     }
     began, found = time.perf_counter(), {}
     for name, view in views.items():

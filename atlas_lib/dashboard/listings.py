@@ -107,7 +107,7 @@ DAILY_LISTINGS = {
 OFFICE_PAGES: dict[str, tuple[str, Sequence[Listing]]] = {
     "customers": ("Customers", (
         Listing("spend_anomalies", "Out of a customer's habit", "kind transaction_id user_id merchant_id amount_minor typical_amount_minor times_spread currency date reason", "-date", "kind currency", days="date", labels={"typical_amount_minor": "Typical", "times_spread": "Spreads above", "user_id": "Customer"}),
-        Listing("spend_profiles", "How customers spend", "user_id currency purchase_count spend_minor monthly_spend_minor typical_amount_minor largest_amount_minor favourite_merchants merchant_count refund_count last_purchase_date", "-spend_minor", "currency", merchant="", labels={"user_id": "Customer", "purchase_count": "Purchases", "typical_amount_minor": "Typical", "merchant_count": "Merchants", "refund_count": "Refunds"}),
+        Listing("spend_profiles", "How customers spend", "user_id currency purchase_count spend_minor monthly_spend_minor typical_amount_minor typical_hour_no largest_amount_minor favourite_merchants favourite_categories merchant_count refund_count last_purchase_date", "-spend_minor", "currency", merchant="", labels={"user_id": "Customer", "purchase_count": "Purchases", "typical_amount_minor": "Typical", "typical_hour_no": "Typical hour", "favourite_categories": "Buys", "merchant_count": "Merchants", "refund_count": "Refunds"}),
     )),
     "compliance": ("Compliance", (
         Listing("compliance_status", "Whom we may deal with", "status scope subject_id subject_name rules kyc_status aml_status sanctions_status transaction_count flagged_count", "-status", "status scope kyc_status aml_status sanctions_status", merchant="subject_id", labels={"flagged_count": "Flagged"}),
@@ -138,7 +138,7 @@ TRAIL_LISTINGS = {
     for one in (
         Listing("contract_payments", "Paid", "contract_id merchant_id currency merchant_payout_minor paid_minor under_way_minor open_minor", "contract_id", own="contract_id currency merchant_payout_minor paid_minor under_way_minor open_minor"),
         Listing("batch_lines", "In the batch", "transaction_id batch_id window mode settlement_date amount_minor currency", "transaction_id", merchant=""),
-        Listing("merchants", "Merchant", f"merchant_id merchant_name country risk_level kyc_status onboarding_date credit_limit_minor currency {_SOURCE}", "merchant_id", own="merchant_id merchant_name country onboarding_date currency"),
+        Listing("merchants", "Merchant", f"merchant_id merchant_name category country risk_level kyc_status onboarding_date credit_limit_minor currency {_SOURCE}", "merchant_id", own="merchant_id merchant_name category country onboarding_date currency"),
     )
 }  # fmt: skip
 _OFFICE = [one for _, listings in OFFICE_PAGES.values() for one in listings]

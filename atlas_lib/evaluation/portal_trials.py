@@ -89,7 +89,15 @@ def views_of(trial: Trial, merchants_by: pd.Series | None = None) -> dict[str, p
         index = index.assign(merchant_id=index["transaction_id"].map(merchants_by))
     views = merchant_performance(index, none["reserve_coverage"], none["exposures"], settings)
     judged = judge_compliance(index, none["merchants"], none["screening_findings"], settings)
-    return found | broken | {"final_index": index} | days | views | judged | profile_spending(index, settings)
+    return (
+        found
+        | broken
+        | {"final_index": index}
+        | days
+        | views
+        | judged
+        | profile_spending(index, none["merchants"], settings)
+    )
 
 
 def _olist(folder: Path) -> Figures:

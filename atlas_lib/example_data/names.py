@@ -22,8 +22,23 @@ MERCHANT_NAMES = (
     "Orlow Maritime Handels GmbH",
     "Gasthof Zum Löwen Betriebs GmbH",
 )
+MERCHANT_CATEGORIES = (
+    "kitchens",
+    "mail order",
+    "bicycles",
+    "furniture",
+    "outdoor",
+    "arts",
+    "food",
+    "flowers",
+    "electronics",
+    "optics",
+    "shipping",
+    "restaurants",
+)
 _PLACES = "Altmühl Birkenau Drosselfeld Eichgrund Fährheim Grünwinkel Höhenried Ilmtal Jülsdorf Köndringen".split()
 _TRADES = "Möbel Schuhe Fahrräder Optik Gärten Bücher Küchen Spielwaren Werkzeuge Wäsche".split()
+_CATEGORIES = "furniture shoes bicycles optics gardening books kitchens toys tools laundry".split()
 _FORMS = "GmbH KG AG OHG".split()
 
 COUNTERPARTIES = (
@@ -60,6 +75,14 @@ def merchant_names(count: int) -> list[str]:
         for place in _PLACES
     ]
     return [*MERCHANT_NAMES, *made][:count]
+
+
+def merchant_categories(count: int) -> list[str]:
+    """What they sell, by their names; the rest in turns, as their names are."""
+    made = [
+        _CATEGORIES[(number // len(_PLACES)) % len(_TRADES)] for number in range(max(0, count - len(MERCHANT_NAMES)))
+    ]
+    return [*MERCHANT_CATEGORIES, *made][:count]
 
 
 def numbered(prefix: str, numbers: ArrayLike, width: int) -> pd.Series:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from atlas_lib.example_data.names import COUNTERPARTIES, TOWNS, merchant_names, numbered
+from atlas_lib.example_data.names import COUNTERPARTIES, TOWNS, merchant_categories, merchant_names, numbered
 
 CURRENCIES = ("EUR", "USD", "GBP", "JPY")
 OPERATOR_ACCOUNT = "ACC-ATLAS"
@@ -98,6 +98,7 @@ def _merchants(count: int, counterparty: np.ndarray, rng: np.random.Generator) -
             "bic": [f"ATLS{c}2{'ABCDEFGH'[i % 8]}" for i, c in zip(number, country, strict=True)],
             "country": country,
             "town": town,
+            "category": merchant_categories(count),
             "risk_level": rng.choice(["LOW", "MEDIUM", "HIGH"], count, p=[0.55, 0.33, 0.12]),
             "kyc_status": np.where(role == "kyc_pending", "PENDING", "COMPLETE"),
             "onboarding_date": np.datetime64("2024-01-08") + 7 * rng.integers(0, 104, count),

@@ -14,7 +14,7 @@ HEADERS = (
     "max_Kaufpreissatz Sicherheitensatz Kundenzahlung_Brutto Kaufpreis Marge_CY Sicherheitseinbehalt Broker_Payout"
 ).split()
 MERCHANT_COLUMNS = (
-    "merchant_id merchant_name credit_limit currency iban bic country town risk_level kyc_status onboarding_date "
+    "merchant_id merchant_name credit_limit currency iban bic country town category risk_level kyc_status onboarding_date "
     "reserve_rate hold_days blocked counterparty_id"
 ).split()
 OBLIGOR_HEADERS = ("Debitor_ID", "Gegenforderung")  # behind the column without header

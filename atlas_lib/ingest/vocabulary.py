@@ -53,6 +53,7 @@ iban: Konto, bank account
 bic: swift, bic code
 country: Land, country code
 town: Ort, Stadt, city
+category: Branche, sector, industry, merchant category, mcc
 risk_level: Risiko, Risikoklasse, risk, risk class
 kyc_status: kyc
 onboarding_date: onboarded, Aufnahmedatum, since

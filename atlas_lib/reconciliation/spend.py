@@ -46,15 +46,40 @@ _HABITS = [
         FROM sales s JOIN customers c ON c.user_id = s.user_id AND c.currency = s.currency""",
     ),
     (
+        "by_merchant",
+        """
+        SELECT customer_no, merchant_id, COUNT(*) AS n, SUM(amount_minor) AS spent
+        FROM purchases GROUP BY customer_no, merchant_id""",
+    ),
+    (
         "favourites",
         """
         SELECT customer_no, COUNT(*) AS merchant_count,
                MAX(CASE WHEN place = 1 THEN merchant_id END) || COALESCE(', ' || MAX(CASE WHEN place = 2 THEN merchant_id END), '')
                    || COALESCE(', ' || MAX(CASE WHEN place = 3 THEN merchant_id END), '') AS favourite_merchants
         FROM (SELECT c.*, ROW_NUMBER() OVER (PARTITION BY customer_no ORDER BY n DESC, spent DESC, merchant_id) AS place
-              FROM (SELECT customer_no, merchant_id, COUNT(*) AS n, SUM(amount_minor) AS spent
-                    FROM purchases GROUP BY customer_no, merchant_id) c) r
+              FROM by_merchant c) r
         GROUP BY customer_no""",
+    ),
+    (
+        "bought",
+        """
+        SELECT customer_no, MAX(CASE WHEN place = 1 THEN category END)
+                   || COALESCE(', ' || MAX(CASE WHEN place = 2 THEN category END), '')
+                   || COALESCE(', ' || MAX(CASE WHEN place = 3 THEN category END), '') AS favourite_categories
+        FROM (SELECT c.*, ROW_NUMBER() OVER (PARTITION BY customer_no ORDER BY n DESC, spent DESC, category) AS place
+              FROM (SELECT b.customer_no, m.category, SUM(b.n) AS n, SUM(b.spent) AS spent
+                    FROM by_merchant b JOIN merchants m ON m.merchant_id = b.merchant_id
+                    WHERE m.category <> '' GROUP BY b.customer_no, m.category) c) r
+        GROUP BY customer_no""",
+    ),
+    (
+        "usual_hours",
+        """
+        SELECT customer_no, hour_no AS typical_hour_no
+        FROM (SELECT h.*, ROW_NUMBER() OVER (PARTITION BY customer_no ORDER BY n DESC, hour_no) AS place
+              FROM (SELECT customer_no, hour_no, COUNT(*) AS n FROM purchases GROUP BY customer_no, hour_no) h) r
+        WHERE place = 1""",
     ),
     (
         "refunds",
@@ -67,9 +92,12 @@ _HABITS = [
         """
         SELECT p.*, CAST(FLOOR((2 * p.spend_minor + p.active_month_count) / CAST(2 * p.active_month_count AS DOUBLE))
                          AS BIGINT) AS monthly_spend_minor,
-               f.favourite_merchants, f.merchant_count, COALESCE(r.refund_count, 0) AS refund_count
+               f.favourite_merchants, f.merchant_count, h.typical_hour_no,
+               COALESCE(b.favourite_categories, '') AS favourite_categories, COALESCE(r.refund_count, 0) AS refund_count
         FROM customers p
         JOIN favourites f ON f.customer_no = p.customer_no
+        JOIN usual_hours h ON h.customer_no = p.customer_no
+        LEFT JOIN bought b ON b.customer_no = p.customer_no
         LEFT JOIN refunds r ON r.user_id = p.user_id AND r.currency = p.currency""",
     ),
 ]
@@ -191,8 +219,9 @@ _ANOMALIES = [
 ]
 
 
-def profile_spending(final_index: Input, settings: ReconciliationSettings) -> dict[str, pd.DataFrame]:
-    """spend_profiles and spend_anomalies of customers with purchases, each against the customer's own history.
+def profile_spending(final_index: Input, merchants: Input, settings: ReconciliationSettings) -> dict[str, pd.DataFrame]:
+    """spend_profiles and spend_anomalies of customers with purchases, each against the customer's own history. `merchants`
+    say in which categories.
 
     LARGE_PURCHASE: four typical ones at least, and ln(amount / typical) >= `large_purchase_spread_ratio` x spread, where
     typical = median purchase and spread = median |ln(purchase / typical)|, at least ln 1.1 (amounts vary by factors, so the
@@ -206,7 +235,9 @@ def profile_spending(final_index: Input, settings: ReconciliationSettings) -> di
         "purchase_spread_ratio": settings.large_purchase_spread_ratio, "least_factor": _LEAST_FACTOR, "least_hours": _LEAST_HOURS, "hour_share": _HOUR_SHARE, "least_spread": _LEAST_SPREAD_RATIO,
     }  # fmt: skip
     steps = [*_HABITS, *_LARGE, *_SPIKES, *_HOURS, *_ANOMALIES]
-    tables = open_engine(settings.engine).run(steps, {"final_index": final_index}, names, parameters)
+    tables = open_engine(settings.engine).run(
+        steps, {"final_index": final_index, "merchants": merchants}, names, parameters
+    )
     return {name: declared(name).shaped(frame) for name, frame in tables.items()}
 
 

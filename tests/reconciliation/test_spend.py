@@ -4,10 +4,16 @@ import pytest
 from atlas_lib.reconciliation import profile_spending
 from tests.reconciliation.reconciliation_frames import frame_of, payment, settings
 from tests.reconciliation.test_final_index import index_of
+from tests.reserves_credit.reserves_credit_frames import merchants
 
 
 def spending_of(*ours, **chosen):
-    return profile_spending(index_of(*ours), settings(**chosen))
+    return profile_spending(index_of(*ours), SHOPS, settings(**chosen))
+
+
+SHOPS = merchants(
+    *({"merchant_id": m, "category": c} for m, c in (("M1", "food"), ("M2", "food"), ("M3", "books"), ("M4", None)))
+)
 
 
 BOOK = (
@@ -26,8 +32,16 @@ def test_a_profile_tells_monthly_spend_typical_amount_and_favourites():
     assert row["monthly_spend_minor"] == 7_500
     assert row["typical_amount_minor"] == 2_000  # the lower one of the two in the middle
     assert row["favourite_merchants"] == "M2, M3, M1"
+    assert row["favourite_categories"] == "food, books"
     assert row[["largest_amount_minor", "refund_count"]].tolist() == [9_000, 1]
     assert row["last_purchase_date"] == pd.Timestamp("2026-10-07")
+
+
+def test_the_typical_hour_is_the_one_with_most_purchases_and_no_category_is_said_so():
+    hours = ("09:10", "21:00", "21:59", "09:30", "22:00", "21:30")
+    ours = [payment(f"T{i}", 100, "2026-10-05", time=hour, merchant_id="M4") for i, hour in enumerate(hours)]
+    row = spending_of(*ours)["spend_profiles"].iloc[0]
+    assert row[["typical_hour_no", "favourite_categories"]].tolist() == [21, ""]
 
 
 def habit(amounts):
@@ -115,7 +129,7 @@ def test_spark_makes_the_same_index_kpis_and_profiles(spark_engine):
     for tables, engine in ((one, "duckdb"), (other, "spark")):
         parts = frame_of("reserve_coverage", []), frame_of("exposures", [])
         tables |= merchant_performance(tables["final_index"], *parts, settings(engine=engine))
-        tables |= profile_spending(tables["final_index"], settings(engine=engine))
+        tables |= profile_spending(tables["final_index"], SHOPS, settings(engine=engine))
     assert set(one["spend_anomalies"]["kind"]) == {"LARGE_PURCHASE", "UNUSUAL_HOUR", "SPEND_SPIKE"}
     for name in one:
         pd.testing.assert_frame_equal(one[name], other[name])

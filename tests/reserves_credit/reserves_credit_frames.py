@@ -24,7 +24,7 @@ _CONTRACT = {
 }  # fmt: skip
 _MERCHANT = {
     "merchant_name": "Merchant One", "credit_limit_minor": None, "currency": "EUR", "iban": None, "bic": None, "country": None,
-    "town": None, "risk_level": "UNRATED", "kyc_status": "UNKNOWN", "onboarding_date": None, "reserve_rate": None,
+    "town": None, "category": None, "risk_level": "UNRATED", "kyc_status": "UNKNOWN", "onboarding_date": None, "reserve_rate": None,
     "hold_days": None, "is_blocked": False, "counterparty_id": None,
 }  # fmt: skip
 _TRANSACTION = {

@@ -89,6 +89,7 @@ iban string? - account paid to
 bic string? - its bank
 country string? - ISO 3166 code
 town string? - town of its address
+category string? - what it sells, in words or as a category code
 risk_level string - LOW, MEDIUM or HIGH; UNRATED when the input gives none
 kyc_status string - COMPLETE, PENDING or EXPIRED; UNKNOWN when the input gives none
 onboarding_date date? - first day of the relation

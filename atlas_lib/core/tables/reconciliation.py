@@ -544,7 +544,9 @@ active_month_count int count months with a purchase
 monthly_spend_minor int minor spend / active months, rounded
 typical_amount_minor int minor median purchase (the lower one of two)
 largest_amount_minor int minor largest purchase
+typical_hour_no int count hour of the day (UTC) with the most purchases
 favourite_merchants string - up to three merchants, most purchases first
+favourite_categories string - up to three categories of merchants, most purchases first; empty where no merchant has one
 merchant_count int count merchants bought from
 refund_count int count refunds
 last_purchase_date date - day of the last purchase
