@@ -5,8 +5,7 @@ Everything here runs inside one database transaction of the only writer, so numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,25 +54,18 @@ class Journal:
         entries, transfers = sum(b[2] for b in blocks), sum(b[3] for b in blocks)
         return Receipt(append_id, blocks[0][1], entries, transfers, blocks[-1][4].hex(), is_replay=True)
 
-    def register(self, append_id: str, submissions: pd.DataFrame) -> Mapping[str, int]:
-        """New transactions with what makes a later submission a duplicate of them; id to number."""
+    def register(self, append_id: str, submissions: pd.DataFrame) -> None:
+        """New transactions with what makes a later submission a duplicate of them."""
         # In the order of their ids, because their index takes sorted rows at two thirds of the cost.
         submissions = submissions.sort_values("transaction_id", kind="stable")
         start = self._db.next_number("txn", "txn_no")
         columns = [text_array(submissions[c]) for c in SUBMISSION_COLUMNS]
         numbers, stamps = range(start, start + len(submissions)), submissions["ts_us"].to_numpy()
         self._db.insert("txn", [numbers, *columns, stamps, repeated(append_id, len(submissions))])
-        return dict(zip(submissions["transaction_id"].tolist(), numbers, strict=True))
+        self._db.remembered.add("txn", dict(zip(submissions["transaction_id"].tolist(), numbers, strict=True)))
 
-    def write(
-        self,
-        append_id: str,
-        body: str,
-        events: pa.RecordBatch,
-        transfers: pd.DataFrame,
-        registered: Mapping[str, int] = MappingProxyType({}),
-    ) -> Receipt:
-        """Events and transfers, shaped, at the end of the chain; `registered` as `register` gave it."""
+    def write(self, append_id: str, body: str, events: pa.RecordBatch, transfers: pd.DataFrame) -> Receipt:
+        """Events and transfers, shaped, at the end of the chain."""
         head = self.head()
         first = head.entries + 1
         if not len(events):
@@ -84,7 +76,7 @@ class Journal:
         sealed = self._db.meanwhile(
             lambda: self._sealed(append_id, body, head, positions, events, first_transfer, transfers)
         )
-        txn = self._numbers("txn", events["transaction_id"], append_id, registered)
+        txn = self._numbers("txn", events["transaction_id"], append_id)
         batch = self._numbers("batch", events["batch_id"], append_id)
         rest = [events[c] for c in ("event_type", "amount_minor", "currency", "ts_us", "actor", "details")]
         self._db.insert("event", [positions, txn, batch, *rest])
@@ -152,13 +144,12 @@ class Journal:
             previous = block.block_hash
             position, transfer_no = position + count, transfer_no + count_moved
 
-    def _numbers(
-        self, table: str, ids: pa.LargeStringArray, append_id: str, registered: Mapping[str, int] = MappingProxyType({})
-    ) -> pa.Int64Array:
+    def _numbers(self, table: str, ids: pa.LargeStringArray, append_id: str) -> pa.Int64Array:
         """The number of every id; one that is new is written down, a transaction here without an intake."""
         coded = ids.dictionary_encode()
         given = coded.dictionary.to_pylist()
-        asked = [i for i in given if i not in registered]
+        remembered = self._db.remembered.of(table)
+        asked = [i for i in given if i not in remembered]
         known = self._known(table, _KEYS[table], asked)
         new = [i for i in asked if i not in known]
         if new:
@@ -167,7 +158,8 @@ class Journal:
             more = [repeated(None, len(new))] * 4 + [repeated(append_id, len(new))] if table == "txn" else []
             self._db.insert(table, [numbers, new, *more])
             known |= dict(zip(new, numbers, strict=True))
-        found = pa.array([registered[i] if i in registered else known[i] for i in given], pa.int64())
+        found = pa.array([known[i] if i in known else remembered[i] for i in given], pa.int64())
+        self._db.remembered.add(table, known)
         return found.take(coded.indices)
 
     def _known(self, table: str, key: str, given: Sequence[str]) -> dict[str, int]:

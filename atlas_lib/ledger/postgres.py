@@ -107,6 +107,7 @@ class PostgresDatabase(Database):
         self.connection.close()
 
     def _connect(self) -> Any:
+        self.remembered.forget()
         with self._told():
             connection = self._driver.connect(
                 self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=30_000, application_name="atlas ledger"
@@ -127,6 +128,7 @@ class PostgresDatabase(Database):
         try:
             yield
         except self._driver.Error as error:
+            self.remembered.forget()
             if self.connection is not None and not self.connection.closed:
                 raise refused(error.diag.message_primary or str(error)) from error
             raise StoreUnreachable(

@@ -98,6 +98,7 @@ class SqliteDatabase(Database):
         try:
             yield
         except _ERRORS as error:
+            self.remembered.forget()
             raise refused(str(error)) from error
 
     def _begin(self, is_writer: bool) -> None:

@@ -51,6 +51,19 @@ def test_a_refused_append_leaves_nothing_behind(ledger: Ledger, event: Make, tra
     assert ledger.verify().empty
 
 
+def test_an_id_of_a_refused_append_gets_its_number_when_it_is_written(ledger: Ledger, event: Make) -> None:
+    ledger.append("a", event("T-1", event_type="SETTLEMENT_CONFIRMED"))
+    with pytest.raises(LedgerError, match="refused"):
+        ledger.append("b", event("T-2", "T-1", event_type="SETTLEMENT_CONFIRMED"))
+    ledger.append("c", event("T-3", "T-2"))
+    with pytest.raises(RuntimeError), ledger.together():
+        ledger.append("d", event("T-4"))
+        raise RuntimeError("the rest of the work failed")
+    ledger.append("e", event("T-5", "T-4"))
+    assert ledger.events()["transaction_id"].tolist() == ["T-1", "T-3", "T-2", "T-5", "T-4"]
+    assert ledger.verify().empty
+
+
 @pytest.mark.parametrize("event_type", ["SETTLEMENT_CONFIRMED", "SETTLEMENT_REVERSED", "CONTRACT_PURCHASED"])
 def test_a_transaction_is_confirmed_or_reversed_or_bought_once(ledger: Ledger, event: Make, event_type: str) -> None:
     ledger.append("a", event("T-1", event_type=event_type))
