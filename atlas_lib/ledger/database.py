@@ -10,6 +10,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
@@ -57,6 +58,7 @@ class Database(ABC):
     def __init__(self) -> None:
         self._is_inside = False
         self.remembered = Remembered()
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -136,8 +138,10 @@ class Database(ABC):
         """Key to number, by a query over `texts(?)` of all keys at once."""
         return {key: int(n) for key, n in self.rows(sql, (as_json(values),))}
 
-    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
-        """Work that needs no database, and where to get what came of it; done by the side where a server works too."""
+    def meanwhile(self, work: Callable[[], Outcome], is_long: bool) -> Callable[[], Outcome]:
+        """Work that needs no database, and where to get what came of it; long work is done beside the database's own."""
+        if is_long:
+            return self._aside.submit(work).result
         done = work()
         return lambda: done
 

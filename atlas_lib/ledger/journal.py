@@ -6,6 +6,7 @@ Everything here runs inside one database transaction of the only writer, so numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.canonical import LEAF_BYTES, repeated, text_array
-from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, Receipt, merkle_root, seal
+from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, Receipt, merkle_root, merkle_roots, seal
 from atlas_lib.ledger.database import Database, as_json
+from atlas_lib.ledger.digests import IN_BULK
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS
 from atlas_lib.ledger.postings import account_movements, transfer_leaves
@@ -74,7 +76,8 @@ class Journal:
         first_transfer = self._db.next_number("transfer", "transfer_no")
         rows = transfers["event"].to_numpy()
         sealed = self._db.meanwhile(
-            lambda: self._sealed(append_id, body, head, positions, events, first_transfer, transfers)
+            lambda: self._sealed(append_id, body, head, positions, events, first_transfer, transfers),
+            is_long=len(events) >= IN_BULK,
         )
         txn = self._numbers("txn", events["transaction_id"], append_id)
         batch = self._numbers("batch", events["batch_id"], append_id)
@@ -130,13 +133,15 @@ class Journal:
         """One block per BLOCK_ROWS events (transfers likewise; a block may hold more of one than of the other)."""
         previous, position = bytes.fromhex(head.block_hash), head.entries + 1
         created_us, size = self._clock_ns() // 1000, BLOCK_ROWS * LEAF_BYTES
-        for part, start in enumerate(range(0, max(len(events), len(moved)), size)):
-            event_part, moved_part = events[start : start + size], moved[start : start + size]
+        roots = zip_longest(merkle_roots(events), merkle_roots(moved), fillvalue=merkle_root(b""))
+        for part, (event_root, moved_root) in enumerate(roots):
+            bounds = slice(part * size, (part + 1) * size)
+            event_part, moved_part = events[bounds], moved[bounds]
             count, count_moved = len(event_part) // LEAF_BYTES, len(moved_part) // LEAF_BYTES
             block = seal(
                 Block(
                     head.block_no + 1 + part, append_id, part, body, position, count, transfer_no, count_moved,
-                    merkle_root(event_part), merkle_root(moved_part), previous, self._writer, created_us,
+                    event_root, moved_root, previous, self._writer, created_us,
                 ),
                 self._ledger_id,
             )  # fmt: skip

@@ -10,8 +10,7 @@ from __future__ import annotations
 import io
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, Outcome, refused
+from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, refused
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
 
@@ -53,7 +52,6 @@ class PostgresDatabase(Database):
                 "The driver for PostgreSQL is not installed", remedy="pip install 'atlas-settlement[postgres]'"
             ) from error
         self._driver, self._url, self._where = psycopg, url, _without_secrets(url)
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
         self.connection: Any = None
         self.connection = self._connect()
         self._prepare()
@@ -83,9 +81,6 @@ class PostgresDatabase(Database):
             copy.set_types(types)
             for row in zip(*columns, strict=True):
                 copy.write_row(row)
-
-    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
-        return self._aside.submit(work).result
 
     def book(self, changes: pd.DataFrame) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""

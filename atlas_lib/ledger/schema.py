@@ -104,7 +104,8 @@ def sqlite_schema() -> Iterator[str]:
         yield from _sqlite_guards(table)
     for table, number in _NUMBERED.items():
         # Without this, INSERT OR REPLACE would overwrite a row and no trigger would see it.
-        gap = f"NEW.{number} IS NOT (SELECT coalesce(max({number}), 0) + 1 FROM {table})"  # noqa: S608
+        last = f"SELECT {number} FROM {table} ORDER BY {number} DESC LIMIT 1"  # noqa: S608
+        gap = f"NEW.{number} IS NOT coalesce(({last}), 0) + 1"
         yield _sqlite_trigger(f"{table}_in_sequence", f"INSERT ON {table}", gap, _SEQUENCE.format(table=table))
     yield from indexes()
 

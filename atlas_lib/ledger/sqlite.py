@@ -91,6 +91,7 @@ class SqliteDatabase(Database):
         """Nothing to do: a file does not go away."""
 
     def close(self) -> None:
+        self._aside.shutdown()
         self.connection.close()
 
     @contextmanager
