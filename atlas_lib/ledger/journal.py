@@ -20,7 +20,7 @@ from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.digests import IN_BULK
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS
-from atlas_lib.ledger.postings import account_movements, transfer_leaves
+from atlas_lib.ledger.postings import account_movements, account_sides, transfer_leaves
 from atlas_lib.ledger.runs import runs
 
 _HASH = -3  # where a block's row has its own hash: before the leaves of events and transfers
@@ -108,24 +108,18 @@ class Journal:
         return list(self._chain(append_id, body, head, leaves, first_transfer, moved))
 
     def _write_transfers(self, first: int, moved_at: np.ndarray, txn: pa.Int64Array, transfers: pd.DataFrame) -> None:
-        movements = account_movements(transfers)
-        account = self._account_numbers(movements)
-        currency = transfers["currency"].tolist()
-        debit, credit = (
-            [account[key] for key in zip(transfers[side].tolist(), currency, strict=True)]
-            for side in ("debit_account", "credit_account")
-        )
+        sides = accounts, debit, credit = account_sides(transfers)
+        account = self._account_numbers(accounts)
         pending = transfers["pending_no"].to_numpy()
         numbers = np.arange(first, first + len(transfers))
         self._db.insert(
             "transfer",
             [
-                numbers, moved_at, txn, text_array(transfers["kind"]), pa.array(pending, mask=pending == 0), debit, credit,
+                numbers, moved_at, txn, text_array(transfers["kind"]), pa.array(pending, mask=pending == 0), account[debit], account[credit],
                 transfers["amount_minor"].to_numpy(), text_array(transfers["currency"]),
             ],
         )  # fmt: skip
-        keys = zip(movements["account"], movements["currency"], strict=True)
-        self._db.book(movements.assign(account_no=[account[key] for key in keys]))
+        self._db.book(account_movements(transfers, sides).assign(account_no=account))
 
     def _chain(
         self, append_id: str, body: str, head: Head, events: bytes, transfer_no: int, moved: bytes
@@ -171,10 +165,11 @@ class Journal:
         sql = f"SELECT {key}, {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
         return self._db.numbers(sql, given) if given else {}
 
-    def _account_numbers(self, movements: pd.DataFrame) -> dict[tuple[str, str], int]:
-        pairs = list(zip(movements["account"], movements["currency"], strict=True))
+    def _account_numbers(self, accounts: pd.DataFrame) -> np.ndarray:
+        """The number of every account; one that is new is written down."""
+        pairs = list(zip(accounts["account"], accounts["currency"], strict=True))
         sql = "SELECT code, currency, account_no FROM account WHERE code IN (SELECT value FROM texts(?))"
-        codes = as_json(movements["account"].unique())
+        codes = as_json(accounts["account"].unique())
         known = {(c, m): int(n) for c, m, n in self._db.rows(sql, (codes,))}
         new = [pair for pair in pairs if pair not in known]
         if new:
@@ -182,4 +177,4 @@ class Journal:
             numbers = range(start, start + len(new))
             self._db.insert("account", [numbers, [c for c, _ in new], [m for _, m in new], [0] * len(new)])
             known |= dict(zip(new, numbers, strict=True))
-        return known
+        return np.array([known[pair] for pair in pairs], "int64")

@@ -55,14 +55,15 @@ CREATE TABLE actor_run (
   actor TEXT NOT NULL, first_position INTEGER NOT NULL, n INTEGER NOT NULL CHECK (n > 0),
   PRIMARY KEY (actor, first_position)) STRICT, WITHOUT ROWID;
 """
+# What closes a transfer moves on the accounts of what it closes and is found through that, by its number.
 # One for every read: each more costs a bulk append as much as the row itself.
 _INDEXES = """
 CREATE INDEX txn_key ON txn (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX event_txn_once ON event (txn_no, (CASE WHEN {once} THEN event_type END)) WHERE txn_no IS NOT NULL;
 CREATE INDEX event_batch_fact ON event (batch_no) WHERE batch_no IS NOT NULL AND txn_no IS NULL;
 CREATE INDEX transfer_txn ON transfer (txn_no) WHERE txn_no IS NOT NULL;
-CREATE INDEX transfer_debit ON transfer (debit_account);
-CREATE INDEX transfer_credit ON transfer (credit_account);
+CREATE INDEX transfer_debit ON transfer (debit_account) WHERE pending_no IS NULL;
+CREATE INDEX transfer_credit ON transfer (credit_account) WHERE pending_no IS NULL;
 """
 KEPT = ("ledger", "txn", "batch", "account", "event", "transfer", "block", "commitment")
 RUNS = ("batch_run", "actor_run")

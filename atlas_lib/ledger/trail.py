@@ -22,13 +22,16 @@ _TRANSACTION = f"""
   SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
   SELECT position FROM event WHERE txn_no IS NULL AND batch_no IN (
     SELECT batch_no FROM event WHERE txn_no IN ({_OWN}) AND batch_no IS NOT NULL)"""  # noqa: S608
+# A post, a void or a reversal is found by what it closes; a reversal may undo a post.
 _MERCHANT = f"""
+  WITH begun AS (
+    SELECT transfer_no, position, txn_no FROM transfer WHERE pending_no IS NULL AND debit_account IN ({_ACCOUNTS}) UNION
+    SELECT transfer_no, position, txn_no FROM transfer WHERE pending_no IS NULL AND credit_account IN ({_ACCOUNTS})),
+  closing AS (SELECT c.transfer_no, c.position FROM begun b JOIN transfer c ON c.pending_no = b.transfer_no),
+  undoing AS (SELECT r.position FROM closing c JOIN transfer r ON r.pending_no = c.transfer_no)
   SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
-  SELECT position FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
-  SELECT position FROM transfer WHERE credit_account IN ({_ACCOUNTS}) UNION
-  SELECT position FROM event WHERE txn_no IN (
-    SELECT txn_no FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
-    SELECT txn_no FROM transfer WHERE credit_account IN ({_ACCOUNTS}))"""  # noqa: S608
+  SELECT position FROM begun UNION SELECT position FROM closing UNION SELECT position FROM undoing UNION
+  SELECT position FROM event WHERE txn_no IN (SELECT txn_no FROM begun)"""  # noqa: S608
 _POSITIONS = {
     "transaction": _TRANSACTION,
     "batch": positions_of("batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id = ?)"),
@@ -47,5 +50,5 @@ def read_trail(database: Database, about: About, name: str, limit: int) -> pd.Da
     if about == "transaction":
         parameters = (name, name)
     if about == "merchant":
-        parameters = (keys.MERCHANT + name, *[as_json(accounts_of(name))] * 4)
+        parameters = (*[as_json(accounts_of(name))] * 2, keys.MERCHANT + name)
     return database.frame(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))
