@@ -7,7 +7,6 @@ follows the numbers misses nothing. Rows go in by COPY.
 
 from __future__ import annotations
 
-import io
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
+from atlas_lib.ledger.copying import binary_copy
 from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, refused
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
@@ -35,7 +35,6 @@ _SESSION = (
     # Compiling a query that asks for ten thousand ids takes ten times as long as answering it.
     "SET jit = off",
 )
-_BINARY_TYPES = {int: "int8", str: "text", bytes: "bytea"}
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('atlas ledger ' || current_schema(), 0))"
 
 
@@ -68,19 +67,9 @@ class PostgresDatabase(Database):
     def insert(self, table: str, columns: Sequence[Column]) -> None:
         if not len(columns[0]):
             return
-        if any(isinstance(column[0], bytes) for column in columns):
-            self._insert_binary(table, columns)
-            return
-        with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
-            copy.write(_as_csv(columns))
-
-    def _insert_binary(self, table: str, columns: Sequence[Column]) -> None:
-        """Few rows with long bytes, which as text would be twice as long and be read digit by digit."""
-        types = [_BINARY_TYPES[type(column[0])] for column in columns]
         with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-            copy.set_types(types)
-            for row in zip(*columns, strict=True):
-                copy.write_row(row)
+            for piece in binary_copy(columns):
+                copy.write(piece)
 
     def book(self, changes: pd.DataFrame) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
@@ -181,17 +170,6 @@ class PostgresDatabase(Database):
         # Not to_regclass: it may answer from a cache that the wait for the lock did not refresh.
         known = "SELECT count(*) FROM pg_class WHERE relname = ? AND relnamespace = current_schema()::regnamespace"
         return bool(self.value(known, (table,)))
-
-
-def _as_csv(columns: Sequence[Column]) -> bytes:
-    """Columns as CSV: an absent value is an empty field, an empty text is a quoted one."""
-    from pyarrow import csv
-
-    arrays = [pa.array(column) for column in columns]
-    stream = io.BytesIO()
-    table = pa.table(arrays, names=[str(i) for i in range(len(arrays))])
-    csv.write_csv(table, stream, csv.WriteOptions(include_header=False))
-    return stream.getvalue()
 
 
 def _from_csv(text: bytes) -> pa.RecordBatch:
