@@ -216,13 +216,14 @@ _BOOKING = """
 CREATE FUNCTION transfer_books() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   INSERT INTO balance AS held
-    SELECT account_no, sum(is_posted * debit), sum(is_posted * credit), sum(waits * debit), sum(waits * credit)
+    SELECT account_no, sum(is_posted * debit)::bigint, sum(is_posted * credit)::bigint, sum(waits * debit)::bigint,
+           sum(waits * credit)::bigint
     FROM (
-      SELECT side.account_no, side.debit, side.credit,
-             CASE WHEN kind IN ('single', 'post', 'reversal') THEN 1 ELSE 0 END AS is_posted,
+      SELECT account_no, debit, credit, CASE WHEN kind IN ('single', 'post', 'reversal') THEN 1 ELSE 0 END AS is_posted,
              CASE kind WHEN 'pending' THEN 1 WHEN 'post' THEN -1 WHEN 'void' THEN -1 ELSE 0 END AS waits
-      FROM added, LATERAL (
-        VALUES (debit_account, amount_minor, 0), (credit_account, 0, amount_minor)) AS side (account_no, debit, credit)
+      FROM (
+        SELECT debit_account AS account_no, kind, sum(amount_minor) AS debit, 0 AS credit FROM added GROUP BY 1, 2
+        UNION ALL SELECT credit_account, kind, 0, sum(amount_minor) FROM added GROUP BY 1, 2) AS side
     ) AS moved GROUP BY account_no ORDER BY account_no
   ON CONFLICT (account_no) DO UPDATE SET
     debits_posted = held.debits_posted + excluded.debits_posted,
