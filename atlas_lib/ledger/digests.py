@@ -6,6 +6,7 @@ beside what writes the same rows. Both give the same bytes, by the standard (FIP
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 from functools import lru_cache
 from itertools import pairwise
@@ -54,4 +55,5 @@ def _data_of(chunk: pa.BinaryArray) -> memoryview:
 def _engine() -> Any:
     import duckdb
 
+    atexit.register(_engine.cache_clear)  # before Python takes itself apart: what is open then is reported as leaked
     return duckdb.connect(config={"threads": 1})
