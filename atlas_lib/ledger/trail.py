@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import pandas as pd
-
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.chart import accounts_of
 from atlas_lib.ledger.database import Database, as_json
@@ -40,8 +38,8 @@ _POSITIONS = {
 }
 
 
-def read_trail(database: Database, about: About, name: str, limit: int) -> pd.DataFrame:
-    """The first `limit` entries about it, in order: entry_id and the columns of an event, the time in microseconds.
+def read_trail(database: Database, about: About, name: str, limit: int) -> list[tuple[Any, ...]]:
+    """The first `limit` entries about it, in order: rows of the view `ledger_entry`.
 
     transaction: its own entries and the facts of its batches. batch: the batch's and its transactions' entries in it.
     merchant: what moved on its accounts, with all entries of those transactions, and its blocks. actor: what it wrote.
@@ -51,4 +49,4 @@ def read_trail(database: Database, about: About, name: str, limit: int) -> pd.Da
         parameters = (name, name)
     if about == "merchant":
         parameters = (*[as_json(accounts_of(name))] * 2, keys.MERCHANT + name)
-    return database.frame(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))
+    return database.rows(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))
