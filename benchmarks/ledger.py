@@ -5,7 +5,9 @@ Per store, one process and one connection:
 - full life: intake, initiation with a pending transfer, confirmation with its post, and a reserve movement,
   7 events and 3 transfers per transaction, in appends of 10,000 transactions;
 - audit: the whole trail of one transaction, read 300 times at random (p50 and p99, wall time);
-- verify: every row of the store recomputed.
+- verify: every row of the store recomputed;
+- bare: the rows of the first BARE of these appends and of all lives written once more with nothing around them, which is
+  what this machine can do at all (`benchmarks/ledger_bare.py`).
 The frames that are handed in are made before the watch runs, for the peer as for us.
 
 The peer is PyPI's `eventsourcing` (its own recorder for the same store), which writes one JSON event per row and neither
@@ -23,7 +25,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,9 +33,10 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.ledger.store import Ledger, open_ledger
+from benchmarks.ledger_bare import bare_seconds
 from benchmarks.postgres import private_server
 
-CHUNK, LIVES, LIFE_CHUNK = 100_000, 50_000, 10_000
+CHUNK, LIVES, LIFE_CHUNK, BARE = 100_000, 50_000, 10_000, 5
 DAY = pd.Timestamp("2026-10-30", tz="UTC")
 _LIFE = ("BATCH_OPTIMIZED", "CONSENSUS_SUBMITTED", "CONSENSUS_ACHIEVED")
 
@@ -41,12 +44,6 @@ _LIFE = ("BATCH_OPTIMIZED", "CONSENSUS_SUBMITTED", "CONSENSUS_ACHIEVED")
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 class Stopwatch:
@@ -119,16 +116,34 @@ def live(ledger: Ledger, first: int, watch: Stopwatch) -> None:
         ledger.append(f"hold {first}", kept, held)
 
 
-def audit_latency(ledger: Ledger, transactions: int) -> tuple[float, float]:
-    """p50 and p99 in milliseconds."""
-    dice = random.Random(7)  # noqa: S311
-    taken = sorted(
-        seconds(lambda: ledger.trail("transaction", f"T-{dice.randrange(transactions)}")) * 1000 for _ in range(300)
-    )
-    return taken[150], taken[297]
+def audit_latency(ledger: Ledger, transactions: int) -> str:
+    """p50 and p99 of 300 trails, by the clock and by CPU: on a busy machine they differ by what waits for a core."""
+    dice, clock, cpu = random.Random(7), [], []  # noqa: S311
+    for _ in range(300):
+        watch = Stopwatch()
+        with watch:
+            ledger.trail("transaction", f"T-{dice.randrange(transactions)}")
+        clock.append(watch.wall * 1000)
+        cpu.append(watch.cpu * 1000)
+    (p50, p99), (c50, c99) = ((sorted(taken)[150], sorted(taken)[297]) for taken in (clock, cpu))
+    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms (CPU {c50:.2f}, {c99:.2f})"
 
 
-def measure(url: str, count: int) -> tuple[float, float]:
+def compare_with_bare(ledger: Ledger, count: int, lives: int, rates: tuple[float, float], folder: Path) -> None:
+    """`rates`: events and whole lives per second of the clock."""
+    appends = [f"bulk {first}" for first in range(0, count, CHUNK)][:BARE]
+    stages = [
+        f"{stage} {first}" for first in range(0, lives, LIFE_CHUNK) for stage in ("in", "plan", "go", "done", "hold")
+    ]
+    for what, ids, held, rate in (
+        ("append", appends, len(appends) * CHUNK, rates[0]),
+        ("life", stages, lives, rates[1]),
+    ):
+        bare = held / bare_seconds(ledger, ids, folder)
+        say(f"  bare {what:<6} {bare:>10,.0f} /s; {what} / bare {rate / bare:.2f}")
+
+
+def measure(url: str, count: int, folder: Path) -> tuple[float, float]:
     lives = min(LIVES, max(count // 20, LIFE_CHUNK))
     verified, lived = Stopwatch(), Stopwatch()
     with open_ledger(url, "bench") as ledger:
@@ -140,8 +155,8 @@ def measure(url: str, count: int) -> tuple[float, float]:
         for first in range(0, lives, LIFE_CHUNK):
             live(ledger, first, lived)
         say(f"  full life   {shown(lived.rates(lives), 'transactions')}, 7 events and 3 transfers each")
-        p50, p99 = audit_latency(ledger, count // 10)
-        say(f"  audit       p50 {p50:.2f} ms, p99 {p99:.2f} ms, {ledger.head().entries:,} events in the store")
+        compare_with_bare(ledger, count, lives, (appended[0], lived.rates(lives)[0]), folder)
+        say(f"  audit       {audit_latency(ledger, count // 10)}, {ledger.head().entries:,} events in the store")
     return appended
 
 
@@ -194,7 +209,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder, stores(Path(folder)) as found:
         for name, (url, environment) in found.items():
             say(name)
-            ours, theirs = measure(url, target), peer_rate(environment)
+            ours, theirs = measure(url, target, Path(folder)), peer_rate(environment)
             if theirs is None:
                 say("  eventsourcing is not installed for this store: no ratio")
             else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LEAF_BYTES = 32
+from atlas_lib.ledger.digests import DIGEST_BYTES, digests, fixed_rows
+
+LEAF_BYTES = DIGEST_BYTES
 _ABSENT = 0xFFFFFFFF
 
 
@@ -71,35 +72,22 @@ def framed_text(text: str | None) -> bytes:
 
 def hash_rows(integers: Sequence[Iterable[int]], texts: Sequence[Any]) -> bytes:
     """The leaf of every row, SHA-256(00, row), one after the other."""
-    raw, ends = _framed_rows(integers, [text_array(t) for t in texts])
-    sha256 = hashlib.sha256
-    return b"".join([sha256(raw[start:end]).digest() for start, end in pairwise(ends)])
+    return digests(_framed_rows(integers, [text_array(t) for t in texts]))
 
 
-def _framed_rows(integers: Sequence[Iterable[int]], texts: Sequence[pa.LargeStringArray]) -> tuple[bytes, list[int]]:
-    """All rows behind each other, each with the prefix of a leaf, and where they begin and end."""
+def _framed_rows(integers: Sequence[Iterable[int]], texts: Sequence[pa.LargeStringArray]) -> pa.LargeBinaryArray:
+    """All rows, each with the prefix of a leaf."""
     numbers = [np.asarray(column, dtype=">i8") for column in integers]
     head = np.zeros(len(numbers[0]), dtype=[("prefix", "u1"), ("numbers", ">i8", len(numbers))])
     for place, column in enumerate(numbers):
         head["numbers"][:, place] = column
-    pieces = [_fixed(head)]
+    pieces = [fixed_rows(head)]
     for text in texts:
         as_bytes = text.cast(pa.large_binary())
         lengths = pc.binary_length(as_bytes).fill_null(_ABSENT).to_numpy().astype(">u4")
-        pieces += [_fixed(lengths), as_bytes]
+        pieces += [fixed_rows(lengths), as_bytes]
     nothing = pa.scalar(b"", pa.large_binary())
-    rows = pc.binary_join_element_wise(*pieces, nothing, null_handling="replace", null_replacement=b"")
-    _, ends, data = rows.buffers()
-    offsets = np.frombuffer(ends, dtype="int64")[rows.offset : rows.offset + len(rows) + 1]
-    return (b"" if data is None else data.to_pybytes()), offsets.tolist()
-
-
-def _fixed(values: np.ndarray) -> pa.LargeBinaryArray:
-    """The bytes of each element as they lie in memory."""
-    ends = np.arange(len(values) + 1, dtype="int64") * values.dtype.itemsize
-    return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(values))]
-    )
+    return pc.binary_join_element_wise(*pieces, nothing, null_handling="replace", null_replacement=b"")
 
 
 def fingerprint_columns(*columns: Any) -> str:

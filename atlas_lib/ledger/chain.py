@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import astuple, dataclass, replace
 
+import numpy as np
+
 from atlas_lib.ledger.canonical import LEAF_BYTES, framed_text
+from atlas_lib.ledger.digests import digests, fixed_rows
 
 VERSION = 1
 BLOCK_ROWS = 4096
 GENESIS = bytes(32)
 _PAIR = 2 * LEAF_BYTES
+_BLOCK = BLOCK_ROWS * LEAF_BYTES
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ def merkle_root(leaves: bytes) -> bytes:
         nodes = [sha256(b"\x01" + level[i : i + _PAIR]).digest() for i in range(0, paired, _PAIR)]
         level = b"".join(nodes) + level[paired:]
     return level
+
+
+def merkle_roots(leaves: bytes) -> list[bytes]:
+    """The tree head of every BLOCK_ROWS leaves, and of what is left of them at the end."""
+    whole = len(leaves) // _BLOCK * _BLOCK
+    level = np.frombuffer(leaves[:whole], dtype="u1").reshape(-1, LEAF_BYTES)
+    while len(level) * BLOCK_ROWS * LEAF_BYTES > whole:  # a block has a power of two of leaves: no pair crosses it
+        pairs = np.ones((len(level) // 2, 1 + _PAIR), dtype="u1")
+        pairs[:, 1:] = level.reshape(-1, _PAIR)
+        level = np.frombuffer(digests(fixed_rows(pairs)), dtype="u1").reshape(-1, LEAF_BYTES)
+    return [root.tobytes() for root in level] + ([merkle_root(leaves[whole:])] if len(leaves) > whole else [])
 
 
 def seal(block: Block, ledger_id: str) -> Block:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
@@ -22,8 +23,33 @@ from atlas_lib.core.errors import LedgerError, StoreUnreachable
 Column = Sequence[Any] | np.ndarray  # or an array of pyarrow
 Outcome = TypeVar("Outcome")
 BUSY_SECONDS = PATIENCE_SECONDS = 60
+_REMEMBERED_IDS = 200_000  # about 40 MB
 # The columns of whole numbers, by name; the others are texts.
 WHOLE = frozenset(("position", "transfer_no", "pending_no", "amount_minor", "ts_us"))
+
+
+class Remembered:
+    """Numbers of ids that this connection wrote or read a while ago, so that it need not ask for them again.
+
+    An id keeps its number for ever, so what is remembered cannot go stale. All is forgotten when the store refuses
+    something or is connected anew: numbers may have been given in vain then.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {}
+
+    def of(self, table: str) -> Mapping[str, int]:
+        return self._numbers.get(table, {})
+
+    def add(self, table: str, numbers: Mapping[str, int]) -> None:
+        """Bounded: all of before are dropped for those of an append that would be too many with them."""
+        held = self._numbers.setdefault(table, {})
+        if len(held) + len(numbers) > _REMEMBERED_IDS:
+            held.clear()
+        held.update(numbers)
+
+    def forget(self) -> None:
+        self._numbers.clear()
 
 
 class Database(ABC):
@@ -31,6 +57,8 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self._is_inside = False
+        self.remembered = Remembered()
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -55,6 +83,7 @@ class Database(ABC):
             yield
             self.execute("COMMIT")
         except BaseException:
+            self.remembered.forget()
             self._roll_back()
             raise
         finally:
@@ -109,8 +138,10 @@ class Database(ABC):
         """Key to number, by a query over `texts(?)` of all keys at once."""
         return {key: int(n) for key, n in self.rows(sql, (as_json(values),))}
 
-    def meanwhile(self, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
-        """Work that needs no database, and where to get what came of it; done by the side where a server works too."""
+    def meanwhile(self, work: Callable[[], Outcome], is_long: bool) -> Callable[[], Outcome]:
+        """Work that needs no database, and where to get what came of it; long work is done beside the database's own."""
+        if is_long:
+            return self._aside.submit(work).result
         done = work()
         return lambda: done
 

@@ -5,8 +5,8 @@ Everything here runs inside one database transaction of the only writer, so numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.canonical import LEAF_BYTES, repeated, text_array
-from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, Receipt, merkle_root, seal
+from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, Head, Receipt, merkle_root, merkle_roots, seal
 from atlas_lib.ledger.database import Database, as_json
+from atlas_lib.ledger.digests import IN_BULK
 from atlas_lib.ledger.events import event_leaves
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS
-from atlas_lib.ledger.postings import account_movements, transfer_leaves
+from atlas_lib.ledger.postings import account_movements, account_sides, transfer_leaves
 from atlas_lib.ledger.runs import runs
 
 _HASH = -3  # where a block's row has its own hash: before the leaves of events and transfers
@@ -55,25 +56,18 @@ class Journal:
         entries, transfers = sum(b[2] for b in blocks), sum(b[3] for b in blocks)
         return Receipt(append_id, blocks[0][1], entries, transfers, blocks[-1][4].hex(), is_replay=True)
 
-    def register(self, append_id: str, submissions: pd.DataFrame) -> Mapping[str, int]:
-        """New transactions with what makes a later submission a duplicate of them; id to number."""
+    def register(self, append_id: str, submissions: pd.DataFrame) -> None:
+        """New transactions with what makes a later submission a duplicate of them."""
         # In the order of their ids, because their index takes sorted rows at two thirds of the cost.
         submissions = submissions.sort_values("transaction_id", kind="stable")
         start = self._db.next_number("txn", "txn_no")
         columns = [text_array(submissions[c]) for c in SUBMISSION_COLUMNS]
         numbers, stamps = range(start, start + len(submissions)), submissions["ts_us"].to_numpy()
         self._db.insert("txn", [numbers, *columns, stamps, repeated(append_id, len(submissions))])
-        return dict(zip(submissions["transaction_id"].tolist(), numbers, strict=True))
+        self._db.remembered.add("txn", dict(zip(submissions["transaction_id"].tolist(), numbers, strict=True)))
 
-    def write(
-        self,
-        append_id: str,
-        body: str,
-        events: pa.RecordBatch,
-        transfers: pd.DataFrame,
-        registered: Mapping[str, int] = MappingProxyType({}),
-    ) -> Receipt:
-        """Events and transfers, shaped, at the end of the chain; `registered` as `register` gave it."""
+    def write(self, append_id: str, body: str, events: pa.RecordBatch, transfers: pd.DataFrame) -> Receipt:
+        """Events and transfers, shaped, at the end of the chain."""
         head = self.head()
         first = head.entries + 1
         if not len(events):
@@ -82,9 +76,10 @@ class Journal:
         first_transfer = self._db.next_number("transfer", "transfer_no")
         rows = transfers["event"].to_numpy()
         sealed = self._db.meanwhile(
-            lambda: self._sealed(append_id, body, head, positions, events, first_transfer, transfers)
+            lambda: self._sealed(append_id, body, head, positions, events, first_transfer, transfers),
+            is_long=len(events) >= IN_BULK,
         )
-        txn = self._numbers("txn", events["transaction_id"], append_id, registered)
+        txn = self._numbers("txn", events["transaction_id"], append_id)
         batch = self._numbers("batch", events["batch_id"], append_id)
         rest = [events[c] for c in ("event_type", "amount_minor", "currency", "ts_us", "actor", "details")]
         self._db.insert("event", [positions, txn, batch, *rest])
@@ -113,24 +108,18 @@ class Journal:
         return list(self._chain(append_id, body, head, leaves, first_transfer, moved))
 
     def _write_transfers(self, first: int, moved_at: np.ndarray, txn: pa.Int64Array, transfers: pd.DataFrame) -> None:
-        movements = account_movements(transfers)
-        account = self._account_numbers(movements)
-        currency = transfers["currency"].tolist()
-        debit, credit = (
-            [account[key] for key in zip(transfers[side].tolist(), currency, strict=True)]
-            for side in ("debit_account", "credit_account")
-        )
+        sides = accounts, debit, credit = account_sides(transfers)
+        account = self._account_numbers(accounts)
         pending = transfers["pending_no"].to_numpy()
         numbers = np.arange(first, first + len(transfers))
         self._db.insert(
             "transfer",
             [
-                numbers, moved_at, txn, text_array(transfers["kind"]), pa.array(pending, mask=pending == 0), debit, credit,
+                numbers, moved_at, txn, text_array(transfers["kind"]), pa.array(pending, mask=pending == 0), account[debit], account[credit],
                 transfers["amount_minor"].to_numpy(), text_array(transfers["currency"]),
             ],
         )  # fmt: skip
-        keys = zip(movements["account"], movements["currency"], strict=True)
-        self._db.book(movements.assign(account_no=[account[key] for key in keys]))
+        self._db.book(account_movements(transfers, sides).assign(account_no=account))
 
     def _chain(
         self, append_id: str, body: str, head: Head, events: bytes, transfer_no: int, moved: bytes
@@ -138,13 +127,15 @@ class Journal:
         """One block per BLOCK_ROWS events (transfers likewise; a block may hold more of one than of the other)."""
         previous, position = bytes.fromhex(head.block_hash), head.entries + 1
         created_us, size = self._clock_ns() // 1000, BLOCK_ROWS * LEAF_BYTES
-        for part, start in enumerate(range(0, max(len(events), len(moved)), size)):
-            event_part, moved_part = events[start : start + size], moved[start : start + size]
+        roots = zip_longest(merkle_roots(events), merkle_roots(moved), fillvalue=merkle_root(b""))
+        for part, (event_root, moved_root) in enumerate(roots):
+            bounds = slice(part * size, (part + 1) * size)
+            event_part, moved_part = events[bounds], moved[bounds]
             count, count_moved = len(event_part) // LEAF_BYTES, len(moved_part) // LEAF_BYTES
             block = seal(
                 Block(
                     head.block_no + 1 + part, append_id, part, body, position, count, transfer_no, count_moved,
-                    merkle_root(event_part), merkle_root(moved_part), previous, self._writer, created_us,
+                    event_root, moved_root, previous, self._writer, created_us,
                 ),
                 self._ledger_id,
             )  # fmt: skip
@@ -152,13 +143,12 @@ class Journal:
             previous = block.block_hash
             position, transfer_no = position + count, transfer_no + count_moved
 
-    def _numbers(
-        self, table: str, ids: pa.LargeStringArray, append_id: str, registered: Mapping[str, int] = MappingProxyType({})
-    ) -> pa.Int64Array:
+    def _numbers(self, table: str, ids: pa.LargeStringArray, append_id: str) -> pa.Int64Array:
         """The number of every id; one that is new is written down, a transaction here without an intake."""
         coded = ids.dictionary_encode()
         given = coded.dictionary.to_pylist()
-        asked = [i for i in given if i not in registered]
+        remembered = self._db.remembered.of(table)
+        asked = [i for i in given if i not in remembered]
         known = self._known(table, _KEYS[table], asked)
         new = [i for i in asked if i not in known]
         if new:
@@ -167,17 +157,19 @@ class Journal:
             more = [repeated(None, len(new))] * 4 + [repeated(append_id, len(new))] if table == "txn" else []
             self._db.insert(table, [numbers, new, *more])
             known |= dict(zip(new, numbers, strict=True))
-        found = pa.array([registered[i] if i in registered else known[i] for i in given], pa.int64())
+        found = pa.array([known[i] if i in known else remembered[i] for i in given], pa.int64())
+        self._db.remembered.add(table, known)
         return found.take(coded.indices)
 
     def _known(self, table: str, key: str, given: Sequence[str]) -> dict[str, int]:
         sql = f"SELECT {key}, {table}_no FROM {table} WHERE {key} IN (SELECT value FROM texts(?))"  # noqa: S608
         return self._db.numbers(sql, given) if given else {}
 
-    def _account_numbers(self, movements: pd.DataFrame) -> dict[tuple[str, str], int]:
-        pairs = list(zip(movements["account"], movements["currency"], strict=True))
+    def _account_numbers(self, accounts: pd.DataFrame) -> np.ndarray:
+        """The number of every account; one that is new is written down."""
+        pairs = list(zip(accounts["account"], accounts["currency"], strict=True))
         sql = "SELECT code, currency, account_no FROM account WHERE code IN (SELECT value FROM texts(?))"
-        codes = as_json(movements["account"].unique())
+        codes = as_json(accounts["account"].unique())
         known = {(c, m): int(n) for c, m, n in self._db.rows(sql, (codes,))}
         new = [pair for pair in pairs if pair not in known]
         if new:
@@ -185,4 +177,4 @@ class Journal:
             numbers = range(start, start + len(new))
             self._db.insert("account", [numbers, [c for c, _ in new], [m for _, m in new], [0] * len(new)])
             known |= dict(zip(new, numbers, strict=True))
-        return known
+        return np.array([known[pair] for pair in pairs], "int64")

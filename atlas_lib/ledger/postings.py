@@ -21,6 +21,8 @@ TRANSFER_COLUMNS = ("event", "kind", "pending_no", "debit_account", "credit_acco
 POSTING_COLUMNS = (
     "entry_id", "transaction_id", "batch_id", "account", "currency", "debit_minor", "credit_minor", "timestamp",
 )  # fmt: skip
+AccountSides = tuple[pd.DataFrame, np.ndarray, np.ndarray]
+_SIDES = ("debit", "credit")
 _NUMBERS = ("event", "pending_no", "amount_minor")
 _REQUIRED = ("event", "debit_account", "credit_account", "amount_minor", "currency")
 
@@ -68,8 +70,19 @@ def transfer_leaves(
     return hash_rows(numbers, [transfers[c] for c in ("kind", "debit_account", "credit_account", "currency")])
 
 
-def account_movements(transfers: pd.DataFrame) -> pd.DataFrame:
-    """What transfers change, per account and currency.
+def account_sides(transfers: pd.DataFrame) -> AccountSides:
+    """The accounts that transfers touch (account, currency, in order), and which of them each debits and credits."""
+    accounts, names = pd.factorize(pd.concat([transfers["debit_account"], transfers["credit_account"]]), sort=True)
+    currency, currencies = pd.factorize(transfers["currency"], sort=True)
+    pairs = accounts * len(currencies) + np.tile(currency, 2)
+    touched, side = np.unique(pairs, return_inverse=True)
+    account, money = np.divmod(touched, max(len(currencies), 1))
+    found = pd.DataFrame({"account": names.take(account), "currency": currencies.take(money)})
+    return found, side[: len(transfers)], side[len(transfers) :]
+
+
+def account_movements(transfers: pd.DataFrame, sides: AccountSides | None = None) -> pd.DataFrame:
+    """What transfers change, per account and currency; `sides` where they are known already.
 
     Returns account, currency, debits_posted, credits_posted, debits_pending, credits_pending. A post or a void
     takes its pending amount back; a post books it as well.
@@ -77,14 +90,12 @@ def account_movements(transfers: pd.DataFrame) -> pd.DataFrame:
     kind, amount = transfers["kind"], transfers["amount_minor"].to_numpy("int64")
     posted = np.where(kind.isin(POSTED_KINDS), amount, 0)
     pending = np.where(kind == "pending", amount, np.where(kind.isin(("post", "void")), -amount, 0))
-    sides = []
-    for side, other in (("debit", "credit"), ("credit", "debit")):
-        moved = pd.DataFrame({"account": transfers[f"{side}_account"], "currency": transfers["currency"]})
-        moved = moved.assign(**{f"{side}s_posted": posted, f"{side}s_pending": pending})
-        summed = moved.groupby(["account", "currency"], sort=False, as_index=False).sum()
-        sides.append(summed.assign(**{f"{other}s_posted": 0, f"{other}s_pending": 0}))
-    both = pd.concat(sides, ignore_index=True).groupby(["account", "currency"], sort=True, as_index=False).sum()
-    return both[["account", "currency", "debits_posted", "credits_posted", "debits_pending", "credits_pending"]]
+    accounts, debit, credit = sides or account_sides(transfers)
+    sums = {f"{side}s_{state}": np.zeros(len(accounts), "int64") for state in ("posted", "pending") for side in _SIDES}
+    for side, touched in zip(_SIDES, (debit, credit), strict=True):
+        np.add.at(sums[f"{side}s_posted"], touched, posted)
+        np.add.at(sums[f"{side}s_pending"], touched, pending)
+    return accounts.assign(**sums)
 
 
 def to_postings(transfers: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from atlas_lib.ledger.database import Database, as_json
@@ -52,8 +53,7 @@ def read_events(
         conditions.append("event_type IN (SELECT value FROM texts(?))")
         parameters.append(as_json(event_types))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    found = database.frame(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters)  # noqa: S608
-    return as_entries(found)
+    return as_entries(database.rows(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters))  # noqa: S608
 
 
 def read_newest(database: Database, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def read_newest(database: Database, event_type: str, transaction_ids: Iterable[s
         SELECT max(e.position) FROM event e JOIN txn t ON t.txn_no = e.txn_no
         WHERE e.event_type = ? AND t.transaction_id IN (SELECT value FROM texts(?)) GROUP BY e.txn_no)
       ORDER BY entry_id"""
-    return as_entries(database.frame(sql, (event_type, as_json(transaction_ids))))
+    return as_entries(database.rows(sql, (event_type, as_json(transaction_ids))))
 
 
 def read_transfers(database: Database, transaction_ids: Iterable[str] | None, open_only: bool) -> pd.DataFrame:
@@ -117,9 +117,16 @@ def posted_days(database: Database) -> tuple[pd.Timestamp, pd.Timestamp]:
     return pd.Timestamp(first, unit="us", tz="UTC").normalize(), pd.Timestamp(last, unit="us", tz="UTC").normalize()
 
 
-def as_entries(found: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the view `ledger_entry` with their types: ENTRY_COLUMNS."""
-    return _with_instants(found, {"entry_id": "int64", "amount_minor": "int64"})[list(ENTRY_COLUMNS)]
+def as_entries(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of the view `ledger_entry` as ENTRY_COLUMNS, typed as they are made: a trail has few rows and many readers."""
+    values = list(zip(*rows, strict=True)) or [()] * len(ENTRY_COLUMNS)
+    columns: dict[str, Any] = {}
+    for name, column in zip(ENTRY_COLUMNS, values, strict=True):
+        if name == "timestamp":
+            columns[name] = pd.DatetimeIndex(np.array(column, "int64").view("datetime64[us]")).tz_localize("UTC")
+        else:
+            columns[name] = np.array(column, "int64") if name in _WHOLE else pd.array(column, dtype="str")
+    return pd.DataFrame(columns)
 
 
 def _with_instants(frame: pd.DataFrame, whole: dict[str, str]) -> pd.DataFrame:

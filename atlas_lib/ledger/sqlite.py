@@ -91,6 +91,7 @@ class SqliteDatabase(Database):
         """Nothing to do: a file does not go away."""
 
     def close(self) -> None:
+        self._aside.shutdown()
         self.connection.close()
 
     @contextmanager
@@ -98,6 +99,7 @@ class SqliteDatabase(Database):
         try:
             yield
         except _ERRORS as error:
+            self.remembered.forget()
             raise refused(str(error)) from error
 
     def _begin(self, is_writer: bool) -> None:

@@ -96,9 +96,9 @@ class Ledger:
             replay = self._journal.replay(append_id, body)
             decided = decide(rows, self._held(rows, append_id, replay), ttl_hours)
             if replay is None:
-                numbers = self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
+                self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
                 events = self._unrecorded(intake_events(rows, decided, self._writer))
-                self._journal.write(append_id, body, events, shape_transfers(None, 0), numbers)
+                self._journal.write(append_id, body, events, shape_transfers(None, 0))
         return decided
 
     def append(

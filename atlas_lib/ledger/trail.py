@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import pandas as pd
-
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.chart import accounts_of
 from atlas_lib.ledger.database import Database, as_json
@@ -22,13 +20,16 @@ _TRANSACTION = f"""
   SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
   SELECT position FROM event WHERE txn_no IS NULL AND batch_no IN (
     SELECT batch_no FROM event WHERE txn_no IN ({_OWN}) AND batch_no IS NOT NULL)"""  # noqa: S608
+# A post, a void or a reversal is found by what it closes; a reversal may undo a post.
 _MERCHANT = f"""
+  WITH begun AS (
+    SELECT transfer_no, position, txn_no FROM transfer WHERE pending_no IS NULL AND debit_account IN ({_ACCOUNTS}) UNION
+    SELECT transfer_no, position, txn_no FROM transfer WHERE pending_no IS NULL AND credit_account IN ({_ACCOUNTS})),
+  closing AS (SELECT c.transfer_no, c.position FROM begun b JOIN transfer c ON c.pending_no = b.transfer_no),
+  undoing AS (SELECT r.position FROM closing c JOIN transfer r ON r.pending_no = c.transfer_no)
   SELECT position FROM event WHERE txn_no IN ({_OWN}) UNION
-  SELECT position FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
-  SELECT position FROM transfer WHERE credit_account IN ({_ACCOUNTS}) UNION
-  SELECT position FROM event WHERE txn_no IN (
-    SELECT txn_no FROM transfer WHERE debit_account IN ({_ACCOUNTS}) UNION
-    SELECT txn_no FROM transfer WHERE credit_account IN ({_ACCOUNTS}))"""  # noqa: S608
+  SELECT position FROM begun UNION SELECT position FROM closing UNION SELECT position FROM undoing UNION
+  SELECT position FROM event WHERE txn_no IN (SELECT txn_no FROM begun)"""  # noqa: S608
 _POSITIONS = {
     "transaction": _TRANSACTION,
     "batch": positions_of("batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id = ?)"),
@@ -37,8 +38,8 @@ _POSITIONS = {
 }
 
 
-def read_trail(database: Database, about: About, name: str, limit: int) -> pd.DataFrame:
-    """The first `limit` entries about it, in order: entry_id and the columns of an event, the time in microseconds.
+def read_trail(database: Database, about: About, name: str, limit: int) -> list[tuple[Any, ...]]:
+    """The first `limit` entries about it, in order: rows of the view `ledger_entry`.
 
     transaction: its own entries and the facts of its batches. batch: the batch's and its transactions' entries in it.
     merchant: what moved on its accounts, with all entries of those transactions, and its blocks. actor: what it wrote.
@@ -47,5 +48,5 @@ def read_trail(database: Database, about: About, name: str, limit: int) -> pd.Da
     if about == "transaction":
         parameters = (name, name)
     if about == "merchant":
-        parameters = (keys.MERCHANT + name, *[as_json(accounts_of(name))] * 4)
-    return database.frame(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))
+        parameters = (*[as_json(accounts_of(name))] * 2, keys.MERCHANT + name)
+    return database.rows(_ENTRIES.format(positions=_POSITIONS[about]), (*parameters, limit))

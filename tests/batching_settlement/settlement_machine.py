@@ -70,6 +70,11 @@ class MoodyRail(SimulatedRail):
         self.under_way: list[tuple[Instruction, str]] = []
         self.silence = failure_rate
         self.only: int | None = None  # how every send fails that fails: chance decides when None
+        self.spared: set[str] = set()  # instructions whose sends never fail
+
+    def send(self, instruction: Instruction, idempotency_key: str) -> Answer:
+        with self._weather(0.0 if instruction.instruction_id in self.spared else self._failure_rate):
+            return super().send(instruction, idempotency_key)
 
     def query(self, idempotency_key: str) -> Answer:
         with self._weather(self.silence):
@@ -243,8 +248,17 @@ class SettlementMachine(RuleBasedStateMachine):
         per_payer = {i.payer_account for i in collected}
         assert len(per_payer) == len(collected), "a payer paid the same transaction twice"
         assert {f"PRO-{t}" for t in settled["transaction_id"]} <= per_payer
+        self._settled_by_every_payment(ledger, set(settled["transaction_id"]), set(paid))
         free = {t for t, _ in _LINES} - set(claims.loc[claims["status"] != "voided", "transaction_id"])
         assert not {f"PRO-{t}" for t in free} & per_payer, "paid, and yet free for the next plan"
+
+    def _settled_by_every_payment(self, ledger: Ledger, settled: set[str], paid: set[str]) -> None:
+        """Settled: its own payments are made, and with them those of all that are netted with it."""
+        begun = ledger.events(sorted(settled), event_types=["SETTLEMENT_INITIATED"])
+        last = begun.drop_duplicates("transaction_id", keep="last")
+        for transaction_id, details in zip(last["transaction_id"], last["details"], strict=True):
+            missing = set(json.loads(details)["instructions"]) - paid
+            assert not missing, f"{transaction_id} is settled and {sorted(missing)} is not paid"
 
     def _pending_is_what_flies(self, ledger: Ledger) -> None:
         """The pending side of the balances is the sum of the claims that are open, and of no others."""

@@ -41,3 +41,20 @@ def test_a_life_that_dies_in_this_call_and_gives_up_payments_ends_with_all_that_
     assert SEEN[f"died in {where}"] >= 1, dict(SEEN)
     wanted = ("keys given up", "failed", "payments", "interrupted", "late message cancelled")
     assert not [path for path in wanted if not SEEN[path]], dict(SEEN)
+
+
+@pytest.mark.parametrize(
+    "made", [{"I-0-1-2-T-1"}, {"I-0-1-2-T-1", "I-0-1-2-T-2"}, {f"I-0-1-2-T-{n}" for n in (1, 2, 3)}]
+)
+def test_netted_transactions_are_settled_by_the_last_of_their_payments_and_not_before(made: set[str]) -> None:
+    machine = SettlementMachine()
+    machine.begin(seed=5, failure_rate=1.0, is_netted=True)
+    machine.rail.only, machine.rail.spared, machine.rail.silence = REFUSED, made, 0.0
+    try:
+        machine.carry_out(operator=0, which=0)
+        machine.the_books_hold()
+        assert {name for name, _ in machine.rail.payments.log} == made
+        assert set(machine.ledgers[0].claims([f"T-{n}" for n in (1, 2, 3)])["status"]) == {"in_flight"}
+    finally:
+        machine.teardown()
+    assert len(machine.rail.payments.log) == 4

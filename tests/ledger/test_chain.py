@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import struct
 
 import pytest
 
-from atlas_lib.ledger.chain import GENESIS, Block, merkle_root, seal
+from atlas_lib.ledger.canonical import hash_rows
+from atlas_lib.ledger.chain import BLOCK_ROWS, GENESIS, Block, merkle_root, merkle_roots, seal
+from atlas_lib.ledger.digests import IN_BULK
 
 # Certificate Transparency's own test vectors for the tree of RFC 6962 (google/certificate-transparency,
 # merkletree/merkle_tree_test.cc): leaves and the roots of the first 1 to 8 of them.
@@ -33,6 +36,25 @@ def test_roots_equal_the_published_ones(count: int) -> None:
 def test_the_empty_tree_has_the_hash_of_nothing() -> None:
     # RFC 6962, section 2.1: MTH({}) = SHA-256().
     assert merkle_root(b"").hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_leaves_in_bulk_are_those_of_one_row_at_a_time() -> None:
+    texts = [None if n % 7 == 0 else "äß\x00€"[: n % 5] * (n % 90) for n in range(IN_BULK + 5)]
+    numbers = [n * 2**40 - 2**62 for n in range(len(texts))]
+    expected = []
+    for number, text in zip(numbers, texts, strict=True):
+        raw = (text or "").encode()
+        framed = b"\xff" * 4 if text is None else struct.pack(">I", len(raw)) + raw
+        expected.append(hashlib.sha256(b"\x00" + struct.pack(">q", number) + framed).digest())
+    assert hash_rows([numbers], [texts]) == b"".join(expected)
+    assert hash_rows([numbers[:9]], [texts[:9]]) == b"".join(expected[:9])
+
+
+@pytest.mark.parametrize("count", [0, 1, BLOCK_ROWS - 1, BLOCK_ROWS, 2 * BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
+def test_roots_of_many_blocks_are_those_of_one_block_at_a_time(count: int) -> None:
+    leaves = b"".join(hashlib.sha256(str(n).encode()).digest() for n in range(count))
+    parts = [leaves[start : start + BLOCK_ROWS * 32] for start in range(0, len(leaves), BLOCK_ROWS * 32)]
+    assert merkle_roots(leaves) == [merkle_root(part) for part in parts]
 
 
 def test_every_header_field_changes_the_block_hash() -> None:

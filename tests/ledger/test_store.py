@@ -24,6 +24,23 @@ def test_an_append_comes_back_in_order_with_all_its_fields(ledger: Ledger, event
     pd.testing.assert_frame_equal(found.drop(columns="entry_id"), events[found.columns[1:]], check_dtype=False)
 
 
+def test_an_append_of_several_blocks_comes_back_with_what_is_absent_and_what_is_not_ascii(
+    ledger: Ledger, event: Make
+) -> None:
+    count = 2 * 4096 + 7
+    ids = ["" if n % 3 == 0 else f"Ä-{n // 2}" for n in range(count)]
+    given = event(*ids, event_type="SETTLEMENT_FAILED").assign(
+        batch_id=["" if n % 5 == 0 else f"B-{n // 1000}" for n in range(count)], amount_minor=range(-3, count - 3),
+        details=[f'{{"reason": "{"zu spät€ "* (n % 4)}, \\\\ \\n"}}' for n in range(count)],
+    )  # fmt: skip
+    ledger.append("large", given)
+    held = ledger.events()
+    for column in ("transaction_id", "batch_id", "amount_minor", "currency", "details"):
+        assert held[column].tolist() == given[column].tolist(), column
+    assert ledger.verify([ledger.head()]).empty
+    assert ledger._db.value("SELECT count(*) FROM block") == 3
+
+
 def test_the_same_append_again_writes_nothing_even_with_other_timestamps(ledger: Ledger, event: Make) -> None:
     first = ledger.append("a", event("T-1"))
     again = ledger.append("a", event("T-1", timestamp=pd.Timestamp("2027-01-01", tz="UTC")))
@@ -48,6 +65,19 @@ def test_a_refused_append_leaves_nothing_behind(ledger: Ledger, event: Make, tra
         ledger.append("b", event("T-2", "T-1", event_type="SETTLEMENT_CONFIRMED"), transfer(2))
     assert ledger.head() == head
     assert ledger.postings()["debit_minor"].sum() == 100
+    assert ledger.verify().empty
+
+
+def test_an_id_of_a_refused_append_gets_its_number_when_it_is_written(ledger: Ledger, event: Make) -> None:
+    ledger.append("a", event("T-1", event_type="SETTLEMENT_CONFIRMED"))
+    with pytest.raises(LedgerError, match="refused"):
+        ledger.append("b", event("T-2", "T-1", event_type="SETTLEMENT_CONFIRMED"))
+    ledger.append("c", event("T-3", "T-2"))
+    with pytest.raises(RuntimeError), ledger.together():
+        ledger.append("d", event("T-4"))
+        raise RuntimeError("the rest of the work failed")
+    ledger.append("e", event("T-5", "T-4"))
+    assert ledger.events()["transaction_id"].tolist() == ["T-1", "T-3", "T-2", "T-5", "T-4"]
     assert ledger.verify().empty
 
 

@@ -43,6 +43,18 @@ def test_the_trail_holds_what_concerns_it_in_order(busy: Ledger, about: str, nam
     assert busy.trail(about, name, limit=1)["entry_id"].tolist() == entries[:1]  # type: ignore[arg-type]
 
 
+def test_what_closes_and_undoes_a_transfer_without_a_transaction_is_in_the_trail_of_its_merchant(
+    ledger: Ledger, event: Make, transfer: Make
+) -> None:
+    sides = {"debit_account": "assets:bank:EUR", "credit_account": "liabilities:rolling_reserve:M-3"}
+    undone = {"debit_account": sides["credit_account"], "credit_account": sides["debit_account"]}
+    ledger.append("a", event("", event_type="RESERVE_HELD"), transfer(1, kind="pending", **sides))
+    ledger.append("b", event("", event_type="RESERVE_DRAWN"), transfer(1, kind="post", pending_no=1, **sides))
+    ledger.append("other", event("T-1"), transfer(1))
+    ledger.append("c", event("", event_type="RESERVE_RELEASED"), transfer(1, kind="reversal", pending_no=2, **undone))
+    assert ledger.trail("merchant", "M-3")["entry_id"].tolist() == [1, 2, 4]
+
+
 def test_events_are_found_by_the_beginning_of_their_id(busy: Ledger) -> None:
     assert busy.events(id_prefix="merchant:")["entry_id"].tolist() == [7]
     assert busy.events(id_prefix="T-", event_types=["SETTLEMENT_INITIATED"])["entry_id"].tolist() == [5, 6]
