@@ -70,13 +70,14 @@ def keep_books(
     transactions: Input,
     ledger: Ledger,
     settings: ReservesCreditSettings,
+    run_id: str = "",
 ) -> dict[str, pd.DataFrame]:
     """Book the purchases that the ledger does not hold yet, then read positions and sub-accounts back from it.
 
     The movements were booked by keep_reserves. Gives contract_payments, payout_positions, subaccounts,
     subaccount_movements.
     """
-    book_contracts(contracts, ledger, settings)
+    book_contracts(contracts, ledger, settings, run_id)
     positions = read_positions(contracts, transactions, ledger, settings)
     done = payouts_so_far(contracts[ACCOUNT].drop_duplicates(ignore_index=True), ledger)
     wanted = pd.concat([contracts["contract_id"], covered_by(done)["contract_id"]]).drop_duplicates(ignore_index=True)
