@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -52,17 +51,16 @@ def book_contracts(
     ledger: Ledger,
     settings: ReservesCreditSettings,
     run_id: str = "",
-    today: date | None = None,
 ) -> None:
     """Book the contracts that the ledger does not hold yet.
 
     The same contracts a second time book nothing. Two runs that would book different figures for one contract at
     once cannot both: the second is refused, and so is a run whose figures a later one has replaced (LedgerError).
-    `today`: the day of the clock unless given; a booking for a day beyond it was mistyped, and holds nobody up.
+    A booking for a day beyond the ledger's clock was mistyped, and holds nobody up.
     """
     lines = contract_lines(contracts, settings)
     booked = read_bookings(contracts["contract_id"], ledger)
-    is_later = (booked["as_of"] > str(settings.as_of)) & (booked["as_of"] <= str(today or datetime.now(UTC).date()))
+    is_later = (booked["as_of"] > str(settings.as_of)) & (booked["as_of"] <= str(ledger.today()))
     is_known = ~is_later | (booked["version"] == 1)
     open_lines = plan_bookings(lines, booked[is_known])
     if len(open_lines):

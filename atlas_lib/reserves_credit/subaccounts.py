@@ -42,7 +42,7 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
     moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
-    moves = moves[~_is_corrected_later(moves, end)]
+    moves = moves[~_is_corrected_later(moves, end, pd.Timestamp(ledger.today(), tz="UTC"))]
     is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT)
     contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
@@ -67,13 +67,13 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     }
 
 
-def _is_corrected_later(moves: pd.DataFrame, end: pd.Timestamp) -> pd.Series:
+def _is_corrected_later(moves: pd.DataFrame, end: pd.Timestamp, today: pd.Timestamp) -> pd.Series:
     """Reserve movements after `end`, and corrections of contracts between `end` and now (beyond: a mistyped day)."""
     is_after = moves["timestamp"] > end
     is_reserve = moves["event_type"].str.startswith("RESERVE_")
     is_first = moves["transaction_id"].str.endswith(":v1") & (moves["event_type"] == "CONTRACT_PURCHASED")
     is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first
-    is_past = moves["timestamp"] <= pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
+    is_past = moves["timestamp"] <= today + pd.Timedelta(days=1)
     return is_after & (is_reserve | (is_contract & is_past))
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pandas as pd
 
@@ -56,7 +56,7 @@ def keep_verdicts(
     So is one on every merchant of the input (without a currency: it holds for all of them), and on the debts of sales of
     those that the summary does not show.
 
-    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the clock unless given;
+    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the ledger's clock unless given;
     an as-of day beyond it was mistyped, and keeps no later verdict out.
     """
     if is_trial:
@@ -71,7 +71,7 @@ def keep_verdicts(
         own = own.assign(run_id=run_id, as_of=str(settings.as_of))
         standing = newest_verdicts(own[_KEY], ledger)
         places = places_of([run_id, *standing["run_id"]], ledger)
-        return _judged_events(_news(own, standing, places, today or datetime.now(UTC).date()), settings), pd.DataFrame()
+        return _judged_events(_news(own, standing, places, today or ledger.today()), settings), pd.DataFrame()
 
     append_decided(ledger, "verdicts", plan)
     return {}
