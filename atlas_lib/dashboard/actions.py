@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard import fraud, reconciling
-from atlas_lib.reserves_credit.decisions import order_actions, payout_actions
+from atlas_lib.reserves_credit.decisions import move_actions, order_actions, payout_actions
 from atlas_lib.reserves_credit.desk import PayoutDesk, open_desk, replies_in
 from atlas_lib.reserves_credit.roles import Actor, may
 
@@ -42,6 +43,8 @@ ACTS = {
     "refuse": Act("Refuse", "payment_id", "refuse", "These payment files are refused; their payouts are ready again.", needs_reason=True),
     "request": Act("Request", "payment_id", "request", "These payment files are handed over to the bank. The money is then on its way."),
     "withdraw": Act("Withdraw", "payment_id", "withdraw", "These payment files are taken back; their payouts are ready again.", needs_reason=True),
+    "accept_move": Act("Accept move", "contract_id", "decide_move", "These contracts belong to the merchants they come under now: they may be paid for them, and the former ones owe back what they got.", needs_reason=True),
+    "reject_move": Act("Reject move", "contract_id", "decide_move", "The input is wrong: these merchants stay blocked until it is corrected, and the former ones owe nothing back.", needs_reason=True),
     "replies": Act("Read bank lines", "", "read_replies", "What the bank lines of this run say about our payments is booked."),
     "dispute": Act("Dispute", "break_id", "dispute", f"The dispute about these breaks gets the state chosen below. {_NEXT_RUN}", True, "state", _RECONCILIATION),
     "recheck": Act("Ask for another look", "break_id", "dispute", f"Somebody shall look at these breaks again. {_NEXT_RUN}", True, page=_RECONCILIATION),
@@ -55,6 +58,7 @@ ACTS = {
     "escalated": Act("Escalate", "transaction_id", "judge_fraud", "Another person than you shall decide about these alerts.", True, page="fraud"),
 }  # fmt: skip
 PAYOUT_ACTS, ORDER_ACTS = ("prepare", "block", "unblock"), ("approve", "refuse", "request", "withdraw", "replies")
+MOVE_ACTS = ("accept_move", "reject_move")
 FRAUD_ACTS = ("confirmed", "false_positive", "escalated")
 # The lists of a run's tables whose rows can be chosen.
 DAILY = "daily_reconciliation"
@@ -67,6 +71,7 @@ _PAIRS = {"accept": "suggestions", "unmatch": "matches"}
 _CHOSEN = {
     "payment_id": ("payment_id", "sha256"), "break_id": ("break_id", "discrepancy_minor"),
     "line_key": ("transaction_id", "line_key"), "transaction_id": ("transaction_id", ""),
+    "contract_id": ("merchant_id", "contract_id"),
 }  # fmt: skip
 
 
@@ -100,7 +105,7 @@ def table_decided(act: Act, name: str) -> str:
 
 def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
     """The lines as they stood on the page when they were chosen: `payment_id sha256`, `payout_id merchant_id`,
-    `break_id discrepancy_minor`, `transaction_id statement/line`, or `transaction_id`.
+    `break_id discrepancy_minor`, `transaction_id statement/line`, `merchant_id contract_id`, or `transaction_id`.
 
     Raises Refused when nothing is chosen.
     """
@@ -108,7 +113,13 @@ def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
         raise Refused("Nothing is chosen", remedy="go back and choose one or more lines of the list")
     names = [n for n in _CHOSEN.get(act.key, ("payout_id", "merchant_id")) if n]
     parts = [line.partition(" ")[::2] if len(names) > 1 else (line,) for line in chosen]
-    return pd.DataFrame(parts, columns=names, dtype="str").drop_duplicates(ignore_index=True)
+    rows = pd.DataFrame(parts, columns=names, dtype="str").drop_duplicates(ignore_index=True)
+    return rows.assign(merchant_id=rows["merchant_id"].map(unquote)) if act.key == "contract_id" else rows
+
+
+def moved_contract(row: Mapping[str, object]) -> str:
+    """How a moved contract is named when it is chosen: `merchant_id contract_id`; either may hold spaces."""
+    return f"{quote(str(row['merchant_id']), safe='')} {row['contract_id']}"
 
 
 def decide(run: Run, environment: Mapping[str, str], name: str, chosen: Sequence[str], said: str, option: str) -> str:
@@ -122,5 +133,7 @@ def decide(run: Run, environment: Mapping[str, str], name: str, chosen: Sequence
     if table_decided(act, name):
         return reconciling.decide(run, environment, name, rows, said, option)
     with desk_of(run, environment) as desk:
+        if name in MOVE_ACTS:
+            return move_actions(desk)[act.label](rows, said)
         known = payout_actions(desk) if name in PAYOUT_ACTS else order_actions(desk, replies_in(run))
         return known[act.label](rows, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,13 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.dashboard.access import require_office
 from atlas_lib.dashboard.actions import (
     FRAUD_ACTS,
+    MOVE_ACTS,
     ORDER_ACTS,
     PAYOUT_ACTS,
     act_of,
     acts_for,
     chosen_rows,
+    moved_contract,
     table_decided,
 )
 from atlas_lib.dashboard.frame import View, facts_of, render_page
@@ -25,23 +28,40 @@ from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.payment_files import FILE_COLUMNS, LINE_COLUMNS, file_of, hashes_of, lines_of, totals_of
 from atlas_lib.dashboard.reconciling import add_standing, options_of, rows_chosen
 from atlas_lib.present.tables import format_value, show_table
-from atlas_lib.reserves_credit.decisions import PAYOUT_COLUMNS
+from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.payouts import counted
 
+_MOVED = "Contracts that moved"
 _GONE = "These lines are no longer there."
 
 
-def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
-    """Payment files, payouts, breaks and suggestions as they stand now, each with the buttons that the person's role allows."""
+@dataclass(frozen=True)
+class DeskTables:
+    """Payouts, payment files and moved contracts as they stand now, as the person may see them."""
+
+    payouts: pd.DataFrame
+    orders: pd.DataFrame
+    moves: pd.DataFrame
+
+
+NO_TABLES = DeskTables(pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+
+
+def desk_page(view: View, tables: DeskTables) -> str:
+    """Payment files, payouts, moved contracts, breaks and suggestions as they stand now, each with the buttons that the person's role allows."""
     require_office(view.actor)
     links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
+    orders, payouts, moves = tables.orders, _filtered(tables.payouts, view.asked), tables.moves
     known = set(orders["payment_id"])
     links["payment_id"] = lambda r: view.addresses.to(f"payment/{r['payment_id']}") if r["payment_id"] in known else ""
-    lists = []
-    for title, frame, columns, names, value in (
+    shown: list[tuple[str, pd.DataFrame, Sequence[str], Sequence[str], Callable[[Mapping[str, Any]], str]]] = [
         ("Payment files", orders, FILE_COLUMNS, ORDER_ACTS, lambda r: f"{r['payment_id']} {r['sha256']}"),
-        ("Payouts", _filtered(payouts, view.asked), (*PAYOUT_COLUMNS, "payment_id"), PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
-    ):  # fmt: skip
+        ("Payouts", payouts, (*PAYOUT_COLUMNS, "payment_id"), PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
+    ]  # fmt: skip
+    if len(moves):
+        shown.append((_MOVED, moves, MOVE_COLUMNS, MOVE_ACTS, moved_contract))
+    lists = []
+    for title, frame, columns, names, value in shown:
         acts = acts_for(view.actor, names) if view.is_latest else {}
         choose: Callable[[Mapping[str, Any]], str] | None = value if acts else None
         table = show_table(frame, list(columns), links=links, choose=choose, limit=500, empty=f"No {title.lower()}.")
@@ -50,10 +70,8 @@ def desk_page(view: View, payouts: pd.DataFrame, orders: pd.DataFrame) -> str:
     return render_page(view, "desk.html.j2", "Decide", current="desk", lists=lists, listings=listings)
 
 
-def confirm_page(
-    view: View, name: str, chosen: Sequence[str], said: str, tables: tuple[pd.DataFrame, pd.DataFrame]
-) -> str:
-    """What will happen to which lines, as they stand now, before it does; `tables`: payouts and payment files."""
+def confirm_page(view: View, name: str, chosen: Sequence[str], said: str, tables: DeskTables) -> str:
+    """What will happen to which lines, as they stand now, before it does."""
     act = act_of(name)
     rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
     html, lines = _to_confirm(view, name, rows, tables)
@@ -84,9 +102,7 @@ def payment_page(view: View, payment_id: str, payouts: pd.DataFrame, orders: pd.
     )
 
 
-def _to_confirm(
-    view: View, name: str, rows: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]
-) -> tuple[str, list[str]]:
+def _to_confirm(view: View, name: str, rows: pd.DataFrame, tables: DeskTables) -> tuple[str, list[str]]:
     """The chosen lines as they stand now, and what they come to."""
     if rows.empty:
         return "", []
@@ -96,10 +112,12 @@ def _to_confirm(
         html = show_table(frame, with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE).html
         return html, _discrepancies(frame) if table == "breaks" else []
     if name in FRAUD_ACTS:
-        return show_table(
-            chosen_alerts(view.run, rows, view.actor), list(ALERT_COLUMNS), limit=500, empty=_GONE
-        ).html, []
-    return _chosen_now(rows, *tables)
+        found = chosen_alerts(view.run, rows, view.actor)
+        return show_table(found, list(ALERT_COLUMNS), limit=500, empty=_GONE).html, []
+    if name in MOVE_ACTS:
+        now = tables.moves.merge(rows, on=["merchant_id", "contract_id"], how="inner")
+        return show_table(now, list(MOVE_COLUMNS), limit=500, empty=_GONE).html, []
+    return _chosen_now(rows, tables.payouts, tables.orders)
 
 
 def _discrepancies(breaks: pd.DataFrame) -> list[str]:

@@ -53,13 +53,16 @@ def change_of(now: str, was: str | None) -> str:
     return f"{step:+,}{new[2] or ''}"
 
 
-def tasks_of(run: Run, payouts: pd.DataFrame, orders: pd.DataFrame, open_alerts: int = 0) -> list[Task]:
-    """What needs a person, the most urgent first; `payouts`, `orders` and alerts of fraud as they stand now."""
+def tasks_of(
+    run: Run, payouts: pd.DataFrame, orders: pd.DataFrame, open_alerts: int = 0, open_moves: int = 0
+) -> list[Task]:
+    """What needs a person, the most urgent first; payouts, payment files, alerts and moved contracts as they stand now."""
     found = [
         _task(_with(orders, "status", "Prepared"), "payment file{s} to approve", "desk", "attention", "approve"),
         _task(_with(orders, "status", "Approved"), "approved payment file{s} to hand to the bank", "desk", "attention", "request"),
         _task(_with(payouts, "status", "Ready"), "payout{s} ready to be prepared", "desk", "neutral", "prepare"),
         _task(_with(payouts, "status", "Blocked"), "payout{s} blocked by a gate or a person", "desk", "attention", "unblock"),
+        _task(open_moves, "contract{s} that moved to another merchant, to decide", "desk", "attention", "decide_move"),
         _task(open_alerts, "fraud alert{s} to judge", "fraud?state=open", "bad", "judge_fraud"),
         *_listed(run, "alerts", {"severity": "high"}, "high alert{s}", "bad"),
         *_listed(run, "exposures", {"level": "breach"}, "limit breach{es}", "bad"),

@@ -20,7 +20,7 @@ from atlas_lib.dashboard.access import is_office, may_see_accounts, require_offi
 from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, desk_of
 from atlas_lib.dashboard.addresses import Addresses
 from atlas_lib.dashboard.daily_views import daily_page
-from atlas_lib.dashboard.desk_views import confirm_page, desk_page, payment_page
+from atlas_lib.dashboard.desk_views import NO_TABLES, DeskTables, confirm_page, desk_page, payment_page
 from atlas_lib.dashboard.downloads import download
 from atlas_lib.dashboard.frame import View, message_page
 from atlas_lib.dashboard.fraud import open_alerts
@@ -32,7 +32,8 @@ from atlas_lib.dashboard.operations_views import operations_page
 from atlas_lib.dashboard.rows import wrong_accounts_of
 from atlas_lib.dashboard.run_views import front_page, merchant_page, office_page, stage_page, trail_page
 from atlas_lib.present.report import resource, style
-from atlas_lib.reserves_credit.decisions import ORDER_COLUMNS, PAYOUT_COLUMNS
+from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, ORDER_COLUMNS, PAYOUT_COLUMNS
+from atlas_lib.reserves_credit.moves import OPEN
 from atlas_lib.reserves_credit.roles import Actor, require
 from atlas_lib.scheduling import list_runs
 
@@ -69,7 +70,7 @@ def answer(asked: Asked, choice: tuple[str, Sequence[str], str] | None = None) -
         view = _view(_returning(asked, name))
         require_office(asked.actor)
         is_payout = act_of(name).page == "desk"
-        tables = _desk_tables(view, asked) if is_payout else (pd.DataFrame(), pd.DataFrame())
+        tables = _desk_tables(view, asked) if is_payout else NO_TABLES
         return Answer(confirm_page(view, name, chosen, said, tables))
     view = _view(asked)
     kind, _, value = asked.path.partition("/")
@@ -187,20 +188,23 @@ def _page(view: View, asked: Asked, kind: str, value: str) -> str:
 
 
 def _page_of_payouts(view: View, asked: Asked, kind: str, value: str) -> str:
-    payouts, orders = _desk_tables(view, asked)
+    tables = _desk_tables(view, asked)
     if kind == "payment":
-        return payment_page(view, value, payouts, orders)
+        return payment_page(view, value, tables.payouts, tables.orders)
     if kind == "desk":
-        return desk_page(view, payouts, orders)
-    return front_page(view, _before(view), tasks_of(view.run, payouts, orders, open_alerts(view.run)))
+        return desk_page(view, tables)
+    moved = int((tables.moves["move"] == OPEN).sum())
+    found = tasks_of(view.run, tables.payouts, tables.orders, open_alerts(view.run), moved)
+    return front_page(view, _before(view), found)
 
 
-def _desk_tables(view: View, asked: Asked) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _desk_tables(view: View, asked: Asked) -> DeskTables:
     if not view.run.has("payouts"):
         columns = dict.fromkeys([*declared("payouts").column_names, *PAYOUT_COLUMNS, "payment_id", "live_status"])
-        return pd.DataFrame(columns=list(columns)), pd.DataFrame(columns=list(ORDER_COLUMNS))
+        names = (columns, ORDER_COLUMNS, MOVE_COLUMNS)
+        return DeskTables(*(pd.DataFrame(columns=list(n)) for n in names))
     with desk_of(view.run, asked.environment) as desk:
-        return desk.payouts(), desk.orders()
+        return DeskTables(desk.payouts(), desk.orders(), desk.moves())
 
 
 def _before(view: View) -> Run | None:

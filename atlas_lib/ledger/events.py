@@ -14,6 +14,7 @@ from atlas_lib.ledger.canonical import hash_rows, nullable_texts, repeated
 from atlas_lib.ledger.privacy import mask_details
 
 EVENT_TYPES = (
+    "RUN_OPENED",
     "TRANSACTION_SUBMITTED",
     "TRANSACTION_DEDUPED",
     "BATCH_CREATED",

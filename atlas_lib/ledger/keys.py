@@ -21,9 +21,10 @@ RECONCILIATION: Final = "reconciliation:"  # decisions on matches and breaks, re
 RESERVE: Final = "reserve:"  # movements of a rolling reserve, reserves_credit/books.py
 RESERVE_DAYS: Final = "reserve-days:"  # days of sales that are held, reserves_credit/counted_days.py
 RESERVE_NAMES: Final = "reserve-names:"  # the payments of such a day, reserves_credit/counted_days.py
+RUN: Final = "run:"  # a run opened, ledger/openings.py
 
 OWN = (
-    ALERT, CONTRACT, FRAUD, MERCHANT, PAYOUT, POLICY, RECONCILIATION, RESERVE, RESERVE_DAYS, RESERVE_NAMES,
+    ALERT, CONTRACT, FRAUD, MERCHANT, PAYOUT, POLICY, RECONCILIATION, RESERVE, RESERVE_DAYS, RESERVE_NAMES, RUN,
 )  # fmt: skip
 
 

@@ -27,6 +27,9 @@ _OF_TRANSACTIONS = """
 _OF_BATCHES = positions_of(
     "batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id IN (SELECT value FROM texts(?)))"
 )
+_OF_BATCH_NAMES = positions_of(
+    "batch_run", "batch_no IN (SELECT batch_no FROM batch WHERE batch_id >= ? AND batch_id < ?)"
+)
 _WHOLE = dict.fromkeys(("transfer_no", "entry_id", "pending_no", "amount_minor", "entry_minor"), "int64")
 
 
@@ -36,6 +39,7 @@ def read_events(
     batch_ids: Iterable[str] | None,
     event_types: Iterable[str] | None,
     id_prefix: str,
+    batch_prefix: str,
 ) -> pd.DataFrame:
     """See `Ledger.events`."""
     about: list[str] = []
@@ -44,6 +48,9 @@ def read_events(
         numbers = "SELECT txn_no FROM txn WHERE transaction_id >= ? AND transaction_id < ?"
         about.append(f"entry_id IN (SELECT position FROM event WHERE txn_no IN ({numbers}))")  # noqa: S608
         parameters += [id_prefix, id_prefix + "\U0010ffff"]
+    if batch_prefix:
+        about.append(f"entry_id IN ({_OF_BATCH_NAMES})")
+        parameters += [batch_prefix, batch_prefix + "\U0010ffff"]
     for ids, positions in ((transaction_ids, _OF_TRANSACTIONS), (batch_ids, _OF_BATCHES)):
         if ids is not None:
             about.append(f"entry_id IN ({positions})")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -63,7 +64,7 @@ class Ledger:
     """An open ledger store; also the local commit service."""
 
     def __init__(self, database: Database, writer: str, clock_ns: Callable[[], int]) -> None:
-        self._db, self._writer = database, writer
+        self._db, self._writer, self._clock_ns = database, writer, clock_ns
         self._ledger_id = str(database.value("SELECT ledger_id FROM ledger"))
         self._journal = Journal(database, self._ledger_id, writer, clock_ns)
 
@@ -143,12 +144,14 @@ class Ledger:
         batch_ids: Iterable[str] | None = None,
         event_types: Iterable[str] | None = None,
         id_prefix: str = "",
+        batch_prefix: str = "",
     ) -> pd.DataFrame:
         """Entries in order: all, or those of some transactions or batches, or of some types; columns ENTRY_COLUMNS.
 
         `id_prefix`: those of transactions whose id begins with it, by index (`alert:`, `payout:`); types alone read all.
+        `batch_prefix`: the same for batches (`PAY-20261102-`).
         """
-        return reading.read_events(self._db, transaction_ids, batch_ids, event_types, id_prefix)
+        return reading.read_events(self._db, transaction_ids, batch_ids, event_types, id_prefix, batch_prefix)
 
     def newest(self, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
         """The last entry of this type of each of these transactions; columns ENTRY_COLUMNS."""
@@ -223,6 +226,10 @@ class Ledger:
     def head(self) -> Head:
         """The end of the chain; keep it outside the store to make a cut tail visible."""
         return self._journal.head()
+
+    def today(self) -> date:
+        """The day by the clock that the ledger was opened with (UTC): what is dated after it was mistyped."""
+        return datetime.fromtimestamp(self._clock_ns() / 1e9, UTC).date()
 
     def verify(self, trusted: Sequence[Head] = ()) -> pd.DataFrame:
         """Recompute everything; findings (entry_id, finding, detail), empty when intact. See audit.py.

@@ -7,9 +7,11 @@ Reserve movements on sales are booked per merchant, currency and day under `rese
     draw       the other way: it pays for a refund or chargeback that was charged to the merchant's account
 
 Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing, and a
-late sale becomes a correction dated today. What yesterday's run books where a later one has booked since is taken back
-on the day of that one, so that in whatever order runs are made, each day's balance is what its own last run says. In the same append the ledger
-remembers the days of sales that were counted, so that the next input need not repeat them (sales_days.py).
+late sale becomes a correction dated today, with all that leaves the reserve since, so that nothing leaves before it is
+held. What yesterday's run books for an account where a later one has booked since is taken back on the first day of
+that one: in whatever order runs are made, each day's balance is what its own last run says, and never below zero. In
+the same append the ledger remembers the days of sales that were counted, so that the next input need not repeat them
+(sales_days.py).
 """
 
 from __future__ import annotations
@@ -70,13 +72,14 @@ def keep_books(
     transactions: Input,
     ledger: Ledger,
     settings: ReservesCreditSettings,
+    run_id: str = "",
 ) -> dict[str, pd.DataFrame]:
     """Book the purchases that the ledger does not hold yet, then read positions and sub-accounts back from it.
 
     The movements were booked by keep_reserves. Gives contract_payments, payout_positions, subaccounts,
     subaccount_movements.
     """
-    book_contracts(contracts, ledger, settings)
+    book_contracts(contracts, ledger, settings, run_id)
     positions = read_positions(contracts, transactions, ledger, settings)
     done = payouts_so_far(contracts[ACCOUNT].drop_duplicates(ignore_index=True), ledger)
     wanted = pd.concat([contracts["contract_id"], covered_by(done)["contract_id"]]).drop_duplicates(ignore_index=True)
@@ -103,20 +106,34 @@ def plan_reserves(
     everything = _booked(days[ACCOUNT].drop_duplicates(ignore_index=True), ledger)
     booked = everything[everything["made_at"] <= end]
     _refuse_unknown(booked, days)
-    changed = _differences(target, booked)
-    last = booked.groupby(ACCOUNT)["made_at"].max().rename("last_at")
-    changed = changed.join(last, on=ACCOUNT, validate="many_to_one")
-    own = changed["movement_date"].dt.tz_localize("UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-    is_late = (own <= changed["last_at"]).fillna(False).astype(bool)
-    changed = changed.assign(made_at=own.where(~is_late, end))
+    changed = _dated(_differences(target, booked), booked, end)
     both = pd.concat([changed, _taken_back(changed, everything[everything["made_at"] > end])], ignore_index=True)
     return _movement_events(both), _movement_transfers(both)
 
 
+def _dated(changed: pd.DataFrame, booked: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
+    """Adds made_at: the movement's own day, but `end` where the account has been booked up to that day already.
+
+    Where such late changes add to the reserve, what leaves it counts on their day too: it may be of what is added.
+    """
+    last = booked.groupby(ACCOUNT)["made_at"].max().rename("last_at")
+    changed = changed.join(last, on=ACCOUNT, validate="many_to_one")
+    own = changed["movement_date"].dt.tz_localize("UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+    is_late = (own <= changed["last_at"]).fillna(False).astype(bool)
+    is_into = _is_into_reserve(changed)
+    net = changed["change_minor"].abs().where(is_into, -changed["change_minor"].abs())
+    late_net = net.where(is_late, 0).groupby([changed[k] for k in ACCOUNT]).transform("sum")
+    return changed.assign(made_at=own.where(~(is_late | ((late_net > 0) & ~is_into)), end))
+
+
+def _is_into_reserve(changed: pd.DataFrame) -> pd.Series:
+    return (changed["movement"] == "hold") == (changed["change_minor"] > 0)
+
+
 def _taken_back(changed: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
-    """The changes the other way round, on the first later day on which a run has booked the same movement."""
-    first = later.groupby(_MOVE)["made_at"].min().rename("later_at")
-    known = changed.join(first, on=_MOVE, validate="one_to_one").dropna(subset=["later_at"])
+    """The changes the other way round, on the first later day on which a run has booked for the same account."""
+    first = later.groupby(ACCOUNT)["made_at"].min().rename("later_at")
+    known = changed.join(first, on=ACCOUNT, validate="many_to_one").dropna(subset=["later_at"])
     return known.assign(change_minor=-known["change_minor"], made_at=known["later_at"]).drop(columns="later_at")
 
 
@@ -164,7 +181,7 @@ def _movement_events(changed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _movement_transfers(changed: pd.DataFrame) -> pd.DataFrame:
-    is_into_reserve = (changed["movement"] == "hold") == (changed["change_minor"] > 0)
+    is_into_reserve = _is_into_reserve(changed)
     payable, reserve = _PAYABLE + changed["merchant_id"], _RESERVE + changed["merchant_id"]
     return pd.DataFrame(
         {

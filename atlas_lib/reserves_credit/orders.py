@@ -1,6 +1,6 @@
 """Payment files of payouts: how payouts become files and journals, where these lie, and that they are unchanged.
 
-In the folder `payments` beside the ledger (`<payment_id>` is also the MsgId):
+In the folder `payments` beside the ledger (`<payment_id>` is also the MsgId, `PAY-<execution date>-<hash>`):
 ```
 prepared/<payment_id>.xml, .csv    the payment file and its journal; approval holds the SHA-256 of both
 prepared/<payment_id>.*.staged     the copy that the request names in the ledger; it is gone once it has been handed over
@@ -26,6 +26,7 @@ from atlas_lib.core import calendars
 from atlas_lib.core.durable import keep_names, write_durably
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.sepa import Debtor, write_pain001
+from atlas_lib.reserves_credit.workflow import file_prefix
 
 _JOURNAL = ("payout_id", "end_to_end_id", "debit_account", "credit_account", "amount_minor", "currency")
 
@@ -70,7 +71,7 @@ def make_orders(chosen: pd.DataFrame, debtor: Debtor, earliest: date, as_of: dat
 def _make_order(lines: pd.DataFrame, day: str, debtor: Debtor, now: datetime) -> PaymentOrder:
     lines = lines.sort_values("end_to_end_id", ignore_index=True)
     text = "|".join([now.isoformat(), debtor.iban, day, *lines["end_to_end_id"]])
-    payment_id = "PAY-" + hash_of(text.encode())[:24]
+    payment_id = file_prefix(day) + hash_of(text.encode())[:22]
     content = write_pain001(lines, debtor, date.fromisoformat(day), payment_id, now)
     journal = _journal_of(lines).to_csv(index=False, lineterminator="\n").encode()
     return PaymentOrder(payment_id, day, lines.assign(payment_id=payment_id), content, journal)

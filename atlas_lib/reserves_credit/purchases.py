@@ -11,8 +11,9 @@ Buying a contract is one event with its transfers (amounts of the contract, in m
 
 A negative amount swaps the sides. The ledger's transaction is `contract:<contract_id>:v<n>`: a contract
 that comes again with the same figures books nothing; with other figures, version n is reversed by new
-postings and version n + 1 is booked. Nothing is ever changed or deleted. What a workbook says a customer
-has paid is not booked here: that is proven by a bank line.
+postings and version n + 1 is booked. Nothing is ever changed or deleted. A run is compared with what the ledger held on
+its own as-of day, so that a run of yesterday made anew books nothing against today's figures. What a workbook says a
+customer has paid is not booked here: that is proven by a bank line.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import json
 import numpy as np
 import pandas as pd
 
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
+from atlas_lib.ledger.openings import places_of
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.payouts import contract_lines
 
@@ -43,26 +46,57 @@ FIGURES = [
 ]  # fmt: skip
 
 
-def book_contracts(contracts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings) -> None:
+def book_contracts(
+    contracts: pd.DataFrame,
+    ledger: Ledger,
+    settings: ReservesCreditSettings,
+    run_id: str = "",
+) -> None:
     """Book the contracts that the ledger does not hold yet.
 
     The same contracts a second time book nothing. Two runs that would book different figures for one contract at
-    once cannot both: the second is refused (LedgerError).
+    once cannot both: the second is refused, and so is a run whose figures a later one has replaced (LedgerError).
+    A booking for a day beyond the ledger's clock was mistyped, and holds nobody up.
     """
     lines = contract_lines(contracts, settings)
     booked = read_bookings(contracts["contract_id"], ledger)
-    open_lines = plan_bookings(lines, booked)
+    is_later = (booked["as_of"] > str(settings.as_of)) & (booked["as_of"] <= str(ledger.today()))
+    is_known = ~is_later | (booked["version"] == 1)
+    open_lines = plan_bookings(lines, booked[is_known])
     if len(open_lines):
+        _refuse_replaced(open_lines, booked.assign(is_later=is_later), ledger, settings, run_id)
         replaced = open_lines.dropna(subset=["replaces"])["replaces"].tolist()
-        events, transfers = purchase_events(open_lines, settings)
+        events, transfers = purchase_events(open_lines, settings, run_id)
         undone, back = reversal_events(open_lines, ledger.transfers(replaced), settings)
         all_events = pd.concat([undone, events], ignore_index=True)
         all_transfers = pd.concat([back, transfers.assign(event=transfers["event"] + len(undone))], ignore_index=True)
         ledger.append(_append_id(all_events), all_events, all_transfers)
 
 
+def _refuse_replaced(
+    open_lines: pd.DataFrame, booked: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings, run_id: str
+) -> None:
+    """LedgerError when a run of a later day, or one of this day opened later, has booked one of these contracts."""
+    others = booked[booked["contract_id"].isin(open_lines["contract_id"])]
+    is_of_day = others["as_of"] == str(settings.as_of)
+    places = places_of([run_id, *others.loc[is_of_day, "run_id"]], ledger)
+    is_newer = is_of_day & (others["run_id"].map(places) > places.get(run_id, np.inf))
+    wrong = others[others["is_later"] | is_newer]
+    if len(wrong):
+        row = wrong.sort_values(["contract_id", "version"]).iloc[-1]
+        raise LedgerError(
+            "A later run has booked other figures for a contract of this one", where=f"contract {row['contract_id']}",
+            found=f"booked for {row['as_of']} by run {row['run_id'] or 'unknown'}, {wrong['contract_id'].nunique()} such contracts",
+            expected=f"figures as the ledger held them on {settings.as_of}",
+            remedy="open that run; if its figures are wrong, correct the input and make a run of the latest day",
+        )  # fmt: skip
+
+
 def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
-    """All versions the ledger holds of these contracts: transaction_id, contract_id, version, figures."""
+    """All versions the ledger holds of these contracts: transaction_id, contract_id, version, figures, as_of, run_id.
+
+    `as_of`: the day of the run that booked it; empty where that is not known.
+    """
     wanted, version, found = contract_ids, 1, []
     while len(wanted):
         ids = pd.Series(keys.CONTRACT + wanted.to_numpy() + f":v{version}", dtype="str")
@@ -75,11 +109,13 @@ def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
                     "contract_id": [d["contract_id"] for d in details],
                     "version": version,
                     "figures": [d["figures"] for d in details],
+                    "as_of": [d.get("as_of", "") for d in details],
+                    "run_id": [d.get("run_id", "") for d in details],
                 }
             )
         )
         wanted, version = found[-1]["contract_id"], version + 1
-    texts = {"transaction_id": "str", "contract_id": "str", "version": "int64", "figures": "str"}
+    texts = dict.fromkeys(("transaction_id", "contract_id", "figures", "as_of", "run_id"), "str") | {"version": "int64"}
     return (pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(texts))).astype(texts)
 
 
@@ -91,6 +127,7 @@ def plan_bookings(lines: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
     figures = lines[FIGURES].astype("str").agg("|".join, axis=1) if len(lines) else pd.Series([], dtype="str")
     latest = booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
     latest = latest.rename(columns={"transaction_id": "replaces", "figures": "booked_figures"})
+    latest = latest[["contract_id", "version", "replaces", "booked_figures"]]
     parts = lines["merchant_payout_minor"] + lines["merchant_reserve_minor"] + lines["partner_margin_minor"]
     known = lines.assign(figures=figures, residual_minor=lines["receivable_minor"] - parts).merge(
         latest, on="contract_id", how="left", validate="one_to_one"
@@ -103,7 +140,9 @@ def plan_bookings(lines: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
     return named[changed].sort_values("contract_id", ignore_index=True)
 
 
-def purchase_events(open_lines: pd.DataFrame, settings: ReservesCreditSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def purchase_events(
+    open_lines: pd.DataFrame, settings: ReservesCreditSettings, run_id: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One CONTRACT_PURCHASED event per contract, dated on its first day, and the transfers of the table above.
 
     A corrected contract is dated on the as-of day: the past stays as it was booked.
@@ -115,7 +154,7 @@ def purchase_events(open_lines: pd.DataFrame, settings: ReservesCreditSettings) 
         + ", row "
         + open_lines["source_row"].astype("str")
     )
-    details = open_lines[["contract_id", "figures"]].assign(source=source)
+    details = open_lines[["contract_id", "figures"]].assign(source=source, as_of=str(settings.as_of), run_id=run_id)
     first_day = open_lines["start_date"].dt.tz_localize("UTC")
     events = pd.DataFrame(
         {

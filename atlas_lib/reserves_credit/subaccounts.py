@@ -34,14 +34,15 @@ _MOVEMENT = {
 def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timestamp) -> dict[str, pd.DataFrame]:
     """Movements with running balances, and the balances, of the sub-accounts of these transactions.
 
-    Reserve movements count up to the instant `end`, as the tranches do; all else as the ledger stands now.
+    Reserve movements count up to the instant `end`, as the tranches do, and so do figures of contracts that a later run
+    has corrected; purchases and payouts as the ledger stands now.
     """
     postings = ledger.postings(transaction_ids)
     kinds = ledger.events(transaction_ids, event_types=_MOVEMENT)[["entry_id", "event_type"]]
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
     moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
-    moves = moves[~moves["event_type"].str.startswith("RESERVE_") | (moves["timestamp"] <= end)]
+    moves = moves[~_is_corrected_later(moves, end, pd.Timestamp(ledger.today(), tz="UTC"))]
     is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT)
     contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
@@ -64,6 +65,16 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
         "subaccounts": declared("subaccounts").checked(balances.reset_index()),
         "subaccount_movements": declared("subaccount_movements").checked(moves),
     }
+
+
+def _is_corrected_later(moves: pd.DataFrame, end: pd.Timestamp, today: pd.Timestamp) -> pd.Series:
+    """Reserve movements after `end`, and corrections of contracts between `end` and now (beyond: a mistyped day)."""
+    is_after = moves["timestamp"] > end
+    is_reserve = moves["event_type"].str.startswith("RESERVE_")
+    is_first = moves["transaction_id"].str.endswith(":v1") & (moves["event_type"] == "CONTRACT_PURCHASED")
+    is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first
+    is_past = moves["timestamp"] <= today + pd.Timedelta(days=1)
+    return is_after & (is_reserve | (is_contract & is_past))
 
 
 def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:

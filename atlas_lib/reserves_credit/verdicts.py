@@ -1,9 +1,10 @@
 """What the newest run says of each payout, kept in the ledger, so that no older run pays against it.
 
 Each run books its verdict per merchant and currency (`merchant:<merchant>:<currency>`, PAYOUT_JUDGED): the gates that
-block, what is set off, and a mark of the account it goes to (what is owed per contract is booked with the purchases). The verdict of the latest as-of day counts, of one day
-the one booked last; a run made anew for an earlier day books nothing against it, and neither does a run in which a
-person only tries other settings. The desk asks when a payout is prepared, approved and requested, whatever run is open.
+block, what is set off, and a mark of the account it goes to (what is owed per contract is booked with the purchases). The
+verdict of the latest as-of day counts, of one day that of the run opened last; a run made anew for an earlier day books
+nothing against it, nor one that broke off and goes on after a later one, nor one in which a person only tries other
+settings. The desk asks when a payout is prepared, approved and requested, whatever run is open.
 
 The mark is a part of a hash, long enough to tell a corrected account from the old one and too short to find an account
 by it (2^32 marks, some 10^18 German accounts): an account number itself never goes into the ledger.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
+from atlas_lib.ledger.openings import places_of
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.gates import judge_merchants
@@ -54,7 +56,7 @@ def keep_verdicts(
     So is one on every merchant of the input (without a currency: it holds for all of them), and on the debts of sales of
     those that the summary does not show.
 
-    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the clock unless given;
+    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the ledger's clock unless given;
     an as-of day beyond it was mistyped, and keeps no later verdict out.
     """
     if is_trial:
@@ -67,9 +69,9 @@ def keep_verdicts(
     def plan() -> Booking:
         own = pd.concat([*said, _of_debts(payout_summary, ledger)], ignore_index=True)
         own = own.assign(run_id=run_id, as_of=str(settings.as_of))
-        return _judged_events(
-            _news(own, newest_verdicts(own[_KEY], ledger), today or datetime.now(UTC).date()), settings
-        ), pd.DataFrame()
+        standing = newest_verdicts(own[_KEY], ledger)
+        places = places_of([run_id, *standing["run_id"]], ledger)
+        return _judged_events(_news(own, standing, places, today or ledger.today()), settings), pd.DataFrame()
 
     append_decided(ledger, "verdicts", plan)
     return {}
@@ -199,17 +201,23 @@ def _without(reasons: pd.Series, code: str) -> pd.Series:
     return pd.Series(["; ".join(codes) for codes in kept], index=reasons.index, dtype="str")
 
 
-def _news(own: pd.DataFrame, standing: pd.DataFrame, today: date) -> pd.DataFrame:
-    """Verdicts that nothing later and nothing equal of the same day stands for; an account once known stays known."""
+def _news(own: pd.DataFrame, standing: pd.DataFrame, places: pd.Series, today: date) -> pd.DataFrame:
+    """Verdicts for which none of a later day or a later run stands, nor the same; an account once known stays known.
+
+    `places`: in which order the runs were opened (places_of). A run that says the same as an older one says it anew,
+    so that one that broke off in between is known to be older.
+    """
     known = own.merge(
         standing.add_prefix("old_"), left_on=_KEY, right_on=["old_merchant_id", "old_currency"], how="left"
     )
     own = own.assign(payee=own["payee"].where(own["payee"] != "", known["old_payee"].fillna("").to_numpy()))
-    facts = ["amount_minor", "reasons", "payee", "set_off_minor", "as_of"]
+    facts = ["amount_minor", "reasons", "payee", "set_off_minor", "as_of", "run_id"]
     is_same = (own[facts].to_numpy() == known[[f"old_{f}" for f in facts]].to_numpy()).all(axis=1)
     judged = known["old_as_of"].fillna("")
-    is_later = ((judged > known["as_of"]) & (judged <= str(today))).to_numpy()
-    news: pd.DataFrame = own[~is_same & ~is_later].reset_index(drop=True)
+    is_later = (judged > known["as_of"]) & (judged <= str(today))
+    place, old_place = known["run_id"].map(places), known["old_run_id"].map(places)
+    is_later |= (judged == known["as_of"]) & (old_place > place)
+    news: pd.DataFrame = own[~is_same & ~is_later.to_numpy()].reset_index(drop=True)
     return news
 
 

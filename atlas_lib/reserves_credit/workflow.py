@@ -57,6 +57,11 @@ def name_payout(merchant_id: str, currency: str, number: int) -> str:
     return "PO-" + hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def file_prefix(execution_date: str) -> str:
+    """What the ids of all payment files for this day begin with: `2026-11-02` -> `PAY-20261102-`."""
+    return f"PAY-{execution_date.replace('-', '')}-"
+
+
 def payout_of(end_to_end_ids: pd.Series) -> pd.Series:
     """`PO-0123-2` (second attempt of PO-0123) -> `PO-0123`; empty for ids that are not ours."""
     return end_to_end_ids.astype("str").str.extract(r"^(PO-[0-9a-f]{24})-\d+$", expand=False).fillna("")
@@ -93,9 +98,8 @@ def read_answered(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
 
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
     """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
-    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], id_prefix=keys.PAYOUT)
-    is_near = prepared["details"].str.contains(f'"{execution_date}"', regex=False)  # so that few details are read
-    states = read_states(prepared.loc[is_near, "transaction_id"].str.removeprefix(keys.PAYOUT).unique(), ledger)
+    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], batch_prefix=file_prefix(execution_date))
+    states = read_states(prepared["transaction_id"].str.removeprefix(keys.PAYOUT).unique(), ledger)
     return states[states["execution_date"] == execution_date]
 
 
@@ -130,8 +134,9 @@ def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -
     """The payouts of a run as they stand now: the ledger's status over the run's, and who did what.
 
     `payouts` have payee (verdicts.mark_payee). A payout on its way keeps its status; one that is not yet requested is
-    Blocked by the run's gates or by a person. Adds STATE_COLUMNS, live_status (without the block) and stops (what would
-    block it were it not on its way); amount, set-off and payee are those of the payment file where there is one.
+    Blocked by the run's gates or by a person. Adds STATE_COLUMNS, live_status (without the block), stops (what would
+    block it were it not on its way) and is_marked (its payment file says to which account it goes); amount, set-off and
+    payee are those of the payment file where there is one.
     """
     facts = [f for f in _FACTS if f not in ("merchant_id", "contracts")]
     own = states[["payout_id", "amount_minor", "status", "by", "since_at", *facts]].rename(
@@ -156,6 +161,7 @@ def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -
         amount_minor=live["amount_minor"].mask(is_held, live["order_minor"]).astype("int64"),
         set_off_minor=live["set_off_minor"].mask(is_held, live["order_set_off"]).astype("int64"),
         payee=live["payee"].mask(has_payee, live["order_payee"]).astype("str"),
+        is_marked=has_payee,
         attempt=live["attempt"].fillna(0).astype("int64"),
         is_four_eyes=live["is_four_eyes"].fillna(False).astype(bool),
         **{c: live[c].fillna("").astype("str") for c in texts},
@@ -214,6 +220,20 @@ def check_move(payouts: pd.DataFrame, action: str) -> None:
             found=f"{row['status']}{who}{why}",
             remedy=_remedy(action, str(row["status"])),
         )
+
+
+def refuse_unmarked(payouts: pd.DataFrame) -> None:
+    """Refused for a payment file of an earlier version, which says neither its account nor, in its name, its day.
+
+    A corrected account could not be told from the one in the file, nor would it count for the four-eyes amount of the day.
+    """
+    row = payouts.iloc[0]
+    if not payouts["is_marked"].all() or not row["payment_id"].startswith(file_prefix(row["execution_date"])):
+        raise Refused(
+            "The payment file was prepared by an earlier version, which kept no mark of the account", where=row["payment_id"],
+            expected="a payment file that can be checked against the account of today", found=f"prepared by {row['prepared_by']}",
+            remedy="withdraw it and prepare it again",
+        )  # fmt: skip
 
 
 def _remedy(action: str, status: str) -> str:

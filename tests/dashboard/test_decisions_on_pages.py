@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import io
+import json
 import os
 import re
 import shutil
@@ -22,11 +23,13 @@ import pytest
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.dashboard.actions import desk_of
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, result_of
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.fraud_console import read_judgements
 from atlas_lib.reserves_credit.roles import Actor
+from atlas_lib.reserves_credit.workflow import name_payout
 from tests.finished_run import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
@@ -369,3 +372,45 @@ def test_a_merchant_is_refused_the_daily_page(run):
     for path in ("daily", "export/daily_reconciliation.csv", "export/daily_totals.csv"):
         with pytest.raises(Refused):
             answer(Asked(path, {}, Actor("mert", "merchant", "310147"), {}))
+
+
+def test_a_contract_that_moved_is_decided_on_the_desk_by_who_may_and_its_merchant_is_no_longer_blocked(
+    kept, tmp_path, monkeypatch
+):
+    """Its former merchant has been paid for it; until somebody decides, the new one is blocked."""
+    folder = shutil.copytree(kept.directory.parent, tmp_path / "runs")
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(folder))
+    run = Run(folder / kept.run_id, "02_reserves_credit")
+    payments, payouts = run.read("contract_payments"), run.read("payouts")
+    former, moved = payments[["merchant_id", "contract_id"]].iloc[0]
+    new = payouts.query("status == 'Ready' and merchant_id != @former")["merchant_id"].iloc[0]
+    payout_id = name_payout(former, "EUR", 1)
+    facts = {"payment_id": "PAY-1", "contracts": json.dumps({moved: 100_00}), "merchant_id": former}
+    events = {"transaction_id": f"payout:{payout_id}", "event_type": ["PAYOUT_PREPARED", "PAYOUT_EXECUTED"]}
+    events |= {"amount_minor": 100_00, "currency": "EUR", "details": json.dumps(facts)}
+    with open_ledger(run.ledger_url, "test") as ledger:
+        ledger.append("paid", pd.DataFrame(events).assign(timestamp=pd.Timestamp("2026-10-30", tz="UTC")))
+    is_moved = payments["contract_id"] == moved
+    run.write("contract_payments", payments.assign(
+        merchant_id=payments["merchant_id"].mask(is_moved, new), move=payments["move"].mask(is_moved, "open")
+    ))  # fmt: skip
+    is_new = payouts["merchant_id"] == new
+    run.write("payouts", payouts.assign(
+        status=payouts["status"].mask(is_new, "Blocked"), reasons=payouts["reasons"].mask(is_new, "CONTRACT_MOVED")
+    ))  # fmt: skip
+    run.save()
+    assert "contract that moved to another merchant, to decide" in page("", "carl")
+    shown = page("desk", "carl")
+    assert "Contracts that moved" in shown
+    assert moved in shown
+    assert "Accept move" in shown
+    assert "Accept move" not in page("desk", "olga")
+    assert "You may not" in act("olga", "accept_move", [f"{new} {moved}"])[1]
+    assert "reason" in act("carl", "accept_move", [f"{new} {moved}"], said="")[1]
+    assert "may be paid to its new merchant" in act("carl", "accept_move", [f"{new} {moved}"])[1]
+    with open_ledger(run.ledger_url, "test") as ledger:
+        (event,) = ledger.events(event_types=["CONTRACT_MOVE_ACCEPTED"]).to_dict("records")
+    assert (event["transaction_id"], event["actor"]) == (f"contract:{moved}", "carl")
+    assert "to another merchant, to decide" not in page("", "carl")
+    with desk_of(run, {"ATLAS_ACTOR": "carl", "ATLAS_ROLE": "credit_manager"}) as desk:
+        assert desk.payouts().set_index("merchant_id").loc[new, "status"] == "Ready"

@@ -60,6 +60,29 @@ def test_events_are_found_by_the_beginning_of_their_id(busy: Ledger) -> None:
     assert busy.events(id_prefix="T-", event_types=["SETTLEMENT_INITIATED"])["entry_id"].tolist() == [5, 6]
 
 
+def test_events_are_found_by_the_beginning_of_their_batch(busy: Ledger) -> None:
+    whole = busy.events(batch_ids=["B-1"])["entry_id"].tolist()
+    assert whole
+    assert busy.events(batch_prefix="B-1")["entry_id"].tolist() == whole
+    assert busy.events(batch_prefix="B-1-").empty
+
+
+def test_the_entries_of_a_batch_are_searched_by_its_name_and_no_table_is_read_whole(
+    busy: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many batches there were before: a day's payment files are found among millions (read_due)."""
+    if not isinstance(busy._db, SqliteDatabase):
+        pytest.skip("the planner of PostgreSQL rightly scans tables as small as these")
+    asked, read = [], SqliteDatabase.frame
+    monkeypatch.setattr(
+        SqliteDatabase, "frame", lambda db, sql, given=(): asked.append((sql, given)) or read(db, sql, given)
+    )
+    busy.events(batch_prefix="B-1", event_types=["BATCH_CREATED"])
+    ((sql, given),) = asked
+    plan = [step[3] for step in busy._db.rows(f"EXPLAIN QUERY PLAN {sql}", given)]
+    assert [s for s in plan if s.startswith("SCAN") and "json_each" not in s and "CONSTANT" not in s] == []
+
+
 def test_every_query_of_a_trail_uses_an_index(busy: Ledger) -> None:
     if not isinstance(busy._db, SqliteDatabase):
         pytest.skip(

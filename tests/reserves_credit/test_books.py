@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import Ledger, open_ledger
-from atlas_lib.reserves_credit.books import keep_books, keep_reserves
+from atlas_lib.reserves_credit.appending import append_decided
+from atlas_lib.reserves_credit.books import keep_books, keep_reserves, plan_reserves
 from atlas_lib.reserves_credit.payouts import contract_lines, sum_lines
 from atlas_lib.reserves_credit.purchases import day_end
 from atlas_lib.reserves_credit.subaccounts import check_subaccounts
@@ -165,3 +170,57 @@ def test_a_days_release_is_booked_at_the_midnight_that_ends_it():
     """Stripe API, reserve holds: release_after 1755972386 frees up at 1755993600, the next midnight UTC."""
     day = pd.Timestamp(1755972386, unit="s").date().isoformat()
     assert int((day_end(settings(day)) + pd.Timedelta(microseconds=1)).timestamp()) == 1755993600
+
+
+_LATE = {"amount_minor": 200_00, "created_at": "2026-06-02T10:00", "transaction_id": "LATE"}
+
+
+def lowest(ledger: Ledger) -> int:
+    """The lowest balance that the reserve ever had at the end of a day, whichever day somebody asks for."""
+    moved = ledger.postings().query("account == 'liabilities:rolling_reserve:M1'").sort_values("timestamp")
+    net = (moved["credit_minor"] - moved["debit_minor"]).groupby(moved["timestamp"]).sum()
+    return int(net.cumsum().min()) if len(net) else 0
+
+
+def test_what_a_late_hold_releases_is_not_booked_before_it_is_held(ledger):
+    first = {"amount_minor": 10_00, "created_at": "2026-06-01T10:00"}
+    run(ledger, "2026-06-05", first)
+    assert all(checked(run(ledger, "2026-06-30", first, _LATE)))
+    assert (lowest(ledger), reserve(ledger)) == (0, 0)
+
+
+def booked_directly(ledger: Ledger, day: int, sales: list[tuple[int, int, int]]) -> None:
+    """What a run of this day of June books for sales (day, held, drawn two days later; the rest released after five)."""
+    parts = [
+        (first + after, kind, amount)
+        for first, held, drawn in sales
+        for after, kind, amount in (
+            (0, "hold", held),
+            (2, "draw", min(drawn, held)),
+            (5, "release", max(held - drawn, 0)),
+        )
+        if first + after <= day and amount
+    ]
+    target = pd.DataFrame(parts, columns=["day", "movement", "amount_minor"]).assign(merchant_id="M1", currency="EUR")
+    target = target.assign(movement_date=pd.Timestamp("2026-06-01") + pd.to_timedelta(target["day"] - 1, unit="D"))
+    key = ["merchant_id", "currency", "movement_date", "movement"]
+    summed = target.groupby(key)["amount_minor"].sum().reset_index()
+    known = summed.rename(columns={"movement_date": "day"})[["merchant_id", "currency", "day"]].drop_duplicates()
+    chosen = settings(f"2026-06-{day:02d}")
+    append_decided(ledger, "reserves", lambda: plan_reserves(summed, known, ledger, chosen))
+
+
+_SALES = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 300), st.integers(0, 300)), min_size=1, max_size=5)
+
+
+@given(_SALES, st.lists(st.tuples(st.integers(12, 20), st.integers(1, 5)), min_size=1, max_size=5))
+@example([(7, 39, 0), (10, 1, 0)], [(18, 1), (15, 2)])
+@example([(1, 10, 0), (2, 200, 150)], [(12, 1), (20, 2), (13, 2)])
+@hypothesis_settings(max_examples=20)
+def test_a_reserve_is_never_negative_on_any_day_in_whatever_order_sales_come_and_runs_are_made(sales, runs):
+    told = 0
+    with tempfile.TemporaryDirectory() as folder, open_ledger(f"sqlite:///{folder}/ledger.sqlite", "test") as book:
+        for day, count in runs:
+            told = max(told, count)  # what any run has counted is remembered
+            booked_directly(book, day, sales[:told])
+            assert lowest(book) >= 0

@@ -15,6 +15,7 @@ from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.books import keep_reserves
 from atlas_lib.reserves_credit.orders import PaymentFolder
 from atlas_lib.reserves_credit.policies import ReservePolicy
+from atlas_lib.reserves_credit.workflow import read_due
 from tests.reserves_credit.reserves_credit_frames import Office, contracts, payouts, settings, transactions
 
 
@@ -414,3 +415,67 @@ def test_a_policy_decided_on_an_old_run_changes_nothing_that_a_newer_run_holds(t
     with pytest.raises(Refused, match="2026-11-20"):
         carl.set_policy("M1", "EUR", terms, date(2026, 11, 20), "old run opened")
     carl.set_policy("M1", "EUR", terms, date(2026, 11, 21), "from the next day on")
+
+
+def test_a_request_that_loses_to_a_withdrawal_says_so_instead_of_naming_a_file_that_is_not_there(office, monkeypatch):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    omar, hand_over = office.desk("omar", "settlement_ops"), PaymentFolder.hand_over
+
+    def after_a_withdrawal(self, *given):
+        omar.withdraw(payment_id, "wrong day")
+        return hand_over(self, *given)
+
+    monkeypatch.setattr(PaymentFolder, "hand_over", after_a_withdrawal)
+    with pytest.raises(Refused, match=r"withdrawn at the same moment.*withdrawn by omar.*prepare the payouts again"):
+        olga.request(payment_id)
+    assert office.status()["M1"] == "Ready"
+    assert office.ledger.transfers(open_only=True).empty
+    assert not list((office.folder / "payments" / "outbox").glob("*.xml"))
+
+
+def test_a_file_that_the_banks_connector_has_fetched_at_once_is_requested(office, monkeypatch):
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    olga.approve(payment_id, office.order(payment_id)["sha256"])
+    hand_over = PaymentFolder.hand_over
+
+    def fetched_at_once(self, *given):
+        path = hand_over(self, *given)
+        path.unlink()
+        return path
+
+    monkeypatch.setattr(PaymentFolder, "hand_over", fetched_at_once)
+    assert olga.request(payment_id).name == f"{payment_id}.xml"
+    assert office.status()["M1"] == "Requested"
+
+
+@pytest.mark.parametrize("approved_before", [False, True])
+def test_a_payment_file_of_an_earlier_version_is_not_handed_over_until_it_is_prepared_anew(office, approved_before):
+    """Its event lacks the mark of the account, so nobody could tell whether it goes to the account of today."""
+    olga = office.desk("olga", "settlement_ops")
+    (payment_id,) = olga.prepare([office.of("M1")])
+    sha256 = office.order(payment_id)["sha256"]
+    if approved_before:
+        olga.approve(payment_id, sha256)
+    as_it_was = office.ledger.events(event_types=["PAYOUT_PREPARED", "PAYOUT_APPROVED"])
+    olga.withdraw(payment_id, "to be written as the earlier version did")
+    details = [{k: v for k, v in json.loads(d).items() if k != "payee"} for d in as_it_was["details"]]
+    office.ledger.append("earlier", as_it_was.assign(details=[json.dumps(d) for d in details]))
+    assert office.status()["M1"] == ("Approved" if approved_before else "Prepared")
+    with pytest.raises(Refused, match=r"earlier version.*prepared by olga.*withdraw it and prepare it again"):
+        olga.request(payment_id) if approved_before else olga.approve(payment_id, sha256)
+    olga.withdraw(payment_id, "prepared by the earlier version")
+    office.now += pd.Timedelta(minutes=1)
+    office.requested("M1")
+
+
+def test_what_is_due_on_a_day_is_asked_for_by_that_day_alone(office, monkeypatch):
+    """The payouts of all other days are never read, however many there are."""
+    office.requested("M1")
+    asked, events = [], Ledger.events
+    monkeypatch.setattr(Ledger, "events", lambda self, *a, **k: asked.append((a, k)) or events(self, *a, **k))
+    assert read_due("2026-11-02", office.ledger)["payout_id"].tolist() == []
+    assert [len(events(office.ledger, *a, **k)) for a, k in asked] == [0, 0]
+    assert read_due("2026-10-30", office.ledger)["status"].tolist() == ["Requested"]

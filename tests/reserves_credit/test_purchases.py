@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger.openings import open_run
 from atlas_lib.ledger.store import Ledger, open_ledger
 from atlas_lib.reserves_credit.books import keep_books
 from atlas_lib.reserves_credit.payouts import contract_lines
-from atlas_lib.reserves_credit.purchases import plan_bookings, purchase_events, read_bookings
+from atlas_lib.reserves_credit.purchases import book_contracts, plan_bookings, purchase_events, read_bookings
 from tests.reserves_credit.reserves_credit_frames import contracts, settings, transactions
 
 _FIRST = {"receivable_minor": 3_360_00, "merchant_payout_minor": 2_136_96, "merchant_reserve_minor": 237_44, "partner_margin_minor": 985_60}  # fmt: skip
@@ -77,6 +78,56 @@ def test_two_runs_that_would_book_different_figures_at_once_cannot_both(ledger: 
     events, transfers = purchase_events(stale, settings())
     with pytest.raises(LedgerError):
         ledger.append("another run", events, transfers)
+
+
+_LESS = _FIRST | {"merchant_payout_minor": 2_000_00, "partner_margin_minor": 1_122_56}
+
+
+def _run(ledger: Ledger, as_of: str, row: dict[str, Any], run_id: str = "") -> dict[str, pd.DataFrame]:
+    nothing = declared("reserve_movements").empty()
+    return keep_books(contracts(row), nothing, transactions(), ledger, settings(as_of), run_id)
+
+
+def test_yesterdays_run_made_anew_books_nothing_against_what_today_corrected(ledger: Ledger) -> None:
+    first = _run(ledger, "2023-11-30", _FIRST)
+    _run(ledger, "2023-12-01", _LESS)
+    head = ledger.head()
+    again = _run(ledger, "2023-11-30", _FIRST)
+    assert ledger.head() == head
+    for name in ("subaccounts", "contract_payments"):
+        pd.testing.assert_frame_equal(again[name], first[name])
+    assert _balances(_run(ledger, "2023-12-02", _LESS))["Settlement"] == 2_000_00
+
+
+@pytest.mark.parametrize("of_today", [[_LESS], [_FIRST, _LESS]])
+def test_figures_that_a_later_day_has_replaced_or_never_knew_are_refused_and_nothing_is_booked(
+    ledger: Ledger, of_today: list[dict[str, Any]]
+) -> None:
+    for row in of_today:
+        _run(ledger, "2023-12-01", row, "today")
+    head = ledger.head()
+    other = _FIRST | {"merchant_payout_minor": 2_136_97}
+    with pytest.raises(LedgerError, match=r"contract C1.*2023-12-01 by run today.*make a run of the latest day"):
+        _run(ledger, "2023-11-30", other)
+    assert ledger.head() == head
+
+
+def test_a_run_that_broke_off_books_no_figures_over_those_of_a_run_opened_later(ledger: Ledger) -> None:
+    for run_id in ("broken", "later"):
+        open_run(ledger, run_id, settings().as_of)
+    _run(ledger, "2023-11-30", _LESS, "later")
+    with pytest.raises(LedgerError, match="by run later"):
+        _run(ledger, "2023-11-30", _FIRST, "broken")
+    open_run(ledger, "newest", settings().as_of)
+    assert _balances(_run(ledger, "2023-11-30", _FIRST, "newest"))["Settlement"] == 2_136_96
+
+
+def test_a_booking_for_a_day_mistyped_into_the_future_holds_no_correction_up(ledger: Ledger) -> None:
+    book_contracts(contracts(_FIRST), ledger, settings("2099-01-01"))
+    book_contracts(contracts(_LESS), ledger, settings("2099-01-01"))
+    tables = book_purchases(contracts(_FIRST), ledger, settings())
+    assert read_bookings(contracts(_LESS)["contract_id"], ledger)["version"].tolist() == [1, 2, 3]
+    assert _balances(tables)["Settlement"] == 2_136_96
 
 
 def test_no_contracts_book_nothing(ledger: Ledger) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -349,7 +351,7 @@ def test_a_late_booking_with_another_amount_stops_the_present_attempt_until_a_pe
         act["prepared"]()
     if moves.startswith("requested"):
         with monkeypatch.context() as crashing:
-            crashing.setattr(PaymentFolder, "hand_over", lambda *_: None)
+            crashing.setattr(PaymentFolder, "hand_over", lambda _, payment_id, *__: Path(payment_id))
             olga.request(payment_id)
     wrong = entry(office, amount="499.00")
     assert booked(office, wrong) == ["paid twice" if moves.startswith("requested") else "amount differs"]

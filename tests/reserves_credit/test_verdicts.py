@@ -11,6 +11,7 @@ import pytest
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
+from atlas_lib.ledger.openings import open_run
 from atlas_lib.reserves_credit.verdicts import keep_verdicts, mark_payee
 from tests.reserves_credit.reserves_credit_frames import Office, merchants, payouts, settings
 
@@ -103,6 +104,30 @@ def test_the_later_day_counts_and_of_one_day_the_run_made_last(office):
     with pytest.raises(Refused, match="run today"):
         prepared(office)
     judge(office, "2026-10-31", "today with the right limits")
+    prepared(office)
+
+
+@pytest.mark.parametrize("corrected", [{"iban": _NEW}, {}])
+def test_a_run_that_broke_off_and_goes_on_after_a_later_one_of_its_day_says_nothing(office, corrected):
+    """The first one read an account that was corrected, or confirmed, while it stood still."""
+    for run_id in ("early", "broken", "later"):
+        open_run(office.ledger, run_id, date(2026, 10, 31))
+    judge(office, "2026-10-31", "early")
+    judge(office, "2026-10-31", "later", **corrected)
+    head = office.ledger.head()
+    judge(office, "2026-10-31", "broken", status="Blocked", reasons="LIMIT_BREACH")
+    assert office.ledger.head() == head
+    if not corrected:
+        assert office.status()["M1"] == "Ready"
+        return
+    with pytest.raises(Refused, match=r"run later says otherwise.*another account"):
+        prepared(office)
+
+
+def test_a_run_whose_directory_is_made_anew_is_the_latest_again(office):
+    for run_id in ("first", "second", "first"):
+        open_run(office.ledger, run_id, date(2026, 10, 31))
+        judge(office, "2026-10-31", run_id, iban=_NEW if run_id == "second" else _OLD)
     prepared(office)
 
 
