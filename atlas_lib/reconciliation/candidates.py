@@ -168,8 +168,11 @@ RESULTS = [
               SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM found_sums
               WHERE status = 'taken' AND match_pass = 'payout'
               UNION ALL
-              SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM suggested_groups
-              WHERE match_pass = 'payout') p
+              SELECT g.line_key, g.transaction_id, g.amount_minor, g.reserve_minor, COALESCE(c.is_prior, 0)
+              FROM suggested_groups g
+              LEFT JOIN (SELECT DISTINCT line_key, transaction_id, is_prior FROM payout_claims) c
+                   ON c.line_key = g.line_key AND c.transaction_id = g.transaction_id
+              WHERE g.match_pass = 'payout') p
         JOIN booked b ON b.line_key = p.line_key""",
     ),
     (
