@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.ledger.etcd_cluster import Cluster
 
 settings.register_profile("atlas", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("atlas")
+os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).parent / "spark"))
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def tagged(stage: str, tag: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_cells_are_few_and_short(stage):
     lines = [len([line for line in source.splitlines() if line.strip()]) for source in code_of(stage)]
-    assert len(lines) <= (40 if stage == "05_reconciliation" else 30)  # reconciliation, and the views on what it proved
+    assert len(lines) <= 30
     assert statistics.median(lines) <= 4
     parameters = len("".join(tagged(stage, "parameters")[0]["source"]).splitlines())
     assert max(n for n in lines if n != parameters) <= 12

@@ -261,6 +261,9 @@ class ReconciliationSettings(StageSettings):
         description="open rows among which a sum is searched; where there are more, none is, and it says so",
     )
     most_parts: int = Field(4, ge=2, le=6, description="rows of a side that one_to_many and many_to_many may add up")
+    look_back_days: int = Field(
+        30, ge=0, description="days back in whose runs a settled payment is still known when a line names it again"
+    )
     medium_break_amount: float = Field(100.0, ge=0, description="units of currency from which a break is medium")
     high_break_amount: float = Field(1_000.0, ge=0, description="units of currency from which a break is high")
     risk_medium_rate: float = Field(0.4, ge=0, le=1, description="fraud score from which the risk label is MEDIUM")

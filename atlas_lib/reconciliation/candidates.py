@@ -6,7 +6,7 @@ with the rows and not with their square.
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
 from atlas_lib.reconciliation.passes import RANKED
-from atlas_lib.reconciliation.references import NAMED_COST, WITHIN_AMOUNT
+from atlas_lib.reconciliation.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
 
 _SETTLED_COST = NAMED_COST.format(
     strength="strength", value="value_minor", amount="amount_minor", ours="transaction_date", bank="booking_date"
@@ -129,7 +129,7 @@ RESULTS = [
     (
         "matches",
         f"""
-        SELECT 'M-' || substr(md5(x.match_pass || chr(31) || x.group_key), 1, 16) AS match_id,
+        SELECT 'M-' || substr(md5(x.group_text), 1, 16) AS match_id,
                x.transaction_id, x.statement_id, x.line_id, x.match_pass,
                COALESCE(x.probability, GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE)) AS match_score,
                COALESCE(x.margin_rate, GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0)
@@ -137,14 +137,14 @@ RESULTS = [
                x.currency, x.amount_minor, x.value_minor, x.fee_minor, x.transaction_date, x.booking_date,
                e.number - CASE WHEN x.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
         FROM (
-            SELECT 'reference' AS match_pass, transaction_id AS group_key, transaction_id, statement_id, line_id,
+            SELECT 'reference' AS match_pass, 'reference' || chr(31) || transaction_id AS group_text, transaction_id, statement_id, line_id,
                    {_SETTLED_COST} AS cost, CAST(NULL AS BIGINT) AS rival_cost, currency, amount_minor, value_minor,
                    fee_minor, transaction_date, booking_date, is_after_cut_off, CAST(NULL AS DOUBLE) AS probability,
                    CAST(NULL AS DOUBLE) AS margin_rate
-            FROM settled
+            FROM {SETTLED} s
             UNION ALL
-            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key
-                                      ELSE x.transaction_id END,
+            SELECT x.match_pass, x.match_pass || chr(31) || CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout')
+                                                              THEN x.line_key ELSE x.transaction_id END,
                    x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
                    b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
@@ -168,8 +168,11 @@ RESULTS = [
               SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM found_sums
               WHERE status = 'taken' AND match_pass = 'payout'
               UNION ALL
-              SELECT line_key, transaction_id, amount_minor, reserve_minor, 0 FROM suggested_groups
-              WHERE match_pass = 'payout') p
+              SELECT g.line_key, g.transaction_id, g.amount_minor, g.reserve_minor, COALESCE(c.is_prior, 0)
+              FROM suggested_groups g
+              LEFT JOIN (SELECT DISTINCT line_key, transaction_id, is_prior FROM payout_claims) c
+                   ON c.line_key = g.line_key AND c.transaction_id = g.transaction_id
+              WHERE g.match_pass = 'payout') p
         JOIN booked b ON b.line_key = p.line_key""",
     ),
     (

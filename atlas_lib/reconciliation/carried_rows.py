@@ -1,4 +1,7 @@
-"""Which rows of the run before come into this one, by the rules of `carrying`, and whether statements go on."""
+"""Which rows of earlier runs come into this one, by the rules of `carrying`, and whether statements go on.
+
+Tables of earlier runs end in their age: `matches_0` are those of the run before, `matches_1` those of the one before it.
+"""
 
 from atlas_lib.core.tables import declared
 
@@ -29,13 +32,12 @@ _BANK_NAME = (
     "CASE WHEN fold_text(bank_reference) IN ('', 'NOTPROVIDED', 'NONREF') THEN NULL ELSE fold_text(bank_reference) END"
 )
 _KNOWN = [
-    ("known_ours", f"SELECT {_OURS} FROM transactions_before UNION ALL SELECT {_OURS} FROM carried_before"),
-    ("known_lines", f"SELECT {_LINES} FROM lines_before UNION ALL SELECT {_LINES} FROM carried_lines_before"),
+    ("known_lines", f"SELECT {_LINES} FROM statement_lines_0 UNION ALL SELECT {_LINES} FROM carried_lines_0"),
     (
         "open_before",
         """
         SELECT i.side, i.transaction_id, i.statement_id, i.line_id, i.state
-        FROM items_before i
+        FROM reconciliation_items_0 i
         WHERE i.state <> 'matched' AND i.group_id NOT IN (SELECT break_id FROM states_before WHERE is_settled)""",
     ),
 ]
@@ -108,8 +110,8 @@ _CONTINUITY = [
     ),
 ]
 
-# Matches of the run before that this run has to see again, whole.
-_KEPT = [
+# What this run's lines and open lines name.
+_NAMES = [
     (
         "applied_decisions",
         "SELECT entry_id FROM decisions_before WHERE entry_id NOT IN (SELECT entry_id FROM findings_before)",
@@ -131,55 +133,84 @@ _KEPT = [
             FROM naming_lines x JOIN counting n ON n.number <= length(x.remittance_text) - length(replace(translate(x.remittance_text, ',;|+():', '       '), ' ', '')) + 1
         ) y WHERE length(name) >= 2 AND name NOT IN ('NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN')""",
     ),
-    (
-        "named_before",
-        """
-        SELECT transaction_id FROM known_ours WHERE fold_text(transaction_id) IN (SELECT name FROM names)
-        UNION SELECT transaction_id FROM known_ours WHERE fold_text(reference) IN (SELECT name FROM names)""",
-    ),
-    (
-        "kept_matches",
-        f"""
-        SELECT m.match_id FROM matches_before m
+]
+
+# Matches of earlier runs that this run has to see again, whole; a row counts as its newest run has it.
+_NAMED = """
+        SELECT {age} AS age, transaction_id FROM transactions_{age}
+        WHERE fold_text(transaction_id) IN (SELECT name FROM names) OR fold_text(reference) IN (SELECT name FROM names)
+        UNION ALL
+        SELECT {age}, transaction_id FROM carried_transactions_{age}
+        WHERE fold_text(transaction_id) IN (SELECT name FROM names) OR fold_text(reference) IN (SELECT name FROM names)"""
+_KEPT = f"""
+        SELECT DISTINCT {{age}} AS age, m.match_id FROM matches_{{age}} m
         LEFT JOIN transactions t ON t.transaction_id = m.transaction_id
         LEFT JOIN statement_lines l ON {_LINE.format("l", "m")}
-        LEFT JOIN (SELECT DISTINCT transaction_id FROM breaks_before WHERE is_open AND is_matched) b
-               ON b.transaction_id = m.transaction_id
-        LEFT JOIN named_before n ON n.transaction_id = m.transaction_id
+        LEFT JOIN claimed b ON b.age = {{age}} AND b.transaction_id = m.transaction_id
+        LEFT JOIN named_before n ON n.age = {{age}} AND n.transaction_id = m.transaction_id
         LEFT JOIN restated_lines r ON {_LINE.format("r", "m")}
-        LEFT JOIN (SELECT DISTINCT transaction_ids, line_keys FROM decisions
-                   WHERE action = 'unmatch' AND entry_id NOT IN (SELECT entry_id FROM applied_decisions)) d
-               ON d.transaction_ids = m.transaction_id AND d.line_keys = m.statement_id || '/' || m.line_id
-        GROUP BY m.match_id
-        HAVING COUNT(b.transaction_id) + COUNT(n.transaction_id) + COUNT(r.line_id) + COUNT(d.line_keys) > 0
-            OR COUNT(t.transaction_id) + COUNT(l.line_id) BETWEEN 1 AND 2 * COUNT(*) - 1""",
-    ),
-]
-_CARRIED = [
-    (
-        "carried_transactions",
-        """
-        SELECT k.*, o.state AS previous_state
-        FROM known_ours k
-        JOIN (SELECT transaction_id, MIN(state) AS state
-              FROM (SELECT transaction_id, state FROM open_before WHERE side = 'ledger'
-                    UNION ALL SELECT m.transaction_id, 'matched' FROM matches_before m
-                    WHERE m.match_id IN (SELECT match_id FROM kept_matches)) u
-              GROUP BY transaction_id) o ON o.transaction_id = k.transaction_id
-        WHERE NOT EXISTS (SELECT 1 FROM transactions t WHERE t.transaction_id = k.transaction_id)""",
-    ),
-    (
-        "carried_lines",
-        f"""
-        SELECT k.*, o.state AS previous_state
-        FROM known_lines k
-        JOIN (SELECT statement_id, line_id, MIN(state) AS state
-              FROM (SELECT statement_id, line_id, state FROM open_before WHERE side = 'bank'
-                    UNION ALL SELECT m.statement_id, m.line_id, 'matched' FROM matches_before m
-                    WHERE m.match_id IN (SELECT match_id FROM kept_matches)) u
-              GROUP BY statement_id, line_id) o ON {_LINE.format("o", "k")}
-        WHERE NOT EXISTS (SELECT 1 FROM statement_lines l WHERE {_LINE.format("l", "k")})
-          AND NOT EXISTS (SELECT 1 FROM restated_lines r WHERE {_LINE.format("r", "k")})""",
-    ),
-]
-CARRIED_ROWS = [*_KNOWN, *_CONTINUITY, *_KEPT, *_CARRIED]
+        LEFT JOIN undone d ON d.transaction_ids = m.transaction_id AND d.line_keys = m.statement_id || '/' || m.line_id
+        WHERE t.transaction_id IS NOT NULL OR l.line_id IS NOT NULL OR b.transaction_id IS NOT NULL
+           OR n.transaction_id IS NOT NULL OR r.line_id IS NOT NULL OR d.line_keys IS NOT NULL"""
+_KEPT_ROWS = """
+        SELECT k.age, k.match_id, m.transaction_id, m.statement_id, m.line_id
+        FROM matches_{age} m JOIN kept_matches k ON k.match_id = m.match_id AND k.age = {age}"""
+_ITEMS = "SELECT {age} AS age, side, transaction_id, statement_id, line_id FROM reconciliation_items_{age}"
+_CARRIED_OURS = """
+        SELECT k.*, w.state AS previous_state
+        FROM (SELECT {ours} FROM transactions_{age} UNION ALL SELECT {ours} FROM carried_transactions_{age}) k
+        JOIN wanted_ours w ON w.transaction_id = k.transaction_id AND w.age = {age}"""
+_CARRIED_LINES = f"""
+        SELECT k.*, w.state AS previous_state
+        FROM (SELECT {{lines}} FROM statement_lines_{{age}} UNION ALL SELECT {{lines}} FROM carried_lines_{{age}}) k
+        JOIN wanted_lines w ON {_LINE.format("w", "k")} AND w.age = {{age}}"""
+_UNDONE = """
+        SELECT DISTINCT transaction_ids, line_keys FROM decisions
+        WHERE action = 'unmatch' AND entry_id NOT IN (SELECT entry_id FROM applied_decisions)"""
+_SUPERSEDED = f"""
+        SELECT k.age, k.match_id FROM kept_rows k
+        JOIN items i ON i.transaction_id = k.transaction_id AND i.side = 'ledger' AND i.age < k.age
+        UNION
+        SELECT k.age, k.match_id FROM kept_rows k JOIN items i ON {_LINE.format("i", "k")} AND i.side = 'bank' AND i.age < k.age"""
+_STANDING = """
+        SELECT k.* FROM kept_rows k
+        WHERE NOT EXISTS (SELECT 1 FROM superseded s WHERE s.age = k.age AND s.match_id = k.match_id)"""
+_WANTED_OURS = """
+        SELECT w.age, w.transaction_id, MIN(w.state) AS state
+        FROM (SELECT 0 AS age, transaction_id, state FROM open_before WHERE side = 'ledger'
+              UNION ALL SELECT age, transaction_id, 'matched' FROM standing_matches) w
+        WHERE NOT EXISTS (SELECT 1 FROM transactions t WHERE t.transaction_id = w.transaction_id)
+        GROUP BY w.age, w.transaction_id"""
+_WANTED_LINES = f"""
+        SELECT w.age, w.statement_id, w.line_id, MIN(w.state) AS state
+        FROM (SELECT 0 AS age, statement_id, line_id, state FROM open_before WHERE side = 'bank'
+              UNION ALL SELECT age, statement_id, line_id, 'matched' FROM standing_matches) w
+        WHERE NOT EXISTS (SELECT 1 FROM statement_lines l WHERE {_LINE.format("l", "w")})
+          AND NOT EXISTS (SELECT 1 FROM restated_lines r WHERE {_LINE.format("r", "w")})
+        GROUP BY w.age, w.statement_id, w.line_id"""
+
+
+def carried_steps(run_count: int) -> list[tuple[str, str]]:
+    """From the tables of so many earlier runs, newest first, to `carried_transactions` and `carried_lines`."""
+
+    def of_all(sql: str) -> str:
+        return " UNION ALL ".join(sql.format(age=age, ours=_OURS, lines=_LINES) for age in range(run_count))
+
+    return [
+        *_KNOWN, *_CONTINUITY, *_NAMES,
+        ("named_before", of_all(_NAMED)),
+        ("claimed", "SELECT DISTINCT 0 AS age, transaction_id FROM breaks_before WHERE is_open AND is_matched"),
+        ("undone", _UNDONE),
+        ("kept_matches", of_all(_KEPT)),
+        ("kept_rows", of_all(_KEPT_ROWS)),
+        # Only what is looked for: the items of all runs are many.
+        ("items", f"""
+        SELECT i.* FROM ({of_all(_ITEMS)}) i
+        WHERE i.transaction_id IN (SELECT transaction_id FROM kept_rows) OR i.line_id IN (SELECT line_id FROM kept_rows)"""),
+        ("superseded", _SUPERSEDED),
+        ("standing_matches", _STANDING),
+        ("wanted_ours", _WANTED_OURS),
+        ("wanted_lines", _WANTED_LINES),
+        ("carried_transactions", of_all(_CARRIED_OURS)),
+        ("carried_lines", of_all(_CARRIED_LINES)),
+    ]  # fmt: skip

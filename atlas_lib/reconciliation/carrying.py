@@ -1,9 +1,10 @@
 """Open items of the run before come into this one, although its input no longer holds them.
 
 Carried is every payment and bank line that the earlier run left open (and nobody wrote off), whether or not this input
-has a statement; and of its matches, whole, those whose fee is still claimed, of which this input still holds a part, whose
-payment an open line of now names again (so that a second booking is found), whose line this input books again under
-another statement, and that a person undid since. A row that the input holds is never carried: the input's counts; nor is
+has a statement; and of its matches, whole, those whose fee is still claimed and whose line this input books again under
+another statement. Matches of all runs of the last `look_back_days` come back, whole, when this input still holds a part of
+them, when an open line of now names their payment again (so that a second booking is found), and when a person undid them
+since; for what a person undid every run that is still there is looked through. A row counts as the newest run has it. A row that the input holds is never carried: the input's counts; nor is
 a line that this input's statements book again.
 Statements cover from the day on from which each opens where the one before closed, run after run: so a payment of before
 this input's statements is a break when no line came, and is without a statement only where one is lacking. Statements
@@ -20,12 +21,14 @@ from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.reconciliation.carried_rows import CARRIED_ROWS
+from atlas_lib.reconciliation.carried_rows import carried_steps
+from atlas_lib.reconciliation.predecessor import runs_back
 
-_BEFORE = {
-    "transactions_before": "transactions", "carried_before": "carried_transactions", "lines_before": "statement_lines",
-    "carried_lines_before": "carried_lines", "items_before": "reconciliation_items", "states_before": "break_states",
-    "matches_before": "matches", "breaks_before": "breaks", "coverage_before": "statement_coverage",
+_OF_EACH = (
+    "transactions", "carried_transactions", "statement_lines", "carried_lines", "reconciliation_items", "matches",
+)  # fmt: skip
+_OF_NEWEST = {
+    "states_before": "break_states", "breaks_before": "breaks", "coverage_before": "statement_coverage",
     "decisions_before": "decisions", "findings_before": "decision_findings",
 }  # fmt: skip
 Carried = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]  # the tables of carry_forward
@@ -54,17 +57,21 @@ def carry_forward(
     previous_state: break, pending, uncovered, or matched (a match that has to be seen again). `decisions`: what people
     decided so far; a match undone since the run before comes back, so that both its sides can be open.
     """
-    known: dict[str, Input] = {
-        name: before.path(table) if before and before.has(table) else declared(table).empty()
-        for name, table in _BEFORE.items()
-    }
+    decided = declared("decisions").empty() if decisions is None else decisions
+    runs = runs_back(before, settings, decided)
+    known: dict[str, Input] = {name: _table(before, table) for name, table in _OF_NEWEST.items()}
+    known |= {f"{t}_{age}": _table(run, t) for age, run in enumerate(runs or [None]) for t in _OF_EACH}
     inputs = known | {
         "transactions": transactions, "statement_lines": statement_lines, "statement_balances": statement_balances,
-        "decisions": declared("decisions").empty() if decisions is None else decisions,
+        "decisions": decided,
         "counting": pd.DataFrame({"number": range(1, _WORDS_IN_TEXT + 1)}),
     }  # fmt: skip
-    made = open_engine(settings.engine).run(CARRIED_ROWS, inputs, _NAMES)
+    made = open_engine(settings.engine).run(carried_steps(max(len(runs), 1)), inputs, _NAMES)
     return {name: declared(name).shaped(made[name]) for name in _NAMES}
+
+
+def _table(run: Run | None, name: str) -> Input:
+    return run.path(name) if run and run.has(name) else declared(name).empty()
 
 
 def add_carried(

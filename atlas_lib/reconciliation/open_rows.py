@@ -44,7 +44,7 @@ SIDES = [
         SELECT p.transaction_id, CAST(SUM(p.reserve_minor) AS BIGINT) AS reserve_minor
         FROM payout_parts p
         JOIN matches m ON m.transaction_id = p.transaction_id AND m.statement_id = p.statement_id AND m.line_id = p.line_id
-        WHERE p.reserve_minor <> 0 AND m.match_pass = 'payout' GROUP BY p.transaction_id""",
+        WHERE p.reserve_minor <> 0 AND m.match_pass IN ('payout', 'manual') GROUP BY p.transaction_id""",
     ),
     (
         "mismatched_lines",

@@ -6,7 +6,7 @@ amount_minor, value_minor, is_first).
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
-from atlas_lib.reconciliation.references import NAMED_COST, WITHIN_AMOUNT
+from atlas_lib.reconciliation.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
 
 _COST = NAMED_COST.format(
     strength="strength", value="value_minor", amount="amount_minor", ours="transaction_date", bank="booking_date"
@@ -46,10 +46,10 @@ NAMED = [
     ),
     (
         "taken_0",
-        """
+        f"""
         SELECT s.transaction_id, s.statement_id || chr(31) || s.line_id AS line_key, 'reference' AS match_pass,
                CAST(0 AS BIGINT) AS cost, CAST(NULL AS BIGINT) AS rival_cost, s.amount_minor, s.value_minor, 1 AS is_first
-        FROM settled s WHERE s.transaction_id IN (SELECT transaction_id FROM named)""",
+        FROM {SETTLED} s WHERE s.transaction_id IN (SELECT transaction_id FROM named)""",
     ),
 ]
 

@@ -3,7 +3,7 @@
 Where the line names its payments (a payout id that they carry as reference, or a list of them) they are summed as a
 group. What plain addition does not explain (the pass merge) may be the reserve agreed with the merchant, held back of
 every sale, or the prior balance: all that earlier payouts left open of the same merchants. Exactly one of these has to
-explain the line, and no other payout may claim a row of it.
+explain the line, and no other payout may claim a row of it; where more than one does, each is suggested with its rival.
 Where no payment is named, whole days of one merchant or counterparty are added up, to the cent. Days are taken where
 nothing else explains the line and it names the party, or chance can hardly have made the amount: the days that might
 have fitted, each times the step of its amounts (10 for prices in tens of cents), against the amount itself. Every other
@@ -71,11 +71,12 @@ NAMED_PAYOUTS = [
         "payout_claims",
         """
         SELECT m.line_key, m.transaction_id, m.signed_minor, m.reserve_minor * c.with_reserve AS reserve_minor,
-               0 AS is_prior, c.gross_minor - c.sum_minor AS difference_minor
+               0 AS is_prior, c.gross_minor - c.sum_minor AS difference_minor, c.gross_minor,
+               c.with_reserve + 2 * c.with_prior AS choice
         FROM payout_members m JOIN payout_chosen c ON c.line_key = m.line_key
         UNION ALL
         SELECT p.line_key, p.transaction_id, p.signed_minor, p.reserve_minor * c.with_reserve, 1,
-               c.gross_minor - c.sum_minor
+               c.gross_minor - c.sum_minor, c.gross_minor, c.with_reserve + 2 * c.with_prior
         FROM payout_prior p JOIN payout_chosen c ON c.line_key = p.line_key AND c.with_prior = 1""",
     ),
     (
@@ -180,6 +181,15 @@ WHOLE_DAYS = [
               AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after) s
         WHERE same_choice = 1""",
     ),
+    # Of the payouts that nothing decides between: those of which another pass took a row since.
+    (
+        "broken_payouts",
+        """
+        SELECT DISTINCT c.line_key, c.choice FROM payout_claims c
+        LEFT JOIN (SELECT DISTINCT transaction_id FROM {taken}) t ON t.transaction_id = c.transaction_id
+        LEFT JOIN (SELECT DISTINCT line_key FROM {taken}) l ON l.line_key = c.line_key
+        WHERE t.transaction_id IS NOT NULL OR l.line_key IS NOT NULL""",
+    ),
     (
         "day_sums",
         f"""
@@ -190,7 +200,12 @@ WHOLE_DAYS = [
         FROM day_solutions s
         JOIN day_items i ON i.party = s.party AND i.party_id = s.party_id AND i.currency = s.currency
                         AND i.transaction_date BETWEEN s.first_day AND s.last_day
-        WHERE s.solution_count <= {MOST_SHOWN}""",
+        WHERE s.solution_count <= {MOST_SHOWN}
+        UNION ALL
+        SELECT 'payout', c.line_key, c.choice, 0, 0, 1, c.gross_minor, c.transaction_id, c.signed_minor, c.reserve_minor, 0
+        FROM payout_claims c
+        WHERE NOT EXISTS (SELECT 1 FROM named_payouts n WHERE n.line_key = c.line_key)
+          AND NOT EXISTS (SELECT 1 FROM broken_payouts k WHERE k.line_key = c.line_key AND k.choice = c.choice)""",
     ),
     (
         "day_limits",

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.run import Run
+from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 
 _TABLES = {"": ("transactions", "statement_lines", "statement_balances"),
@@ -53,11 +56,37 @@ def run_before(run: Run) -> Run | None:
     """
     record = run.manifest["stages"].setdefault(run.stage, {"steps": {}})
     if "carry_forward" in record.get("steps", {}) and "run_before" in record:
-        kept = run.directory.parent / record["run_before"]
-        return Run(kept) if record["run_before"] and (kept / "manifest.json").exists() else None
+        return _kept_before(run)
     found = _newest(run)
     record["run_before"] = found.directory.name if found else ""
     return found
+
+
+def runs_back(before: Run | None, settings: ReconciliationSettings, decisions: pd.DataFrame) -> list[Run]:
+    """The run before, and each one's run before, newest first: those of the last `look_back_days`, or all that are still
+    there while a match that was undone has not been seen by one of them.
+    """
+    first_day = pd.Timestamp(settings.as_of) - pd.Timedelta(days=settings.look_back_days)
+    everything = before is not None and _has_unseen_undoing(before, decisions)
+    found: list[Run] = []
+    while before and before.directory not in [run.directory for run in found]:
+        if found and not everything and pd.Timestamp(before.manifest["as_of"]) < first_day:
+            break
+        found.append(before)
+        before = _kept_before(before)
+    return found
+
+
+def _has_unseen_undoing(before: Run, decisions: pd.DataFrame) -> bool:
+    tables = [before.read(name) if before.has(name) else declared(name).empty() for name in ("decisions", "decision_findings")]  # fmt: skip
+    seen = set(tables[0]["entry_id"]) - set(tables[1]["entry_id"])
+    return not set(decisions.loc[decisions["action"] == "unmatch", "entry_id"]) <= seen
+
+
+def _kept_before(run: Run) -> Run | None:
+    name = run.manifest["stages"].get("05_reconciliation", {}).get("run_before", "")
+    path = run.directory.parent / name
+    return Run(path) if name and (path / "manifest.json").exists() else None
 
 
 def _newest(run: Run) -> Run | None:

@@ -6,7 +6,7 @@ line names the payment, and currency, direction, amount and day agree within the
 would give the same, for a pair without a rival is the best of both its sides. Lines without such a field are then
 searched for names word by word.
 A name is a folded id or reference; fillers of ISO 20022 and SWIFT (NOTPROVIDED, NONREF) are none.
-`key_number` groups rows by 64 bits: where two ids share a number, their pairs are ranked instead of settled.
+`key_number` groups rows by 64 bits: where two names or ids share a number, their pairs count as rivals and are ranked.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
@@ -51,54 +51,66 @@ KEYS = [
     ),
 ]
 
-_OUR_KEYS = """
-    (SELECT o.*, o.reference_key AS name FROM our_names o WHERE o.reference_key IS NOT NULL
-     UNION ALL SELECT o.*, o.id_key FROM our_names o
-     WHERE o.id_key <> '' AND (o.reference_key IS NULL OR o.id_key <> o.reference_key))"""
 _BANK_KEYS = """
     (SELECT b.*, b.quoted_key AS name, 2 AS strength FROM bank_names b WHERE b.quoted_key IS NOT NULL
      UNION ALL SELECT b.*, b.reference_key, 1 FROM bank_names b
      WHERE b.reference_key IS NOT NULL AND (b.quoted_key IS NULL OR b.quoted_key <> b.reference_key))"""
+# An id is a name only where some line goes by it.
+_OUR_KEYS = """
+    (SELECT o.*, o.reference_key AS name FROM our_names o WHERE o.reference_key IS NOT NULL
+     UNION ALL SELECT i.*, i.id_key FROM called_ids i)"""
 
-# A name that so many rows share identifies nothing; it would also pair every row with every other. References are
-# counted first in groups, so that the exact count is taken of few; an id is no other payment's id.
-CROWDED = [
+# Names that several rows of one side share, by number. A name that very many share identifies nothing and would pair
+# every row with every other; an id is no other payment's id.
+SHARED = [
     (
-        "busy_groups",
+        "called_ids",
         f"""
-        SELECT number FROM (SELECT key_number(reference_key, '') % 1048576 AS number FROM our_names
-                            WHERE reference_key IS NOT NULL) x
-        GROUP BY number HAVING COUNT(*) >= :crowded_side
-        UNION SELECT number FROM (SELECT key_number(b.name, '') % 1048576 AS number FROM {_BANK_KEYS} b) y
-        GROUP BY number HAVING COUNT(*) >= :crowded_side""",
+        SELECT o.* FROM our_names o
+        WHERE o.id_key <> '' AND (o.reference_key IS NULL OR o.id_key <> o.reference_key)
+          AND o.id_key IN (SELECT b.name FROM {_BANK_KEYS} b)""",
     ),
+    (
+        "shared_names",
+        f"""
+        SELECT key_number(o.name, '') AS number, COUNT(*) AS row_count FROM {_OUR_KEYS} o
+        GROUP BY key_number(o.name, '') HAVING COUNT(*) > 1
+        UNION ALL
+        SELECT key_number(b.name, '') AS number, COUNT(*) AS row_count FROM {_BANK_KEYS} b
+        GROUP BY key_number(b.name, '') HAVING COUNT(*) > 1""",
+    ),
+    ("busy_names", "SELECT DISTINCT number FROM shared_names WHERE row_count >= :crowded_side"),
     (
         "crowded_names",
         f"""
         SELECT o.name
         FROM (SELECT name, COUNT(*) AS n FROM {_OUR_KEYS} x
-              WHERE key_number(name, '') % 1048576 IN (SELECT number FROM busy_groups) GROUP BY name) o
+              WHERE key_number(name, '') IN (SELECT number FROM busy_names) GROUP BY name) o
         JOIN (SELECT name, COUNT(*) AS n FROM {_BANK_KEYS} y
-              WHERE key_number(name, '') % 1048576 IN (SELECT number FROM busy_groups) GROUP BY name) b ON b.name = o.name
+              WHERE key_number(name, '') IN (SELECT number FROM busy_names) GROUP BY name) b ON b.name = o.name
         WHERE o.n * b.n > :crowded_pairs""",
     ),
 ]
 
-# One row per pair: a line that names a payment in both of its fields counts by the stronger.
+# One row per pair: a line that names a payment in both of its fields counts by the stronger. A rival is possible where
+# a name is shared, the line has two names, or the payment goes by its id and by its reference.
 FIELDS = [
     (
         "named_by_field",
         f"""
         SELECT o.transaction_id, b.statement_id, b.line_id, b.strength, o.currency, o.amount_minor,
                b.gross_minor AS value_minor, b.fee_minor, o.transaction_date, o.is_after_cut_off, b.booking_date,
-               key_number(o.transaction_id, '') AS our_number, key_number(b.statement_id, b.line_id) AS line_number,
                CASE WHEN o.is_due = 1 AND b.currency = o.currency AND b.direction = o.direction
                          AND {WITHIN_AMOUNT.format(value="b.gross_minor", amount="o.amount_minor")}
                          AND days_between(o.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
-                    THEN 1 ELSE 0 END AS agrees
+                    THEN 1 ELSE 0 END AS agrees,
+               CASE WHEN s.number IS NOT NULL OR b.quoted_key <> b.reference_key
+                         OR (i.transaction_id IS NOT NULL AND o.reference_key IS NOT NULL) THEN 1 ELSE 0 END AS has_rival
         FROM {_OUR_KEYS} o
         JOIN {_BANK_KEYS} b ON b.name = o.name
         JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
+        LEFT JOIN (SELECT DISTINCT number FROM shared_names) s ON s.number = key_number(o.name, '')
+        LEFT JOIN called_ids i ON i.transaction_id = o.transaction_id
         LEFT JOIN crowded_names c ON c.name = o.name
         LEFT JOIN crowded_names q ON q.name = b.quoted_key
         WHERE c.name IS NULL
@@ -107,30 +119,44 @@ FIELDS = [
     ),
 ]
 
-SETTLED = [
+_PAIR = (
+    "transaction_id, statement_id, line_id, strength, currency, amount_minor, value_minor, fee_minor, "
+    "transaction_date, is_after_cut_off, booking_date"
+)
+# The pairs settled by name alone; a table of its own would be a copy of nearly all there is.
+SETTLED = f"""
+    (SELECT {_PAIR} FROM named_by_field WHERE agrees = 1 AND has_rival = 0
+     UNION ALL SELECT {_PAIR} FROM cleared WHERE agrees = 1 AND is_alone = 1)"""
+_CLEARED = [
     (
         "shared_payments",
-        "SELECT our_number AS number FROM named_by_field GROUP BY our_number HAVING COUNT(*) > 1",
+        """
+        SELECT key_number(transaction_id, '') AS number FROM named_by_field WHERE has_rival = 1
+        GROUP BY key_number(transaction_id, '') HAVING COUNT(*) > 1""",
     ),
     (
         "shared_lines",
-        "SELECT line_number AS number FROM named_by_field GROUP BY line_number HAVING COUNT(*) > 1",
+        """
+        SELECT key_number(statement_id, line_id) AS number FROM named_by_field WHERE has_rival = 1
+        GROUP BY key_number(statement_id, line_id) HAVING COUNT(*) > 1""",
+    ),
+    (
+        "cleared",
+        """
+        SELECT f.*, CASE WHEN p.number IS NULL AND l.number IS NULL THEN 1 ELSE 0 END AS is_alone
+        FROM named_by_field f
+        LEFT JOIN shared_payments p ON p.number = key_number(f.transaction_id, '')
+        LEFT JOIN shared_lines l ON l.number = key_number(f.statement_id, f.line_id)
+        WHERE f.has_rival = 1""",
     ),
     (
         "unsettled",
         """
-        SELECT f.transaction_id, f.statement_id || chr(31) || f.line_id AS line_key, f.strength
-        FROM named_by_field f
-        LEFT JOIN shared_payments p ON p.number = f.our_number
-        LEFT JOIN shared_lines l ON l.number = f.line_number
-        WHERE f.agrees = 0 OR p.number IS NOT NULL OR l.number IS NOT NULL""",
-    ),
-    (
-        "settled",
-        """
-        SELECT f.* FROM named_by_field f
-        WHERE f.agrees = 1 AND NOT EXISTS (SELECT 1 FROM shared_payments p WHERE p.number = f.our_number)
-          AND NOT EXISTS (SELECT 1 FROM shared_lines l WHERE l.number = f.line_number)""",
+        SELECT transaction_id, statement_id || chr(31) || line_id AS line_key, strength
+        FROM named_by_field WHERE has_rival = 0 AND agrees = 0
+        UNION ALL
+        SELECT transaction_id, statement_id || chr(31) || line_id, strength
+        FROM cleared WHERE agrees = 0 OR is_alone = 0""",
     ),
 ]
 
@@ -146,7 +172,7 @@ MENTIONED = [
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
                      COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
               WHERE x.status = 'BOOK' AND NOT EXISTS (
-                  SELECT 1 FROM settled s WHERE s.statement_id = x.statement_id AND s.line_id = x.line_id)) l""",
+                  SELECT 1 FROM {SETTLED} s WHERE s.statement_id = x.statement_id AND s.line_id = x.line_id)) l""",
     ),
     (
         "words",
@@ -158,8 +184,10 @@ MENTIONED = [
     ),
     (
         "known_words",
-        f"""
-        SELECT o.name, o.transaction_id FROM {_OUR_KEYS} o
+        """
+        SELECT o.name, o.transaction_id FROM (SELECT transaction_id, reference_key AS name FROM our_names WHERE reference_key IS NOT NULL
+              UNION ALL SELECT transaction_id, id_key FROM our_names
+              WHERE reference_key IS NULL OR id_key <> reference_key) o
         WHERE length(o.name) >= 5 AND o.name IN (SELECT w.name FROM words w)""",
     ),
     (
@@ -202,11 +230,11 @@ OURS = [
                utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE},
                {_NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold FROM transactions x
-              WHERE NOT EXISTS (SELECT 1 FROM settled s WHERE s.transaction_id = x.transaction_id)
+              WHERE NOT EXISTS (SELECT 1 FROM {SETTLED} s WHERE s.transaction_id = x.transaction_id)
               UNION ALL
               SELECT x.*, fold_text(x.reference) FROM transactions x
               WHERE x.transaction_id IN (SELECT n.transaction_id FROM named n
-                                         JOIN settled s ON s.transaction_id = n.transaction_id)) t
+                                         JOIN {SETTLED} s ON s.transaction_id = n.transaction_id)) t
         LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
         LEFT JOIN counterparty_names c ON c.counterparty_id = t.counterparty_id""",
     ),
@@ -224,5 +252,5 @@ OURS = [
 
 
 def reference_steps() -> list[tuple[str, str]]:
-    """From both sides to `settled`, `named` (transaction_id, line_key, strength) and the rows left of both."""
-    return [*KEYS, *CROWDED, *FIELDS, *SETTLED, *MENTIONED, *OURS]
+    """From both sides to the settled pairs, `named` (transaction_id, line_key, strength) and the rows left of both."""
+    return [*KEYS, *SHARED, *FIELDS, *_CLEARED, *MENTIONED, *OURS]

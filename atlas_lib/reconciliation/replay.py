@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,17 @@ def replay_matches(
     links: pd.DataFrame,
     suggestions: pd.DataFrame,
     decisions: pd.DataFrame,
+    payout_parts: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """matches, links and suggestions after the decisions, oldest first; decision_findings of those that do not apply.
+    """matches, links, suggestions and payout_parts after the decisions, oldest first; decision_findings of those that do
+    not apply.
 
     An undone match takes its whole group apart: every payment and line of it is open. What was undone is not suggested
     again either, and is no finding while both its rows are in the run, whatever became of them: so a suggestion can be
     rejected. A forced match holds when all its rows exist, are due or booked, are open, and both sides sum to the same
-    in one currency.
+    in one currency; of a payout that was suggested net of a reserve, to the same without that reserve.
     """
+    parts = declared("payout_parts").empty() if payout_parts is None else payout_parts
     ours, bank = _our_side(transactions), _bank_side(statement_lines)
     findings: list[dict[str, Any]] = []
     undone: dict[tuple[str, ...], bool] = {}
@@ -41,7 +45,7 @@ def replay_matches(
         if decision.action == "unmatch":
             matches, fault = _undo(matches, pairs, ours, bank)
         else:
-            matches, fault = _force(matches, pairs, ours, bank, decision)
+            matches, fault = _force(matches, pairs, ours, bank, decision, parts)
         if fault:
             findings.append(_finding(decision, fault))
     taken = pd.MultiIndex.from_frame(matches[["statement_id", "line_id"]])
@@ -56,6 +60,7 @@ def replay_matches(
         "matches": declared("matches").shaped(matches),
         "links": declared("links").shaped(links.assign(kind=kind)),
         "suggestions": declared("suggestions").shaped(suggestions),
+        "payout_parts": declared("payout_parts").shaped(_parts_that_hold(parts, matches, suggestions)),
         "decision_findings": _as_findings(findings),
     }
 
@@ -108,8 +113,33 @@ def _undo(
     return matches[~matches["match_id"].isin(matches.loc[here, "match_id"])], ""
 
 
+def _parts_that_hold(parts: pd.DataFrame, matches: pd.DataFrame, suggestions: pd.DataFrame) -> pd.DataFrame:
+    """Parts of payouts that are matched or suggested, whole: what somebody joined otherwise has no reserve of theirs."""
+    key = ["statement_id", "line_id", "transaction_id"]
+    standing = pd.concat([
+        matches.loc[matches["match_pass"].isin(["payout", "manual"]), key],
+        suggestions.loc[suggestions["match_pass"].eq("payout"), key],
+    ])  # fmt: skip
+    is_part = pd.MultiIndex.from_frame(parts[key]).isin(pd.MultiIndex.from_frame(standing))
+    other = standing[~pd.MultiIndex.from_frame(standing).isin(pd.MultiIndex.from_frame(parts[key]))]
+    broken = set(_keys(parts[~is_part])) | set(_keys(other))
+    return parts[~_keys(parts).isin(broken)]
+
+
+def _held_back(parts: pd.DataFrame, ids: Collection[str], keys: Collection[str]) -> pd.Series:
+    """What the suggested payout that is exactly these payments and this line holds back of each payment; else nothing."""
+    own = parts[_keys(parts).isin(keys)] if len(keys) == 1 else parts.iloc[:0]
+    held = own.set_index("transaction_id")["reserve_minor"] if set(own["transaction_id"]) == set(ids) else pd.Series(dtype="int64")  # fmt: skip
+    return held.reindex(pd.Index(list(ids)), fill_value=0)
+
+
 def _force(
-    matches: pd.DataFrame, pairs: pd.DataFrame, ours: pd.DataFrame, bank: pd.DataFrame, decision: Any
+    matches: pd.DataFrame,
+    pairs: pd.DataFrame,
+    ours: pd.DataFrame,
+    bank: pd.DataFrame,
+    decision: Any,
+    parts: pd.DataFrame,
 ) -> tuple[pd.DataFrame, str]:
     ids, keys = pairs["transaction_id"].unique(), pairs["line_key"].unique()
     if not set(ids) <= set(ours.index) or not set(keys) <= set(bank.index):
@@ -122,16 +152,19 @@ def _force(
     own, lines = ours.loc[ids], bank.loc[keys]
     if len(set(own["currency"]) | set(lines["currency"])) > 1:
         return matches, "The two sides are in different currencies."
-    difference = int(lines["signed_minor"].sum() - own["signed_minor"].sum())
+    reserve = _held_back(parts, ids, keys)
+    difference = int(lines["signed_minor"].sum() + reserve.sum() - own["signed_minor"].sum())
     if difference:
         return matches, f"The bank's side differs from ours by {difference} minor units: write that off instead."
-    return pd.concat([matches, _forced(own, lines, decision)], ignore_index=True), ""
+    return pd.concat([matches, _forced(own, lines, reserve, decision)], ignore_index=True), ""
 
 
-def _forced(own: pd.DataFrame, lines: pd.DataFrame, decision: Any) -> pd.DataFrame:
+def _forced(own: pd.DataFrame, lines: pd.DataFrame, held: pd.Series, decision: Any) -> pd.DataFrame:
     """One row per pair in which money meets: both sides are laid along each other in order, signs as the bank's total."""
     sign = -1 if lines["signed_minor"].sum() < 0 else 1
-    left, right, amount = lay_along(*((sign * side["signed_minor"]).to_numpy() for side in (own, lines)))
+    net = (sign * (own["signed_minor"] - held)).to_numpy()
+    left, right, amount = lay_along(net, (sign * lines["signed_minor"]).to_numpy())
+    amount = amount + sign * held.to_numpy()[left]
     ours, bank = own.iloc[left], lines.iloc[right]
     first = ~pd.Index(bank.index).duplicated()
     late = (bank["booking_date"].to_numpy() - ours["transaction_date"].to_numpy()).astype("timedelta64[D]")
@@ -215,16 +248,17 @@ def reconcile_decided(
 
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
-    searched = {name: found[name] for name in ("payout_parts", "search_limits")}
     passed = {name: found[name] for name in ("matches", "links", "suggestions")}
     follows = follows_a_run(carried)
     applied = declared("applied_decisions").empty() if carried is None else carried[3]
     matching = _not_done_with(decisions, applied, transactions, statement_lines)
-    played = replay_matches(transactions, statement_lines, **passed, decisions=matching)
+    played = replay_matches(
+        transactions, statement_lines, **passed, decisions=matching, payout_parts=found["payout_parts"]
+    )
     findings = played.pop("decision_findings")
-    parts, sides = searched["payout_parts"], (transactions, statement_lines)
-    broken = find_breaks(*sides, statement_balances, **played, payout_parts=parts, settings=settings, carried=carried)
-    payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], parts, settings)
+    sides = (transactions, statement_lines)
+    broken = find_breaks(*sides, statement_balances, **played, settings=settings, carried=carried)
+    payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], played["payout_parts"], settings)
     seen = before.assign(is_here=_is_here(before, transactions, statement_lines))
     stated = state_breaks(broken["breaks"], seen, decisions, pd.Timestamp(settings.as_of), follows=follows)
     settled = stated["break_states"].query("is_settled")["break_id"]
@@ -234,7 +268,7 @@ def reconcile_decided(
     said = pd.concat([findings, stated["decision_findings"]], ignore_index=True)
     findings = declared("decision_findings").shaped(said)
     decided = {"decisions": decisions, "decision_findings": findings}
-    return searched | played | broken | payouts | stated | decided
+    return {"search_limits": found["search_limits"]} | played | broken | payouts | stated | decided
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:

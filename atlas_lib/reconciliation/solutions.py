@@ -113,7 +113,11 @@ def lay_along(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _words(rival: Solution, one: Solution) -> str:
     """The rival by what it has and the other has not."""
     lines = [key.replace("\x1f", "/") for key in rival.lines if key not in one.lines]
-    payments = [key for key in rival.payments if key not in one.payments] or list(rival.payments)
+    payments = [key for key in rival.payments if key not in one.payments]
     if lines:
         return "bank line " + " + ".join(lines)
+    if rival.keys == one.keys:
+        return "the same payments " + ("net of a reserve" if any(rival.reserves) else "without a reserve")
+    if not payments:
+        return "the same without transaction " + " + ".join(key for key in one.payments if key not in rival.payments)
     return "transaction " + " + ".join(payments)

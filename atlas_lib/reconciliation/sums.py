@@ -135,7 +135,7 @@ def find_sums(
     settings: ReconciliationSettings,
 ) -> pd.DataFrame:
     """Every sum found, as one row per pair that it joins, and one row per row beyond a bound."""
-    if lines.empty:
+    if lines.empty and days.empty:
         return _shaped([])
     wide = set(reach.loc[reach["candidate_count"] > settings.most_candidates, "line_key"])
     payouts, beyond = search_payouts(reach, pairs)

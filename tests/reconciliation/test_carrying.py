@@ -26,12 +26,12 @@ EMPTY = tuple(declared(name).empty() for name in ("merchants", "counterparties",
 def run_day(tmp_path):
     """A day's run as notebook 05 makes it, over frames: `run_day(as_of, payments, lines, opening_minor)`."""
 
-    def run(as_of, ours, bank, opening_minor=0, decisions=None, balances=None, name=None, **more):
+    def run(as_of, ours, bank, opening_minor=0, decisions=None, balances=None, name=None, look_back_days=30, **more):
         directory = tmp_path / (name or as_of)
         directory.mkdir()
         manifest = {"run_id": name or as_of, "as_of": as_of, "tables": {}, "stages": {}} | more
         (directory / "manifest.json").write_text(json.dumps(manifest))
-        opened, chosen = Run(directory, "05_reconciliation"), settings(as_of=as_of)
+        opened, chosen = Run(directory, "05_reconciliation"), settings(as_of=as_of, look_back_days=look_back_days)
         given = frame_of("transactions", ours), frame_of("statement_lines", bank)
         balances = balances_on(given[1], as_of, opening_minor) if balances is None else frame_of("statement_balances", balances)  # fmt: skip
         for name, frame in zip(("transactions", "statement_lines", "statement_balances"), (*given, balances), strict=True):  # fmt: skip
@@ -242,6 +242,45 @@ def test_a_second_booking_on_a_later_day_is_a_duplicate_and_settles_no_other_pay
         assert later["matches"]["transaction_id"].tolist() == ["T1"]
         assert later["breaks"].query("is_open")["break_type"].tolist() == ["DUPLICATE"]
         ours = []
+
+
+@pytest.mark.parametrize("look_back_days, kind", [(30, "DUPLICATE"), (1, "MISSING_IN_LEDGER")])
+def test_a_second_booking_is_known_for_as_many_days_as_chosen(run_day, look_back_days, kind):
+    ours, far = [payment("T1", 1_000, "2026-10-15", reference="R1")], {"look_back_days": look_back_days}
+    run_day("2026-10-16", ours, [booked("1", 1_000, "2026-10-16", end_to_end_id="R1")], **far)
+    run_day("2026-10-17", [], [booked("1", 5, "2026-10-17")], 1_000, **far)
+    run_day("2026-10-18", [], [booked("1", 6, "2026-10-18")], 1_005, **far)
+    again = run_day("2026-10-19", [], [booked("1", 1_000, "2026-10-19", end_to_end_id="R1")], 1_011, **far)
+    assert again["breaks"].query("line_id == '1' and statement_id == 'S-2026-10-19'")["break_type"].tolist() == [kind]
+    assert set(again["matches"]["transaction_id"]) == ({"T1"} if look_back_days > 1 else set())
+    after = run_day("2026-10-20", [], [booked("1", 7, "2026-10-20")], 2_011, **far)
+    assert (kind, "persisting") in standing(after)
+    assert after["bridges"]["residual_minor"].eq(0).all()
+
+
+def test_a_match_of_some_runs_ago_can_be_undone_and_stays_open_in_every_run_after(run_day):
+    run_day("2026-10-16", [payment("T1", 1_000, "2026-10-15", reference="R1")], [booked("1", 1_000, "2026-10-16", end_to_end_id="R1")], look_back_days=0)  # fmt: skip
+    run_day("2026-10-17", [], [booked("1", 5, "2026-10-17")], 1_000, look_back_days=0)
+    undo = decision("unmatch", "T1", "S-2026-10-16/1")
+    for as_of, opening in (("2026-10-19", 1_005), ("2026-10-20", 1_010), ("2026-10-21", 1_015)):
+        after = run_day(as_of, [], [booked("1", 5, as_of)], opening, undo, look_back_days=0)
+        assert after["matches"].empty and after["decision_findings"].empty
+        assert after["reconciliation_items"].query("is_carried and amount_minor == 1000")["side"].tolist() == ["bank", "ledger"]  # fmt: skip
+        assert after["reconciliation_totals"][["difference_count", "difference_minor"]].eq(0).all(axis=None)
+
+
+def test_an_old_match_does_not_come_back_once_its_payment_was_settled_otherwise(run_day):
+    run_day("2026-10-16", [payment("T1", 1_000, "2026-10-15", reference="R1")], [booked("1", 1_000, "2026-10-16", end_to_end_id="R1")])  # fmt: skip
+    undo = decision("unmatch", "T1", "S-2026-10-16/1")
+    force = decision("force", "T1", "S-2026-10-17/1").assign(entry_id=2)
+    decided = frame_of("decisions", pd.concat([undo, force]).to_dict("records"))
+    second = run_day("2026-10-17", [], [booked("1", 1_000, "2026-10-17")], 1_000, decided)
+    assert second["matches"][["transaction_id", "statement_id"]].to_numpy().tolist() == [["T1", "S-2026-10-17"]]
+    third = run_day("2026-10-18", [], [booked("1", 1_000, "2026-10-18", end_to_end_id="R1")], 2_000, decided)
+    assert third["matches"][["transaction_id", "statement_id"]].to_numpy().tolist() == [["T1", "S-2026-10-17"]]
+    kinds = third["breaks"].query("is_open").set_index("statement_id")["break_type"].to_dict()
+    assert set(kinds) == {"S-2026-10-16", "S-2026-10-18"}
+    assert third["bridges"]["residual_minor"].eq(0).all()
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 
+from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation import reconcile as reconcile_whole
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
-from tests.reconciliation.reconciliation_frames import frame_of, line, payment, reconcile, settings
+from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, payment, reconcile, settings
 
 MERCHANTS = frame_of("merchants", [{"merchant_id": f"M{i}", "merchant_name": f"Shop {i}", "reserve_rate": 0.1} for i in (1, 2)])  # fmt: skip
 WATERFALL = "sale_minor refund_minor chargeback_minor fee_minor payout_minor reserve_minor prior_minor difference_minor net_minor".split()
@@ -76,6 +78,58 @@ def test_a_named_payout_that_two_explanations_fit_stays_a_break():
     result = found([*BATCH, *before], [line("1", 81_505, "2026-10-07", end_to_end_id="PO77")])
     assert result["matches"].empty
     assert {"AMOUNT_MISMATCH", "SPLIT_INCOMPLETE"} & set(result["breaks"]["break_type"])
+    shown = result["suggestions"]
+    assert set(shown["transaction_id"]) == {"S1", "S2", "R1", "C1", "F1"} and len(set(shown["group_id"])) == 1
+    assert set(shown["rival"]) == {"transaction R0"}
+    assert waterfall(result) == [[120_005, 20_000, 5_000, 1_500, 0, 12_000, 0, 0, 81_505]]
+
+
+def decided(ours, bank, decisions):
+    """The whole reconciliation with a person's decisions."""
+    lines = frame_of("statement_lines", bank)
+    given = (MERCHANTS, declared("counterparties").empty(), declared("fx_rates").empty())
+    sides = (frame_of("transactions", ours), lines, balances_of(lines))
+    return reconcile_whole(sides, given, decisions, declared("break_states").empty(), settings())
+
+
+def accept(result):
+    """The suggested group, accepted by a person."""
+    rows = result["suggestions"]
+    return frame_of("decisions", [{
+        "entry_id": 1, "action": "force", "transaction_ids": " ".join(rows["transaction_id"]), "actor": "anna",
+        "line_keys": " ".join(sorted(set(rows["statement_id"] + "/" + rows["line_id"]))),
+        "decided_at": pd.Timestamp("2026-10-08", tz="UTC"),
+    }])  # fmt: skip
+
+
+@pytest.mark.parametrize("prior", [True, False], ids=["ambiguous", "days"])
+def test_a_person_accepts_a_suggested_payout_net_of_its_reserve(prior):
+    if prior:
+        ours = [*BATCH, payment("R0", 12_000, "2026-09-30", type="REFUND")]
+        bank = [line("1", 81_505, "2026-10-07", end_to_end_id="PO77")]
+    else:
+        ours, bank = shop_days(), [line("1", 142_438 - 8_171 - 5_512 - 1_291, "2026-10-08")]
+    before = found(ours, bank)
+    result = decided(ours, bank, accept(before))
+    assert result["decision_findings"].empty and result["suggestions"].empty
+    assert set(result["matches"]["match_pass"]) == {"manual"}
+    assert set(result["matches"]["transaction_id"]) == set(before["suggestions"]["transaction_id"])
+    told = before["payout_waterfalls"].assign(**{"status": "matched", "match_pass": "manual", "rival": ""})
+    pd.testing.assert_frame_equal(result["payout_waterfalls"], told)
+    index = result["batch_index"].set_index("transaction_id").loc[sorted(set(result["matches"]["transaction_id"]))]
+    sign = result["matches"].groupby("transaction_id")["amount_minor"].sum().gt(0).map({True: 1, False: -1})
+    assert (index["amount_posted_minor"].abs() * sign).sum() == bank[0]["amount_posted_minor"]
+
+
+def test_payments_that_a_person_joins_otherwise_have_no_reserve_of_a_suggested_payout():
+    ours = [*BATCH, payment("R0", 12_000, "2026-09-30", type="REFUND")]
+    bank = [line("1", 81_505, "2026-10-07", end_to_end_id="PO77")]
+    joined = accept(found(ours, bank))
+    joined["transaction_ids"] += " R0"
+    result = decided(ours, bank, joined)
+    assert set(result["matches"]["transaction_id"]) == {"S1", "S2", "R1", "C1", "F1", "R0"}
+    assert result["payout_parts"].empty
+    assert result["payout_waterfalls"]["reserve_minor"].tolist() == [0]
 
 
 def test_the_fee_on_the_line_is_part_of_the_waterfall():
