@@ -7,7 +7,7 @@ from atlas_lib.core.tables.schema import Column, Table, table
 
 _STAGE = "05_reconciliation"
 _STATE = Column(
-    "previous_state", "string", nullable=False, unit="", about="break, pending, uncovered or matched in the run before"
+    "previous_state", "string", nullable=False, unit="", about="break, pending, uncovered or matched in an earlier run"
 )
 
 
