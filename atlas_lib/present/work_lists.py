@@ -51,7 +51,8 @@ class _WorkPanel:
     def __init__(self, work: WorkList) -> None:
         import ipywidgets
 
-        self._work, self._output, self.after = work, ipywidgets.Output(), []  # type: WorkList, Any, list[Callable[[], None]]
+        self._work, self._output = work, ipywidgets.Output()
+        self.after: list[Callable[[], None]] = []
         self._frame = work.read()
         self._choices = {name: dropdown(name, self._frame[name]) for name in work.filters}
         self._chosen = ipywidgets.SelectMultiple(description="Choose", layout={"width": "min(960px, 100%)"})
