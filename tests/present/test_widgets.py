@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.present.widgets import WorkList, explore_trial, explore_work
+from atlas_lib.present.widgets import explore_trial
+from atlas_lib.present.work_lists import WorkList, explore_work
 
 
 class Desk:
@@ -61,9 +62,42 @@ def test_an_action_gets_the_chosen_rows_and_the_reason_and_its_effect_is_shown(d
     (chosen,), (reason,) = parts(box, "SelectMultiple"), parts(box, "Text")
     assert [label for label, _ in chosen.options] == ["a · 1.00 · Ready", "b · 2.50 · Ready"]
     chosen.value, reason.value = ("b",), "because"
-    assert 'role="status"' in click(box, "Pay")
+    question = click(box, "Pay")
+    assert "Pay? 1 line, 2.50 EUR: b · 2.50 · Ready" in question
+    assert desk.asked == []
+    assert 'role="status"' in click(box, "Confirm")
     assert desk.asked == [(["b"], "because")]
     assert [label for label, _ in chosen.options] == ["a · 1.00 · Ready", "b · 2.50 · Paid"]
+
+
+def test_what_is_confirmed_is_what_was_asked_and_only_once(desk):
+    """Whatever is chosen, or changed by another person, between the question and the answer."""
+    box = page(desk)
+    (chosen,), (reason,) = parts(box, "SelectMultiple"), parts(box, "Text")
+    chosen.value = ("a", "b")
+    assert "2 lines, 3.50 EUR" in click(box, "Pay")
+    assert "Nothing was done" in click(box, "Cancel")
+    click(box, "Pay")
+    chosen.value, reason.value = ("b",), "too late"
+    click(box, "Confirm")
+    assert desk.asked == [(["a", "b"], "")]
+    assert "Nothing is asked" in click(box, "Confirm")
+    assert len(desk.asked) == 1
+
+
+def test_the_question_is_shown_only_while_it_is_asked(desk):
+    box = page(desk)
+    (row,) = [
+        b
+        for b in parts(box, "HBox")
+        if [c.description for c in b.children if hasattr(c, "description")] == ["Confirm", "Cancel"]
+    ]
+    assert row.layout.display == "none"
+    parts(box, "SelectMultiple")[0].value = ("a",)
+    click(box, "Pay")
+    assert row.layout.display is None
+    click(box, "Confirm")
+    assert row.layout.display == "none"
 
 
 def test_what_an_action_says_is_text_and_never_markup(desk):
