@@ -172,8 +172,11 @@ class DuckDBEngine(_Scratch):
     def _made(
         self, steps: Steps, inputs: Mapping[str, Input], parameters: Mapping[str, Any], kept: Sequence[str]
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database with the inputs, and of the steps the tables to be kept; the others go with their last reader."""
-        connection = self._connect()
+        """A connection with the inputs, and of the steps the tables to be kept; the others go with their last reader.
+
+        All it makes is temporary: no other connection to the same database sees it.
+        """
+        connection = self._database.cursor()
         try:
             for name, source in inputs.items():
                 self._register(connection, name, source)
@@ -187,14 +190,16 @@ class DuckDBEngine(_Scratch):
         finally:
             connection.close()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        """Opened once: that takes as long as a dozen small statements."""
         import duckdb
 
         config = {"temp_directory": str(Path(self._folder.name) / "spill")} if self._memory_limit else {}
         if self._memory_limit:
             config["memory_limit"] = self._memory_limit
         connection = duckdb.connect(":memory:", config=dict(config))
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         for macro in _DUCKDB_MACROS:
             connection.execute(macro)
         return connection
@@ -203,7 +208,7 @@ class DuckDBEngine(_Scratch):
     def _register(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
         if isinstance(source, Path):
             files = source / "**" / "*.parquet" if source.is_dir() else source
-            connection.read_parquet(str(files)).create_view(_identifier(name))
+            connection.register(_identifier(name), connection.read_parquet(str(files)))
         else:
             connection.register(_identifier(name), _arrow(source))
 
@@ -213,9 +218,12 @@ class DuckDBEngine(_Scratch):
         """The step's table. One statement is planned once, where a relation is planned again when it is created."""
         if isinstance(step, str):
             sql, used = self._bound(step, parameters)
-            connection.execute(f"CREATE TABLE {_identifier(name)} AS {sql}", used)
+            connection.execute(f"CREATE TEMP TABLE {_identifier(name)} AS {sql}", used)
         else:
-            self._made_step(connection, step, parameters).create(_identifier(name))
+            rows = f"{_identifier(name)}__rows"
+            connection.register(rows, _arrow(step.make(*(_duckdb_frame(connection, read) for read in step.reads))))
+            connection.execute(f"CREATE TEMP TABLE {_identifier(name)} AS SELECT * FROM {rows}")  # noqa: S608
+            connection.unregister(rows)
 
     def _made_step(
         self, connection: duckdb.DuckDBPyConnection, step: str | Computed, parameters: Mapping[str, Any]
