@@ -89,6 +89,8 @@ _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
 _ROWS_PER_GROUP = 122_880  # of the Parquet files written; fixed, so that the same table has the same bytes
 _SAMPLE_ROWS = 10_000  # by which it is told whether a column repeats itself
+_WHOLE, _LENGTHS = "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY"
+_DELTAS = {pa.int64(): _WHOLE, pa.timestamp("us", tz="UTC"): _WHOLE, pa.string(): _LENGTHS}
 
 
 class Engine(Protocol):
@@ -406,16 +408,14 @@ def _narrow(table: pa.Table) -> pa.Table:
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Path:
     """Batches of any size into groups of a fixed number of rows: the same table has the same bytes.
 
-    One group is written while the next is being made. A column whose values hardly repeat gets no dictionary. The schema
-    may have dictionaries for texts: the file is the same table, and read as texts.
+    One group is written while the next is being made. The schema may have dictionaries for texts: the file is the same
+    table, and read as texts.
     """
     has_codes = any(pa.types.is_dictionary(field.type) for field in schema)
     with ThreadPoolExecutor(1) as pool:
         groups = _groups(schema, batches)
         first = next(groups, schema.empty_table())
-        with pq.ParquetWriter(
-            path, schema, compression="snappy", use_dictionary=_repeating(first), store_schema=not has_codes
-        ) as writer:
+        with pq.ParquetWriter(path, schema, store_schema=not has_codes, **_encodings(first)) as writer:
             written: Future[None] | None = pool.submit(_write_groups, writer, first) if first.num_rows else None
             for table in groups:
                 if written:
@@ -440,10 +440,17 @@ def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
         yield pa.concat_tables(held)
 
 
-def _repeating(table: pa.Table) -> list[str]:
-    """Columns whose first values are not mostly different ones: a dictionary of the others would cost and save nothing."""
+def _encodings(table: pa.Table) -> dict[str, Any]:
+    """By the first values of each column: a dictionary, compressed, where they repeat; what hardly repeats compresses
+    hardly either, and lies there as differences of whole numbers or as lengths and texts."""
     sample = table.slice(0, _SAMPLE_ROWS)
-    return [name for name in table.column_names if 2 * len(sample[name].unique()) <= len(sample)]
+    repeating = [name for name in table.column_names if 2 * len(sample[name].unique()) <= len(sample)]
+    others = [field for field in table.schema if field.name not in repeating]
+    return {
+        "use_dictionary": repeating,
+        "column_encoding": {field.name: _DELTAS[field.type] for field in others if field.type in _DELTAS} or None,
+        "compression": dict.fromkeys(repeating, "snappy") | {field.name: "none" for field in others},
+    }
 
 
 def _write_groups(writer: pq.ParquetWriter, table: pa.Table) -> None:

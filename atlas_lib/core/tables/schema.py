@@ -8,6 +8,7 @@ stage without input, and the data dictionary in `docs/`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class Table:
         return pandera.DataFrameSchema(columns, unique=list(self.key) or None, strict=True, name=self.name)
 
     def empty(self) -> pd.DataFrame:
+        return self._empty.copy()
+
+    @cached_property
+    def _empty(self) -> pd.DataFrame:
         return pd.DataFrame({c.name: pd.Series([], dtype=c.pandas_type) for c in self.columns})
 
     def shaped(self, frame: pd.DataFrame) -> pd.DataFrame:
