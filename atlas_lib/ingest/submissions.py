@@ -120,9 +120,11 @@ def _keep(kept: list[RawRows], more: RawRows) -> None:
 
 def _first_of_merchants(rows: pa.Table) -> pd.DataFrame:
     """The first row of each merchant."""
-    codes = rows["merchant_id"].combine_chunks().dictionary_encode().indices
-    first = np.sort(np.unique(codes.to_numpy(), return_index=True)[1])
-    return _frame(rows.select(_FIRST_SEEN).take(pa.array(first)))
+    merchants = rows["merchant_id"].combine_chunks().dictionary_encode()
+    codes, none = merchants.indices.to_numpy(), len(rows)
+    first = np.full(len(merchants.dictionary), none)
+    first[codes[::-1]] = np.arange(none)[::-1]  # of several the last one written stays: the first row
+    return _frame(rows.select(_FIRST_SEEN).take(pa.array(np.sort(first[first < none]))))
 
 
 def fingerprints(columns: pa.Table) -> pa.Array:
@@ -227,7 +229,7 @@ def _taken(piece: Piece, plain: PlainRows, taken: Mask) -> _Clean:
     }
     everything = {name: columns[name] for name in columns.column_names} | source
     rows = pa.table({name: everything[name] for name in declared("submissions").column_names})
-    return _Clean(rows, declared("rejects").empty(), count_clean_rows(_TABLE, _frame(rows.select(["currency"]))))
+    return _Clean(rows, declared("rejects").empty(), count_clean_rows(_TABLE, rows["currency"].combine_chunks()))
 
 
 def _repeated(text: str, times: int) -> pa.Array:
