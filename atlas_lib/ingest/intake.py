@@ -27,9 +27,7 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
 _ACCEPTING = ("new", "again")
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
-_REPEATING = ["currency", "source_file", "source_sheet"]
 _LEDGER_COLUMNS = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at"]
-_PLAIN = pa.schema(declared("submissions").arrow_schema.field(name) for name in [*_LEDGER_COLUMNS, *_SOURCE])
 
 
 def _repeated(column: str) -> str:
@@ -174,16 +172,16 @@ def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) 
 def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[pa.Table]:
     """The other rows, as many at a time as make a good append."""
     shared = pa.array(contested, pa.string())
-    for rows in _parts(submissions, _PLAIN.names):
+    for rows in _parts(submissions, [*_LEDGER_COLUMNS, *_SOURCE]):
         is_shared = pc.is_in(rows["transaction_id"], value_set=shared)
         alone = rows.filter(pc.invert(is_shared)) if pc.any(is_shared).as_py() else rows
         if len(alone):
-            yield alone.cast(_PLAIN)
+            yield alone
 
 
 def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     if isinstance(submissions, Path):
-        with pq.ParquetFile(submissions, read_dictionary=_REPEATING) as file:
+        with pq.ParquetFile(submissions) as file:
             for batch in file.iter_batches(_APPEND_ROWS, columns=columns):
                 yield pa.Table.from_batches([batch])
         return

@@ -96,13 +96,16 @@ class Table:
                 expected=", ".join(self.column_names),
                 found="without " + ", ".join(missing),
             )
-        given = frame.dtypes[self.column_names].astype(str).to_dict()
-        other = [c for c in self.columns if given[c.name] != c.pandas_type]  # a cast to the same type would copy all
-        whole = {c.name: "Int64" for c in other if c.type == "int"}  # refuses 1.5, where int64 would cut it
-        typed = frame[self.column_names].astype(whole).astype({c.name: c.pandas_type for c in other})
+        typed = self._typed(frame[self.column_names])
         if not self.key or _is_in_order(typed, self.key):
             return typed.reset_index(drop=True)
         return typed.sort_values(list(self.key), kind="stable", ignore_index=True)
+
+    def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """In the declared types; only what has another is cast, one column at a time: a cast of the frame copies all."""
+        other = [c for c in self.columns if str(frame.dtypes[c.name]) != c.pandas_type]
+        whole = {c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"}  # refuses 1.5, int64 would cut it
+        return frame.assign(**{c.name: whole.get(c.name, frame[c.name]).astype(c.pandas_type) for c in other})
 
     def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`shaped`, then validated by pandera: types, nulls, unique key."""
@@ -134,8 +137,7 @@ class Table:
                 f"Table {self.name} is of another version", expected="columns " + ", ".join(self.column_names),
                 found="without " + ", ".join(lacking), remedy="make the run anew with this version",
             )  # fmt: skip
-        frame = arrow_to_frame(table.select(self.column_names))
-        return frame.astype({c.name: c.pandas_type for c in self.columns})
+        return self._typed(arrow_to_frame(table.select(self.column_names)))
 
 
 def _is_in_order(frame: pd.DataFrame, key: tuple[str, ...]) -> bool:
@@ -162,8 +164,8 @@ def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
     if frame.empty:  # a text column without any chunk cannot be joined on
         frame = frame.assign(**{str(n): pd.Series([], dtype="str") for n in frame if frame[n].dtype == "str"})
     plain: dict[str, Any] = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
-    full = {n: plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
-    return frame.astype(full)
+    full = {str(n): plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
+    return frame.assign(**{name: frame[name].astype(kind) for name, kind in full.items()})
 
 
 def table(name: str, stage: str, key: str, about: str, columns: str) -> Table:
