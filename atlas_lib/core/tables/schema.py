@@ -104,7 +104,9 @@ class Table:
     def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """In the declared types; only what has another is cast, one column at a time: a cast of the frame copies all."""
         other = [c for c in self.columns if str(frame.dtypes[c.name]) != c.pandas_type]
-        whole = {c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"}  # refuses 1.5, int64 would cut it
+        whole = {
+            c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"
+        }  # refuses 1.5, int64 would cut it
         return frame.assign(**{c.name: whole.get(c.name, frame[c.name]).astype(c.pandas_type) for c in other})
 
     def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
