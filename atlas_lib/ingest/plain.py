@@ -125,8 +125,8 @@ def _read_amount(cells: pa.Array, made: Mapping[str, pa.Array], settings: Ingest
 def _figures(cells: pa.Array, settings: IngestSettings) -> NDArray[np.float64]:
     """Units of currency, NaN where they cannot be read here; of a dictionary each different figure is read once."""
     if pa.types.is_dictionary(cells.type):
-        figures = _figures(cells.dictionary, settings)
-        return np.append(figures, np.nan)[cells.indices.fill_null(len(figures)).to_numpy()]
+        figures = np.append(_figures(cells.dictionary, settings), np.nan)
+        return np.asarray(figures[cells.indices.fill_null(len(figures) - 1).to_numpy()], dtype=np.float64)
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         fits = pc.match_substring_regex(cells, _AMOUNT[settings.decimal_mark])
         cells = pc.if_else(fits, pc.replace_substring(cells, ",", "."), pa.scalar(None, cells.type))

@@ -107,7 +107,8 @@ class Table:
         whole = {
             c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"
         }  # refuses 1.5, int64 would cut it
-        return frame.assign(**{c.name: whole.get(c.name, frame[c.name]).astype(c.pandas_type) for c in other})
+        kinds: dict[str, Any] = {c.name: c.pandas_type for c in other}
+        return frame.assign(**{name: whole.get(name, frame[name]).astype(kind) for name, kind in kinds.items()})
 
     def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`shaped`, then validated by pandera: types, nulls, unique key."""
