@@ -89,6 +89,8 @@ _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
 _ROWS_PER_GROUP = 122_880  # of the Parquet files written; fixed, so that the same table has the same bytes
 _SAMPLE_ROWS = 10_000  # by which it is told whether a column repeats itself
+_WHOLE, _LENGTHS = "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY"
+_DELTAS = {pa.int64(): _WHOLE, pa.timestamp("us", tz="UTC"): _WHOLE, pa.string(): _LENGTHS}
 
 
 class Engine(Protocol):
@@ -172,8 +174,11 @@ class DuckDBEngine(_Scratch):
     def _made(
         self, steps: Steps, inputs: Mapping[str, Input], parameters: Mapping[str, Any], kept: Sequence[str]
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database with the inputs, and of the steps the tables to be kept; the others go with their last reader."""
-        connection = self._connect()
+        """A connection with the inputs, and of the steps the tables to be kept; the others go with their last reader.
+
+        All it makes is temporary: no other connection to the same database sees it.
+        """
+        connection = self._database.cursor()
         try:
             for name, source in inputs.items():
                 self._register(connection, name, source)
@@ -187,14 +192,16 @@ class DuckDBEngine(_Scratch):
         finally:
             connection.close()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        """Opened once: that takes as long as a dozen small statements."""
         import duckdb
 
         config = {"temp_directory": str(Path(self._folder.name) / "spill")} if self._memory_limit else {}
         if self._memory_limit:
             config["memory_limit"] = self._memory_limit
         connection = duckdb.connect(":memory:", config=dict(config))
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         for macro in _DUCKDB_MACROS:
             connection.execute(macro)
         return connection
@@ -203,7 +210,7 @@ class DuckDBEngine(_Scratch):
     def _register(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
         if isinstance(source, Path):
             files = source / "**" / "*.parquet" if source.is_dir() else source
-            connection.read_parquet(str(files)).create_view(_identifier(name))
+            connection.register(_identifier(name), connection.read_parquet(str(files)))
         else:
             connection.register(_identifier(name), _arrow(source))
 
@@ -213,9 +220,12 @@ class DuckDBEngine(_Scratch):
         """The step's table. One statement is planned once, where a relation is planned again when it is created."""
         if isinstance(step, str):
             sql, used = self._bound(step, parameters)
-            connection.execute(f"CREATE TABLE {_identifier(name)} AS {sql}", used)
+            connection.execute(f"CREATE TEMP TABLE {_identifier(name)} AS {sql}", used)
         else:
-            self._made_step(connection, step, parameters).create(_identifier(name))
+            rows = f"{_identifier(name)}__rows"
+            connection.register(rows, _arrow(step.make(*(_duckdb_frame(connection, read) for read in step.reads))))
+            connection.execute(f"CREATE TEMP TABLE {_identifier(name)} AS SELECT * FROM {rows}")  # noqa: S608
+            connection.unregister(rows)
 
     def _made_step(
         self, connection: duckdb.DuckDBPyConnection, step: str | Computed, parameters: Mapping[str, Any]
@@ -398,16 +408,14 @@ def _narrow(table: pa.Table) -> pa.Table:
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Path:
     """Batches of any size into groups of a fixed number of rows: the same table has the same bytes.
 
-    One group is written while the next is being made. A column whose values hardly repeat gets no dictionary. The schema
-    may have dictionaries for texts: the file is the same table, and read as texts.
+    One group is written while the next is being made. The schema may have dictionaries for texts: the file is the same
+    table, and read as texts.
     """
     has_codes = any(pa.types.is_dictionary(field.type) for field in schema)
     with ThreadPoolExecutor(1) as pool:
         groups = _groups(schema, batches)
         first = next(groups, schema.empty_table())
-        with pq.ParquetWriter(
-            path, schema, compression="snappy", use_dictionary=_repeating(first), store_schema=not has_codes
-        ) as writer:
+        with pq.ParquetWriter(path, schema, store_schema=not has_codes, **_encodings(first)) as writer:
             written: Future[None] | None = pool.submit(_write_groups, writer, first) if first.num_rows else None
             for table in groups:
                 if written:
@@ -432,10 +440,17 @@ def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
         yield pa.concat_tables(held)
 
 
-def _repeating(table: pa.Table) -> list[str]:
-    """Columns whose first values are not mostly different ones: a dictionary of the others would cost and save nothing."""
+def _encodings(table: pa.Table) -> dict[str, Any]:
+    """By the first values of each column: a dictionary, compressed, where they repeat; what hardly repeats compresses
+    hardly either, and lies there as differences of whole numbers or as lengths and texts."""
     sample = table.slice(0, _SAMPLE_ROWS)
-    return [name for name in table.column_names if 2 * len(sample[name].unique()) <= len(sample)]
+    repeating = [name for name in table.column_names if 2 * len(sample[name].unique()) <= len(sample)]
+    others = [field for field in table.schema if field.name not in repeating]
+    return {
+        "use_dictionary": repeating,
+        "column_encoding": {field.name: _DELTAS[field.type] for field in others if field.type in _DELTAS} or None,
+        "compression": dict.fromkeys(repeating, "snappy") | {field.name: "none" for field in others},
+    }
 
 
 def _write_groups(writer: pq.ParquetWriter, table: pa.Table) -> None:

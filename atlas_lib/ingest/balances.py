@@ -20,6 +20,8 @@ _ASK = "What to do: ask the bank for the missing lines."
 
 def statement_findings(clean: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Warnings (columns of `rejects`) on statements that do not add up or do not follow from the one before."""
+    if clean["statement_balances"].empty:
+        return declared("rejects").empty()
     ends = _ends(clean["statement_lines"], clean["statement_balances"])
     parts = [_unbalanced(ends), _gaps(ends), _mixed(clean["statement_lines"], clean["statement_balances"])]
     return pd.concat(parts, ignore_index=True)
@@ -136,6 +138,8 @@ def set_aside_reported(
     report's is the repetition.
     """
     lines = clean["statement_lines"]
+    if lines.empty or clean["statement_balances"].empty:
+        return lines, declared("rejects").empty(), declared("received_counts").empty()
     ends = _ends(lines, clean["statement_balances"])
     is_balanced = (ends["opening_minor"] + ends["moved_minor"] == ends["closing_minor"]).fillna(False)
     balanced = set(ends.loc[is_balanced, "statement_id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -151,6 +152,7 @@ def fit_row(row: Sequence[object], number: int, expected: str) -> Fit | None:
     return max(fits, key=lambda fit: (fit.weight, fit.table == expected)) if fits else None
 
 
+@lru_cache(maxsize=4096)
 def _names_a_column(cell: str) -> bool:
     """Whether the text names a column of any table: what does not is looked at no further."""
     known, found = known_words(), _UNIT.match(cell)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
+from atlas_lib.ingest.pieces import in_turn
 from atlas_lib.ledger.store import Ledger
 
 _HOUR_US = 3_600_000_000
@@ -27,6 +29,16 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
 _ACCEPTING = ("new", "again")
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
+_LEDGER_COLUMNS = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at"]
+
+
+@dataclass(frozen=True)
+class _Append:
+    """Rows of `submissions` as they are handed to the ledger store, under the id of their append."""
+
+    id: str
+    given: pd.DataFrame
+    rows: pa.Table
 
 
 def _repeated(column: str) -> str:
@@ -140,10 +152,12 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
     """
     contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
     held = [declared("intake_results").empty(), _settle(contested, engine, ledger, ttl_hours)]
-    for rows in _uncontested(submissions, contested["transaction_id"]):
-        stored = _register(rows, ledger, ttl_hours)
-        is_held = ~stored["outcome"].isin(_ACCEPTING)
-        held.append(rows[is_held].assign(**_said(stored[is_held])))
+    for append in _uncontested(submissions, contested["transaction_id"]):
+        stored = ledger.intake(append.id, append.given, ttl_hours)
+        is_held = ~stored["outcome"].isin(_ACCEPTING).to_numpy(dtype=bool)
+        if is_held.any():
+            said = _said(stored[is_held].reset_index(drop=True))
+            held.append(arrow_to_frame(append.rows.filter(pa.array(is_held))).assign(**said))
     results = declared("intake_results").shaped(pd.concat([part for part in held if len(part)] or held[:1]))
     inputs, table = {"submissions": submissions, "held": results[_SOURCE]}, declared("transactions")
     if isinstance(submissions, Path):
@@ -159,39 +173,42 @@ def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) 
         return declared("intake_results").empty()
     holder = find_holders(rows, engine, ttl_hours)
     within = _outcome(rows, holder)
-    stored = _said(_register(rows, ledger, ttl_hours))
+    append = _append_of(pa.Table.from_pandas(rows, preserve_index=False))
+    stored = _said(ledger.intake(append.id, append.given, ttl_hours))
     accepted = (stored["status"] == "accepted").to_numpy()
     held_here = (within["status"] == stored["status"]).to_numpy() & accepted[holder]
     said = {str(c): within[c].where(held_here, stored[c]) for c in stored}
     return rows.assign(**said)[~accepted]
 
 
-def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[pd.DataFrame]:
-    """The other rows, as many at a time as make a good append."""
-    wanted = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at", *_SOURCE]
+def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[_Append]:
+    """The other rows, as many at a time as make a good append; the next are made ready while the store has some."""
     shared = pa.array(contested, pa.string())
-    for rows in _parts(submissions, wanted):
-        # Series.isin makes its table of the values anew, slowly, for every part.
-        is_shared = pc.is_in(pa.array(rows["transaction_id"], pa.string()), value_set=shared)
-        alone = rows[~is_shared.to_numpy(zero_copy_only=False)].reset_index(drop=True)
-        if len(alone):
-            yield alone
+
+    def alone(rows: pa.Table) -> _Append:
+        is_shared = pc.is_in(rows["transaction_id"], value_set=shared)
+        return _append_of(rows.filter(pc.invert(is_shared)) if pc.any(is_shared).as_py() else rows)
+
+    return (append for append in in_turn(alone, _parts(submissions, [*_LEDGER_COLUMNS, *_SOURCE])) if len(append.rows))
 
 
-def _parts(submissions: Input, columns: list[str]) -> Iterator[pd.DataFrame]:
+def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     if isinstance(submissions, Path):
         with pq.ParquetFile(submissions) as file:
             for batch in file.iter_batches(_APPEND_ROWS, columns=columns):
-                yield arrow_to_frame(pa.Table.from_batches([batch]))
+                yield pa.Table.from_batches([batch])
         return
-    rows = submissions if isinstance(submissions, pd.DataFrame) else arrow_to_frame(submissions)
+    rows = (
+        pa.Table.from_pandas(submissions, preserve_index=False)
+        if isinstance(submissions, pd.DataFrame)
+        else submissions
+    )
     for start in range(0, len(rows), _APPEND_ROWS):
-        yield rows[columns].iloc[start : start + _APPEND_ROWS]
+        yield rows.select(columns).slice(start, _APPEND_ROWS)
 
 
-def _register(rows: pd.DataFrame, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:
-    """The answers of the ledger store."""
-    return ledger.intake(_append_id(rows), _ledger_rows(rows), ttl_hours)
+def _append_of(rows: pa.Table) -> _Append:
+    return _Append(_append_id(rows), _ledger_rows(rows), rows)
 
 
 def _said(stored: pd.DataFrame) -> pd.DataFrame:
@@ -237,18 +254,18 @@ def _outcome(rows: pd.DataFrame, holder: pd.Series) -> pd.DataFrame:
     )
 
 
-def _ledger_rows(rows: pd.DataFrame) -> pd.DataFrame:
+def _ledger_rows(rows: pa.Table) -> pd.DataFrame:
     """The origin is the file: a row read again from the file it came from is no second submission."""
-    columns = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency"]
-    return rows[columns].assign(origin=rows["source_file"], timestamp=rows["created_at"])
+    named = {"created_at": "timestamp", "source_file": "origin"}
+    return arrow_to_frame(rows.select([*_LEDGER_COLUMNS, "source_file"])).rename(columns=named)
 
 
-def _append_id(rows: pd.DataFrame) -> str:
+def _append_id(rows: pa.Table) -> str:
     """The same rows from the same files are one append, however often they are handed in."""
     named = hashlib.sha256()
     for number, column in enumerate(_NAMED):
-        texts = pa.array(rows[column], pa.string())
-        texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts  # as Spark hands them over
+        texts = rows[column].combine_chunks().cast(pa.string())
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\x1f")
-        named.update((b"\x1e" if number else b"") + joined[0].as_buffer().to_pybytes())
+        named.update(b"\x1e" if number else b"")
+        named.update(joined[0].as_buffer())
     return f"intake-{named.hexdigest()}"

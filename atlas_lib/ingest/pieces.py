@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +19,8 @@ from atlas_lib.ingest.flatfiles import plain_types
 from atlas_lib.ingest.plain import CODED
 from atlas_lib.ingest.recognition import NamedSheet
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 PIECE_ROWS = 500_000  # a sheet of so many rows is one piece: its columns may decide how a cell of theirs is read
 STEP_ROWS = 122_880  # of a larger file; small enough that reading, checking and writing overlap
 _CODE_BYTES = 2
@@ -107,3 +113,16 @@ def rest_of(piece: Piece, rows: Mask) -> Rest:
     frame = arrow_to_frame(plain_types(piece.cells.filter(rows))) if piece.cells is not None else pd.DataFrame()
     sheet = replace(piece.sheet, frame=frame.set_axis(piece.source_rows[rows], axis=0), path=None, is_part=is_part)
     return Rest(sheet, piece.raw.filter(rows) if piece.raw is not None else None)
+
+
+def in_turn(work: Callable[[Given], Made], parts: Iterator[Given]) -> Iterator[Made]:
+    """Results in the order of the parts, as many at work as there are cores, no more in memory than that."""
+    workers = min(os.cpu_count() or 1, 4)
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for part in parts:
+            waiting.append(pool.submit(work, part))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

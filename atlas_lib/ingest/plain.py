@@ -74,10 +74,8 @@ def read_plain(table: str, cells: pa.Table, settings: IngestSettings) -> PlainRo
 def _read(
     field: Field, given: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings
 ) -> tuple[pa.Array, Mask]:
-    if not pa.types.is_dictionary(given.type):
+    if not pa.types.is_dictionary(given.type) or field.kind == "amount":  # the currency of its row decides
         return _READERS[field.kind](given, made, settings)
-    if field.kind == "amount":  # the currency of its row decides
-        return _read_amount(given.dictionary_decode(), made, settings)
     values, fits = _READERS[field.kind](given.dictionary, made, settings)
     codes = given.indices.fill_null(len(values)).to_numpy()
     return coded(given.indices, values), np.append(fits, True)[codes]
@@ -117,18 +115,22 @@ def _read_text(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSe
 
 def _read_amount(cells: pa.Array, made: Mapping[str, pa.Array], settings: IngestSettings) -> tuple[pa.Array, Mask]:
     """Whole minor units of the row's currency; what has to be rounded is left to the cell-by-cell reading."""
-    is_empty = _mask(pc.is_null(cells))
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        fits = pc.match_substring_regex(cells, _AMOUNT[settings.decimal_mark])
-        figures = pc.if_else(fits, pc.replace_substring(cells, ",", "."), pa.scalar(None, cells.type))
-        units = pc.cast(figures, pa.float64()).to_numpy(zero_copy_only=False)
-    else:
-        units = pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False)
-    scale = _scales(made["currency"])
-    minor = np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0) * scale
+    units = _figures(cells, settings)
+    minor = np.nan_to_num(units, nan=0.0, posinf=0.0, neginf=0.0) * _scales(made["currency"])
     whole = np.rint(minor)
     readable = np.isfinite(units) & (np.abs(units) <= _LARGEST) & (np.abs(minor - whole) < _WHOLE)
-    return pa.array(np.where(readable, whole, 0).astype(np.int64), mask=~readable), readable | is_empty
+    return pa.array(np.where(readable, whole, 0).astype(np.int64), mask=~readable), readable | _mask(pc.is_null(cells))
+
+
+def _figures(cells: pa.Array, settings: IngestSettings) -> NDArray[np.float64]:
+    """Units of currency, NaN where they cannot be read here; of a dictionary each different figure is read once."""
+    if pa.types.is_dictionary(cells.type):
+        figures = np.append(_figures(cells.dictionary, settings), np.nan)
+        return np.asarray(figures[cells.indices.fill_null(len(figures) - 1).to_numpy()], dtype=np.float64)
+    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+        fits = pc.match_substring_regex(cells, _AMOUNT[settings.decimal_mark])
+        cells = pc.if_else(fits, pc.replace_substring(cells, ",", "."), pa.scalar(None, cells.type))
+    return np.asarray(pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _scales(currency: pa.Array) -> NDArray[np.int64]:

@@ -9,14 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import DuckDBEngine, Output
+from atlas_lib.core.engine import DuckDBEngine, Engine, Output
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.vocabulary import Field, fields
 
 
-def describe_columns(named: Sequence[NamedSheet], clean: Mapping[str, Output], rejects: pd.DataFrame) -> pd.DataFrame:
+def describe_columns(
+    named: Sequence[NamedSheet], clean: Mapping[str, Output], rejects: pd.DataFrame, engine: Engine | None = None
+) -> pd.DataFrame:
     """`column_statistics`, for the columns that the input has; values are those of the clean rows.
 
     rows and filled count what was read, refused the cells in error; a text's lowest and highest are the first and the
@@ -29,7 +31,7 @@ def describe_columns(named: Sequence[NamedSheet], clean: Mapping[str, Output], r
         sheets = [s for s in named if s.table == table]
         rows = sum(s.rows_in_count for s in sheets)
         given = [f for f in fields(table, "") if any(f.name in s.headers for s in sheets)]
-        values = _values_of(given, clean[table])
+        values = _values_of(given, clean[table], engine)
         for field in given:
             lines.append({
                 "table": table, "column": field.name, "rows_count": rows,
@@ -49,11 +51,12 @@ def _filled(sheet: NamedSheet, name: str) -> int:
     return int(said.num_rows) - sum(g.statistics.null_count or 0 for g in groups if g.statistics is not None)
 
 
-def _values_of(given: Sequence[Field], table: Output) -> dict[str, dict[str, object]]:
+def _values_of(given: Sequence[Field], table: Output, engine: Engine | None) -> dict[str, dict[str, object]]:
     if isinstance(table, pd.DataFrame):
         return {field.name: _values(field, table) for field in given}
     steps = [(name, f"SELECT {', '.join(parts)} FROM cells") for name, parts in _aggregates(given).items() if parts]  # noqa: S608 - the names are those of the declaration
-    made = DuckDBEngine().run(steps, {"cells": table}, [name for name, _ in steps])
+    own = engine if isinstance(engine, DuckDBEngine) else DuckDBEngine()
+    made = own.run(steps, {"cells": table}, [name for name, _ in steps])
     found = pd.concat([frame.iloc[0] for frame in made.values()])
     first = next(pq.ParquetFile(table).iter_batches(10_000), None)
     start = arrow_to_frame(pa.Table.from_batches([first])) if first is not None else pd.DataFrame()

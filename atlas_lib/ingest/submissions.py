@@ -6,15 +6,12 @@ cell of `validation.py`, which says what is wrong; these rows follow the others 
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,7 +23,7 @@ from atlas_lib.core.money import scale_of
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask
-from atlas_lib.ingest.pieces import STEP_ROWS, Piece, Rest, joined, pieces_of, rest_of
+from atlas_lib.ingest.pieces import STEP_ROWS, Piece, Rest, in_turn, joined, pieces_of, rest_of
 from atlas_lib.ingest.plain import CODED, PlainRows, decoded, has_plain_form, read_plain
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.refused import MOST_ROWS, RawRows, is_without_column
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 
 Cleaned = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 CleanRows = Callable[[NamedSheet], Cleaned]
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 _TABLE = "transactions"
 _AMBIGUOUS = ("AMBIGUOUS_NUMBER", "AMBIGUOUS_DATE")
 _FINGERPRINT = "merchant_id user_id type amount_minor currency destination_currency source_account destination_account counterparty_id settlement_window reference".split()
@@ -120,9 +115,11 @@ def _keep(kept: list[RawRows], more: RawRows) -> None:
 
 def _first_of_merchants(rows: pa.Table) -> pd.DataFrame:
     """The first row of each merchant."""
-    codes = rows["merchant_id"].combine_chunks().dictionary_encode().indices
-    first = np.sort(np.unique(codes.to_numpy(), return_index=True)[1])
-    return _frame(rows.select(_FIRST_SEEN).take(pa.array(first)))
+    merchants = rows["merchant_id"].combine_chunks().dictionary_encode()
+    codes, none = merchants.indices.to_numpy(), len(rows)
+    first = np.full(len(merchants.dictionary), none)
+    first[codes[::-1]] = np.arange(none)[::-1]  # of several the last one written stays: the first row
+    return _frame(rows.select(_FIRST_SEEN).take(pa.array(np.sort(first[first < none]))))
 
 
 def fingerprints(columns: pa.Table) -> pa.Array:
@@ -143,23 +140,10 @@ def _hashing() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 
 
-def _in_turn(work: Callable[[Given], Made], parts: Iterator[Given]) -> Iterator[Made]:
-    """Results in the order of the parts, as many at work as there are cores, no more in memory than that."""
-    workers = min(os.cpu_count() or 1, 4)
-    waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for part in parts:
-            waiting.append(pool.submit(work, part))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def _clean_sheet(sheet: NamedSheet, settings: IngestSettings, clean_rows: CleanRows) -> Iterator[_Clean]:
     """The plain rows of each piece, and after them the others of as many pieces as make a good number."""
-    pieces = _in_turn(lambda piece: _clean_piece(piece, settings, clean_rows), pieces_of(sheet))
-    return _in_turn(lambda part: _clean_rest(part, clean_rows) if isinstance(part, Rest) else part, _parts(pieces))
+    pieces = in_turn(lambda piece: _clean_piece(piece, settings, clean_rows), pieces_of(sheet))
+    return in_turn(lambda part: _clean_rest(part, clean_rows) if isinstance(part, Rest) else part, _parts(pieces))
 
 
 def _parts(pieces: Iterator[tuple[_Clean | None, Rest | None]]) -> Iterator[_Clean | Rest]:
@@ -227,7 +211,7 @@ def _taken(piece: Piece, plain: PlainRows, taken: Mask) -> _Clean:
     }
     everything = {name: columns[name] for name in columns.column_names} | source
     rows = pa.table({name: everything[name] for name in declared("submissions").column_names})
-    return _Clean(rows, declared("rejects").empty(), count_clean_rows(_TABLE, _frame(rows.select(["currency"]))))
+    return _Clean(rows, declared("rejects").empty(), count_clean_rows(_TABLE, rows["currency"].combine_chunks()))
 
 
 def _repeated(text: str, times: int) -> pa.Array:

@@ -98,7 +98,7 @@ def clean_inputs(
         "submissions": payments.rows,
         "rejects": told,
         "refused_cells": list_refused_cells(named, told, payments.refused),
-        "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told),
+        "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told, engine),
         "input_sheets": describe_sheets(named),
         "sheet_areas": describe_areas(named),
         "received_counts": join_counts(counts),

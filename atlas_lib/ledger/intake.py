@@ -10,16 +10,15 @@ either is the *first holder*; a later row is one of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from json.encoder import encode_basestring
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from atlas_lib.core.errors import LedgerError
-from atlas_lib.ledger.canonical import as_objects, nullable_texts, repeated, text_array
+from atlas_lib.ledger.canonical import nullable_texts, repeated, text_array
 from atlas_lib.ledger.events import microseconds
 
 SUBMISSION_COLUMNS = ("transaction_id", "idempotency_key", "fingerprint", "origin")
@@ -28,20 +27,24 @@ OUTCOME_COLUMNS = (
 )  # fmt: skip
 _HELD = ["transaction_id", "idempotency_key", "fingerprint", "origin", "submitted_us"]
 _HOUR_US = 3_600_000_000
+_SPECIAL = np.isin(np.arange(256), [*range(32), *b'"\\'])  # bytes
 
 
 def shape_submissions(frame: pd.DataFrame) -> pd.DataFrame:
-    """The submitted rows with texts as objects, an absent key replaced by the transaction id, time in `ts_us`."""
+    """The submitted rows with empty texts absent, an absent key replaced by the transaction id, time in `ts_us`."""
     needed = (*SUBMISSION_COLUMNS, "amount_minor", "currency", "timestamp")
     missing = [c for c in needed if c not in frame.columns]
     if missing:
         raise LedgerError("Submissions lack columns", expected=", ".join(needed), found="without " + ", ".join(missing))
-    texts = pd.DataFrame(
-        {c: as_objects(nullable_texts(frame[c])) for c in (*SUBMISSION_COLUMNS, "currency")}, dtype=object
-    )
+    texts = pd.DataFrame({c: _series(nullable_texts(frame[c])) for c in (*SUBMISSION_COLUMNS, "currency")})
     key = texts["idempotency_key"].where(texts["idempotency_key"].notna(), texts["transaction_id"])
     amounts = frame["amount_minor"].to_numpy("int64")
     return texts.assign(idempotency_key=key, amount_minor=amounts, ts_us=microseconds(frame["timestamp"]))
+
+
+def _series(texts: pa.LargeStringArray) -> pd.Series:
+    """Texts as pandas holds them, over the same memory."""
+    return pd.Series(texts.to_pandas(), dtype="str")
 
 
 def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
@@ -50,19 +53,19 @@ def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.
     `rows` as shaped above; `held`: what the store holds already under these ids and keys, oldest first
     (transaction_id, idempotency_key, fingerprint, origin, submitted_us).
     """
-    known = pd.concat([held[_HELD], rows.rename(columns={"ts_us": "submitted_us"})[_HELD]], ignore_index=True)
-    before = len(held)
+    given, before = rows.rename(columns={"ts_us": "submitted_us"})[_HELD], len(held)
+    known = pd.concat([held[_HELD].astype(given.dtypes), given], ignore_index=True) if before else given
     if not before and rows["transaction_id"].is_unique and rows["idempotency_key"].is_unique:
         holder = np.arange(len(rows))
     else:
         holder = _find_holders(known, before, ttl_hours)[before:]
     first = known.iloc[holder].reset_index(drop=True)
     is_new = holder == np.arange(before, len(known))
-    outcome = _outcomes(rows, first, is_new, was_held=holder < before)
+    outcome = "new" if is_new.all() else _outcomes(rows, first, is_new, was_held=holder < before)
     decided = {
         "transaction_id": rows["transaction_id"],
         "is_new": is_new,
-        "outcome": outcome,
+        "outcome": pd.Series(outcome, index=rows.index, dtype=object),
         "first_transaction_id": first["transaction_id"],
         "first_origin": first["origin"],
         "first_fingerprint": first["fingerprint"],
@@ -136,30 +139,53 @@ def intake_events(rows: pd.DataFrame, decided: pd.DataFrame, writer: str) -> pa.
     happened = (decided["outcome"] != "again").to_numpy()
     if not happened.all():
         rows, decided = rows[happened], decided[happened]
-    types = np.where(decided["is_new"], "TRANSACTION_SUBMITTED", "TRANSACTION_DEDUPED")
+    is_new = pa.array(decided["is_new"].to_numpy())
+    submitted, deduped = (pa.scalar(f"TRANSACTION_{word}", pa.large_string()) for word in ("SUBMITTED", "DEDUPED"))
     texts = {
         "transaction_id": text_array(decided["first_transaction_id"]),
         "batch_id": repeated(None, len(rows)),
-        "event_type": text_array(types),
+        "event_type": pc.if_else(is_new, submitted, deduped),
         "currency": text_array(rows["currency"]),
         "actor": repeated(writer, len(rows)),
-        "details": text_array(_details(rows, decided["outcome"])),
+        "details": _details(rows, decided["outcome"]),
     }
     numbers = {name: pa.array(rows[name].to_numpy()) for name in ("amount_minor", "ts_us")}
     return pa.RecordBatch.from_pydict(texts | numbers)
 
 
-def _details(rows: pd.DataFrame, outcome: pd.Series) -> list[str]:
-    """What `json.dumps(..., ensure_ascii=False, sort_keys=True)` writes, without an encoder per row."""
+def _details(rows: pd.DataFrame, outcome: pd.Series) -> pa.LargeStringArray:
+    """What `json.dumps(..., ensure_ascii=False, sort_keys=True)` writes, a column at a time."""
     names = ["fingerprint", "idempotency_key", "origin", "transaction_id"]
     fingerprint, key, origin, identity = (_json_texts(rows[c]) for c in names)
-    held = zip(outcome.tolist(), fingerprint, key, origin, identity, strict=True)
-    return [
-        f'{{"fingerprint": {f}, "idempotency_key": {k}, "origin": {o}'
-        + ("}" if what == "new" else f', "outcome": "{what}", "transaction_id": {i}}}')
-        for what, f, k, o, i in held
-    ]
+    start = '{"fingerprint": ', fingerprint, ', "idempotency_key": ', key, ', "origin": ', origin
+    is_new = (outcome == "new").to_numpy()
+    if is_new.all():
+        return _written(*start, "}")
+    told = _written(*start, ', "outcome": "', text_array(outcome), '", "transaction_id": ', identity, "}")
+    return pc.if_else(pa.array(is_new), _written(*start, "}"), told)
 
 
-def _json_texts(values: Iterable[Any]) -> list[str]:
-    return ["null" if v is None else encode_basestring(v) for v in values]
+def _written(*parts: str | pa.LargeStringArray) -> pa.LargeStringArray:
+    """The parts of each row behind each other."""
+    columns = (pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts)
+    return pc.binary_join_element_wise(*columns, pa.scalar("", pa.large_string()))
+
+
+def _json_texts(values: pd.Series) -> pa.LargeStringArray:
+    """Each text in quotation marks, `null` where there is none."""
+    texts = text_array(values)
+    written = pc.fill_null(_written('"', texts, '"'), "null")
+    if not _has_special(texts):
+        return written
+    is_special = pc.fill_null(pc.match_substring_regex(texts, r'[\x00-\x1f"\\]'), False)
+    escaped = [encode_basestring(text) for text in texts.filter(is_special).to_pylist()]
+    return pc.replace_with_mask(written, is_special, pa.array(escaped, pa.large_string()))
+
+
+def _has_special(texts: pa.LargeStringArray) -> bool:
+    """Whether JSON writes any character of the column in another way: one look at its bytes."""
+    _, ends, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    bounds = np.frombuffer(ends, dtype="int64")[[texts.offset, texts.offset + len(texts)]]
+    return bool(_SPECIAL[np.frombuffer(data, dtype="uint8")[slice(*bounds)]].any())

@@ -8,6 +8,7 @@ stage without input, and the data dictionary in `docs/`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class Table:
         return pandera.DataFrameSchema(columns, unique=list(self.key) or None, strict=True, name=self.name)
 
     def empty(self) -> pd.DataFrame:
+        return self._empty.copy()
+
+    @cached_property
+    def _empty(self) -> pd.DataFrame:
         return pd.DataFrame({c.name: pd.Series([], dtype=c.pandas_type) for c in self.columns})
 
     def shaped(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,13 +96,19 @@ class Table:
                 expected=", ".join(self.column_names),
                 found="without " + ", ".join(missing),
             )
-        given = frame.dtypes[self.column_names].astype(str).to_dict()
-        other = [c for c in self.columns if given[c.name] != c.pandas_type]  # a cast to the same type would copy all
-        whole = {c.name: "Int64" for c in other if c.type == "int"}  # refuses 1.5, where int64 would cut it
-        typed = frame[self.column_names].astype(whole).astype({c.name: c.pandas_type for c in other})
+        typed = self._typed(frame[self.column_names])
         if not self.key or _is_in_order(typed, self.key):
             return typed.reset_index(drop=True)
         return typed.sort_values(list(self.key), kind="stable", ignore_index=True)
+
+    def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """In the declared types; only what has another is cast, one column at a time: a cast of the frame copies all."""
+        other = [c for c in self.columns if str(frame.dtypes[c.name]) != c.pandas_type]
+        whole = {
+            c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"
+        }  # refuses 1.5, int64 would cut it
+        kinds: dict[str, Any] = {c.name: c.pandas_type for c in other}
+        return frame.assign(**{name: whole.get(name, frame[name]).astype(kind) for name, kind in kinds.items()})
 
     def checked(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`shaped`, then validated by pandera: types, nulls, unique key."""
@@ -129,8 +140,7 @@ class Table:
                 f"Table {self.name} is of another version", expected="columns " + ", ".join(self.column_names),
                 found="without " + ", ".join(lacking), remedy="make the run anew with this version",
             )  # fmt: skip
-        frame = arrow_to_frame(table.select(self.column_names))
-        return frame.astype({c.name: c.pandas_type for c in self.columns})
+        return self._typed(arrow_to_frame(table.select(self.column_names)))
 
 
 def _is_in_order(frame: pd.DataFrame, key: tuple[str, ...]) -> bool:
@@ -157,8 +167,8 @@ def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
     if frame.empty:  # a text column without any chunk cannot be joined on
         frame = frame.assign(**{str(n): pd.Series([], dtype="str") for n in frame if frame[n].dtype == "str"})
     plain: dict[str, Any] = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
-    full = {n: plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
-    return frame.astype(full)
+    full = {str(n): plain[str(t)] for n, t in frame.dtypes.items() if str(t) in plain and not frame[n].hasnans}
+    return frame.assign(**{name: frame[name].astype(kind) for name, kind in full.items()})
 
 
 def table(name: str, stage: str, key: str, about: str, columns: str) -> Table:
