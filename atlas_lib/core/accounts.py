@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Set as AbstractSet
 
-# ISO 13616: country, two check digits, 11 to 30 letters and digits; as one word or in groups of four. In small letters only
-# where a word begins: our own ids have such letters after a hyphen.
-_SHAPE = r"((?:^|[^A-Za-z0-9-])[A-Za-z]{2}|[A-Z]{2})[0-9]{2}(?:[A-Za-z0-9]{7,26}([A-Za-z0-9]{4})|(?:[ -][A-Z0-9]{4}){2,6}[ -]([A-Z0-9]{1,4}))"
+# ISO 13616: country, two check digits, 11 to 30 letters and digits; as one word or in groups of four. In small letters not
+# after a capital and a hyphen: our own ids begin so.
+_SHAPE = r"((?:^|[^A-Za-z0-9-]|[^A-Z]-)[A-Za-z]{2}|[A-Z]{2})[0-9]{2}(?:[A-Za-z0-9]{7,26}([A-Za-z0-9]{4})|(?:[ -][A-Z0-9]{4}){2,6}[ -]([A-Z0-9]{1,4}))"
 _WORD = re.compile(r"\b[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)\b")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from atlas_lib.core.errors import SettingsError
 
 EXAMPLE_KEY = "example key, not a secret"
 _VARIABLE = "ATLAS_MASK_KEY"
+_NAMES = "([Uu]ser |[Pp]ayer )"
 _BLOCK = 64  # bytes that SHA-256 takes at a time
 
 
@@ -38,9 +40,14 @@ def mask_users(frame: pd.DataFrame, key: str) -> pd.DataFrame:
     masked = {column: frame[column].where(~is_user, masks).astype("str")}
     if "detail" in frame:
         own = zip(frame.loc[is_user, "detail"], users, masks, strict=True)
-        named = pd.Series([detail.replace(user, mask) for detail, user, mask in own], index=users.index, dtype="str")
+        named = pd.Series([_hidden(*row) for row in own], index=users.index, dtype="str")
         masked["detail"] = frame["detail"].where(~is_user, named)
     return frame.assign(**masked)
+
+
+def _hidden(detail: str, user: str, mask: str) -> str:
+    """Only where the word before says that it is a customer: an id may be as short as a figure."""
+    return re.sub(rf"{_NAMES}{re.escape(user)}($|[^A-Za-z0-9])", rf"\g<1>{mask}\2", detail)
 
 
 def _mask(user_id: str, key: str) -> str:
@@ -53,3 +60,10 @@ def masked_user_in_sql(column: str, key: str) -> str:
     secret = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
     inner, outer = (f"unhex('{bytes(byte ^ pad for byte in secret).hex()}')" for pad in (0x36, 0x5C))
     return f"'user-' || left(sha256({outer} || unhex(sha256({inner} || encode(\"{column}\")))), 12)"
+
+
+def detail_masked_in_sql(detail: str, key: str) -> str:
+    """An expression: the text with the id of the row's `user_id` masked where it names the customer."""
+    pattern = f"'{_NAMES}' || regexp_escape(\"user_id\") || '($|[^A-Za-z0-9])'"
+    mask = f"'\\1' || {masked_user_in_sql('user_id', key)} || '\\2'"
+    return f"CASE WHEN \"user_id\" <> '' THEN regexp_replace({detail}, {pattern}, {mask}, 'g') ELSE {detail} END"

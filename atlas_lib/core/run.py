@@ -67,6 +67,11 @@ class Run:
         return "forked_from" in self.manifest
 
     @property
+    def opened_as(self) -> str:
+        """The run that was opened: a fork goes on under the one it came from."""
+        return str(self.manifest.get("forked_from", self.run_id))
+
+    @property
     def ledger_url(self) -> str:
         return ledger_url(self.directory.parent)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from atlas_lib.core.accounts import masked_in_sql
-from atlas_lib.core.customers import mask_key, masked_user_in_sql
+import pandas as pd
+
+from atlas_lib.core.accounts import mask_text, masked_in_sql
+from atlas_lib.core.customers import detail_masked_in_sql, mask_key, masked_user_in_sql
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.listings import MAY_HOLD_ACCOUNTS, Listing
@@ -78,6 +80,14 @@ def may_see_accounts(actor: Actor) -> bool:
     return may(actor, "see_bank_details")
 
 
+def hide_accounts(actor: Actor, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were read whole, as the person may know them."""
+    if may_see_accounts(actor):
+        return frame
+    held = [n for n in MAY_HOLD_ACCOUNTS if n in frame]
+    return frame.assign(**{n: frame[n].map(mask_text, na_action="ignore").astype("str") for n in held})
+
+
 def shown_as(actor: Actor, listing: Listing) -> dict[str, str]:
     """Columns that the person gets otherwise than they are, as SQL; search, filters and sorting know them no better.
 
@@ -112,5 +122,5 @@ def _customers(listing: Listing, detail: str) -> dict[str, str]:
         return {"subject_id": f'CASE "scope" WHEN \'user\' THEN {mask} ELSE "subject_id" END'}
     mask = masked_user_in_sql("user_id", customers_key())
     if listing.table == "screening_findings":
-        return {"detail": f"coalesce(replace({detail}, nullif(\"user_id\", ''), {mask}), {detail})"}
+        return {"detail": detail_masked_in_sql(detail, customers_key())}
     return {"user_id": mask} if "user_id" in listing.shown else {}

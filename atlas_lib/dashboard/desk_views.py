@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.dashboard.access import require_office
+from atlas_lib.dashboard.access import hide_accounts, require_office
 from atlas_lib.dashboard.actions import (
     FRAUD_ACTS,
     MOVE_ACTS,
@@ -30,6 +30,7 @@ from atlas_lib.dashboard.reconciling import add_standing, options_of, rows_chose
 from atlas_lib.present.tables import format_value, show_table
 from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.payouts import counted
+from atlas_lib.reserves_credit.roles import require
 
 _MOVED = "Contracts that moved"
 _GONE = "These lines are no longer there."
@@ -73,6 +74,7 @@ def desk_page(view: View, tables: DeskTables) -> str:
 def confirm_page(view: View, name: str, chosen: Sequence[str], said: str, tables: DeskTables) -> str:
     """What will happen to which lines, as they stand now, before it does."""
     act = act_of(name)
+    require(view.actor, act.permission)
     rows = chosen_rows(act, chosen) if act.key else pd.DataFrame()
     html, lines = _to_confirm(view, name, rows, tables)
     options = options_of(view.run, name, rows) if act.option else []
@@ -109,7 +111,9 @@ def _to_confirm(view: View, name: str, rows: pd.DataFrame, tables: DeskTables) -
     table = table_decided(act_of(name), name)
     if table:
         frame = add_standing(view.run, rows_chosen(view.run, table, rows))
-        html = show_table(frame, with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE).html
+        html = show_table(
+            hide_accounts(view.actor, frame), with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE
+        ).html
         return html, _discrepancies(frame) if table == "breaks" else []
     if name in FRAUD_ACTS:
         found = chosen_alerts(view.run, rows, view.actor)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from atlas_lib.core.accounts import accounts_in
 from atlas_lib.core.errors import SettingsError
@@ -62,7 +63,7 @@ def read_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> Rows:
 def count_rows(run: Run, actor: Actor, listing: Listing, query: Query) -> int:
     """How many rows fit, on all pages."""
     where, values = _conditions(actor, listing, query, columns_for(actor, listing))
-    text = f"SELECT count(*) FROM {_source(actor, listing)}{where}"  # noqa: S608
+    text = f"SELECT count(*) FROM {_source(run, actor, listing)}{where}"  # noqa: S608
     counted = _connection().execute(text, [str(run.path(listing.table)), *values]).fetchall()
     return int(counted[0][0])
 
@@ -78,7 +79,7 @@ def read_sums(
     group = f'"{_known(by, names, listing)}", "currency"'
     added = ", ".join(f'CAST(sum("{_known(n, names, listing)}") AS BIGINT) AS "{n}"' for n in sums)
     name = f', max("{by.removesuffix("_id")}_name") AS "{by.removesuffix("_id")}_name"' if by.endswith("_id") else ""
-    text = f"SELECT {group}, {added}{name} FROM {_source(actor, listing)}{where} GROUP BY {group}"  # noqa: S608
+    text = f"SELECT {group}, {added}{name} FROM {_source(run, actor, listing)}{where} GROUP BY {group}"  # noqa: S608
     parameters = [str(run.path(listing.table)), *values]
     total = _connection().execute(f"SELECT count(*) FROM ({text})", parameters).fetchall()[0][0]  # noqa: S608
     page = f' ORDER BY {_order(query.order, names, listing)}, "currency" LIMIT {int(query.size)} OFFSET {max(0, query.page - 1) * int(query.size)}'
@@ -92,7 +93,7 @@ def read_lines(run: Run, actor: Actor, listing: Listing, query: Query, size: int
     names = columns_for(actor, listing)
     types = {column.name: column.type for column in declared(listing.table).columns}
     where, values = _conditions(actor, listing, query, names)
-    text = f"SELECT {csv_line(names, types)} AS line FROM {_source(actor, listing)}{where} ORDER BY {_ordered(actor, listing, query)}"  # noqa: S608
+    text = f"SELECT {csv_line(names, types)} AS line FROM {_source(run, actor, listing)}{where} ORDER BY {_ordered(actor, listing, query)}"  # noqa: S608
     yield csv_head(names)
     with _connect() as connection:  # one of its own: the next part may be asked for by another thread
         for batch in connection.sql(text, params=[str(run.path(listing.table)), *values]).to_arrow_reader(size):
@@ -105,7 +106,7 @@ def _selected(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[s
     """The statement for all rows that fit, in order."""
     where, values = _conditions(actor, listing, query, columns_for(actor, listing))
     columns, order = _columns(actor, listing), _ordered(actor, listing, query)
-    text = f"SELECT {columns} FROM {_source(actor, listing)}{where} ORDER BY {order}"  # noqa: S608
+    text = f"SELECT {columns} FROM {_source(run, actor, listing)}{where} ORDER BY {order}"  # noqa: S608
     return text, [str(run.path(listing.table)), *values]
 
 
@@ -116,7 +117,7 @@ def _page(run: Run, actor: Actor, listing: Listing, query: Query) -> tuple[str, 
     """
     where, values = _conditions(actor, listing, query, columns_for(actor, listing))
     size, offset = int(query.size), max(0, query.page - 1) * int(query.size)
-    source = _source(actor, listing)
+    source = _source(run, actor, listing)
     found = f"SELECT file_row_number FROM {source}{where} ORDER BY {_ordered(actor, listing, query)} LIMIT {size} OFFSET {offset}"  # noqa: S608
     path = str(run.path(listing.table))
     return _at(source, _columns(actor, listing), found, [path, *values]), [path]
@@ -164,7 +165,7 @@ def choices_of(run: Run, actor: Actor, listing: Listing) -> dict[str, list[str]]
     names = tuple(n for n in listing.choices.split() if n in columns_for(actor, listing))
     where, values = _conditions(actor, listing, Query(), list(names))
     own = tuple(tuple(v) if isinstance(v, list) else v for v in values)
-    source, sha256 = _source(actor, listing), run.manifest["tables"][listing.table]["sha256"]
+    source, sha256 = _source(run, actor, listing), run.manifest["tables"][listing.table]["sha256"]
     return _choices(str(run.path(listing.table)), sha256, source, names, where, own)
 
 
@@ -174,11 +175,19 @@ def values_of(run: Run, table: str, column: str) -> list[str]:
     return [str(row[0]) for row in _connection().execute(text, [str(run.path(table))]).fetchall() if row[0]]
 
 
-def _source(actor: Actor, listing: Listing) -> str:
-    """The table as the person may know it."""
-    shown = shown_as(actor, listing)
-    changed = ", ".join(f'{expression} AS "{name}"' for name, expression in shown.items())
-    return f"(SELECT * REPLACE ({changed}) FROM {_FILE})" if changed else _FILE  # noqa: S608
+def _source(run: Run, actor: Actor, listing: Listing) -> str:
+    """The table as the person may know it; what a run of an earlier version did not write is empty."""
+    path = run.path(listing.table)
+    held = _columns_in(str(path), run.manifest["tables"][listing.table]["sha256"])
+    lacking = [f'NULL AS "{n}"' for n in declared(listing.table).column_names if n not in held]
+    file = f"(SELECT *, {', '.join(lacking)} FROM {_FILE})" if lacking else _FILE  # noqa: S608
+    changed = ", ".join(f'{expression} AS "{name}"' for name, expression in shown_as(actor, listing).items())
+    return f"(SELECT * REPLACE ({changed}) FROM {file})" if changed else file  # noqa: S608
+
+
+@lru_cache(maxsize=512)
+def _columns_in(path: str, sha256: str) -> frozenset[str]:  # noqa: ARG001  # a table made anew is read anew
+    return frozenset(pq.read_schema(path).names)
 
 
 @lru_cache(maxsize=256)

@@ -43,6 +43,8 @@ class Remembered:
 
     def add(self, table: str, numbers: Mapping[str, int]) -> None:
         """Bounded: all of before are dropped for those of an append that would be too many with them."""
+        if len(numbers) > _REMEMBERED_IDS:
+            return
         held = self._numbers.setdefault(table, {})
         if len(held) + len(numbers) > _REMEMBERED_IDS:
             held.clear()
@@ -56,7 +58,7 @@ class Database(ABC):
     """One connection to a ledger store, made with its schema when it is new."""
 
     def __init__(self) -> None:
-        self._is_inside = False
+        self._is_inside = self._is_broken = False
         self.remembered = Remembered()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
 
@@ -75,12 +77,18 @@ class Database(ABC):
     @contextmanager
     def _transaction(self, is_writer: bool) -> Iterator[None]:
         if self._is_inside:
-            yield
+            try:
+                yield
+            except BaseException:
+                self._is_broken = True
+                raise
             return
-        self._is_inside = True
+        self._is_inside, self._is_broken = True, False
         try:
             self._begin(is_writer)
             yield
+            if self._is_broken:  # half of a part would be kept, or the server drops all of it and says nothing
+                raise LedgerError("A part of this was refused", found="all of it is taken back", remedy="do it anew")
             self.execute("COMMIT")
         except BaseException:
             self.remembered.forget()

@@ -54,6 +54,7 @@ def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.
     (transaction_id, idempotency_key, fingerprint, origin, submitted_us).
     """
     given, before = rows.rename(columns={"ts_us": "submitted_us"})[_HELD], len(held)
+    held = held.assign(submitted_us=held["submitted_us"].fillna(0))  # an id that came by an append was never submitted
     known = pd.concat([held[_HELD].astype(given.dtypes), given], ignore_index=True) if before else given
     if not before and rows["transaction_id"].is_unique and rows["idempotency_key"].is_unique:
         holder = np.arange(len(rows))

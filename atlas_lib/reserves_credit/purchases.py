@@ -18,7 +18,6 @@ customer has paid is not booked here: that is proven by a bank line.
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import numpy as np
@@ -29,6 +28,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.openings import places_of
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reserves_credit.appending import Booking, append_decided
 from atlas_lib.reserves_credit.payouts import contract_lines
 
 _ACTOR, _PURCHASED = "02_reserves_credit", "CONTRACT_PURCHASED"
@@ -59,28 +59,34 @@ def book_contracts(
     A booking for a day beyond the ledger's clock was mistyped, and holds nobody up.
     """
     lines = contract_lines(contracts, settings)
-    booked = read_bookings(contracts["contract_id"], ledger)
-    is_later = (booked["as_of"] > str(settings.as_of)) & (booked["as_of"] <= str(ledger.today()))
-    is_known = ~is_later | (booked["version"] == 1)
-    open_lines = plan_bookings(lines, booked[is_known])
-    if len(open_lines):
+
+    def plan() -> Booking:
+        booked = read_bookings(contracts["contract_id"], ledger)
+        is_later = (booked["as_of"] > str(settings.as_of)) & (booked["as_of"] <= str(ledger.today()))
+        open_lines = plan_bookings(lines, booked[~is_later | (booked["version"] == 1)])
+        if open_lines.empty:
+            return pd.DataFrame(), pd.DataFrame()
         _refuse_replaced(open_lines, booked.assign(is_later=is_later), ledger, settings, run_id)
         replaced = open_lines.dropna(subset=["replaces"])["replaces"].tolist()
         events, transfers = purchase_events(open_lines, settings, run_id)
         undone, back = reversal_events(open_lines, ledger.transfers(replaced), settings)
-        all_events = pd.concat([undone, events], ignore_index=True)
-        all_transfers = pd.concat([back, transfers.assign(event=transfers["event"] + len(undone))], ignore_index=True)
-        ledger.append(_append_id(all_events), all_events, all_transfers)
+        moved = transfers.assign(event=transfers["event"] + len(undone))
+        return pd.concat([undone, events], ignore_index=True), pd.concat([back, moved], ignore_index=True)
+
+    append_decided(ledger, "purchases", plan)
 
 
 def _refuse_replaced(
     open_lines: pd.DataFrame, booked: pd.DataFrame, ledger: Ledger, settings: ReservesCreditSettings, run_id: str
 ) -> None:
-    """LedgerError when a run of a later day, or one of this day opened later, has booked one of these contracts."""
+    """LedgerError when a run of a later day, or one of this day opened later, has booked one of these contracts.
+
+    A run that was never opened was begun by an earlier version, before any that was.
+    """
     others = booked[booked["contract_id"].isin(open_lines["contract_id"])]
     is_of_day = others["as_of"] == str(settings.as_of)
     places = places_of([run_id, *others.loc[is_of_day, "run_id"]], ledger)
-    is_newer = is_of_day & (others["run_id"].map(places) > places.get(run_id, np.inf))
+    is_newer = is_of_day & (others["run_id"].map(places) > places.get(run_id, -1))
     wrong = others[others["is_later"] | is_newer]
     if len(wrong):
         row = wrong.sort_values(["contract_id", "version"]).iloc[-1]
@@ -233,9 +239,3 @@ def _json_lines(rows: pd.DataFrame) -> list[str]:
 def day_end(settings: ReservesCreditSettings) -> pd.Timestamp:
     """The last instant of the as-of day."""
     return pd.Timestamp(settings.as_of, tz="UTC") + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-
-
-def _append_id(events: pd.DataFrame) -> str:
-    """Made of what is booked in which version, not of the figures: other figures under it are refused."""
-    names = "|".join(events["event_type"] + " " + events["transaction_id"])
-    return "purchases:" + hashlib.sha256(names.encode()).hexdigest()[:32]

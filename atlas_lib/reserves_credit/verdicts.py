@@ -215,7 +215,7 @@ def _news(own: pd.DataFrame, standing: pd.DataFrame, places: pd.Series, today: d
     is_same = (own[facts].to_numpy() == known[[f"old_{f}" for f in facts]].to_numpy()).all(axis=1)
     judged = known["old_as_of"].fillna("")
     is_later = (judged > known["as_of"]) & (judged <= str(today))
-    place, old_place = known["run_id"].map(places), known["old_run_id"].map(places)
+    place, old_place = known["run_id"].map(places).fillna(-1), known["old_run_id"].map(places)
     is_later |= (judged == known["as_of"]) & (old_place > place)
     news: pd.DataFrame = own[~is_same & ~is_later.to_numpy()].reset_index(drop=True)
     return news

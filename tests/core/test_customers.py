@@ -4,7 +4,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from atlas_lib.core.customers import EXAMPLE_KEY, mask_key, mask_users, masked_user_in_sql
+from atlas_lib.core.customers import EXAMPLE_KEY, detail_masked_in_sql, mask_key, mask_users, masked_user_in_sql
 from atlas_lib.core.errors import SettingsError
 
 
@@ -25,6 +25,17 @@ def test_an_id_is_masked_in_the_text_of_its_row_too_and_rows_without_one_stay():
     assert masked["user_id"].isna().tolist() == [False, True, False]
     assert masked["user_id"].iloc[2] == ""
     assert mask_users(frame[:0], "key").empty
+
+
+def test_an_id_as_short_as_a_figure_is_masked_where_it_names_the_customer_only():
+    detail = "user 17: 17 transactions to review, highest score 0.9817; 8 or more payments of the user"
+    frame = pd.DataFrame({"user_id": ["17", "(x"], "detail": [detail, "Payer (x pays again; user 17"]})
+    masked = mask_users(frame, "key")
+    one, other = masked["user_id"]
+    shown = [detail.replace("user 17", f"user {one}"), f"Payer {other} pays again; user 17"]
+    assert masked["detail"].tolist() == shown
+    found = duckdb.connect().from_df(frame).project(detail_masked_in_sql('"detail"', "key")).fetchall()
+    assert [text for (text,) in found] == shown
 
 
 @pytest.mark.parametrize("key", ["key", "clé", "long " * 20])

@@ -97,3 +97,9 @@ def test_a_table_of_another_version_says_so_instead_of_naming_a_field():
     old = payments.to_arrow(payments.empty()).drop_columns(["move"])
     with pytest.raises(TableError, match=r"another version.*without move.*make the run anew"):
         payments.from_arrow(old)
+
+
+def test_a_column_that_may_be_empty_and_that_an_earlier_version_did_not_write_is_empty():
+    merchants = declared("merchants")
+    written = merchants.to_arrow(merchants.empty()).drop_columns(["category"])
+    assert merchants.from_arrow(written).columns.tolist() == merchants.column_names

@@ -384,6 +384,7 @@ def test_a_mask_leads_to_what_is_known_of_the_customer():
         ("cell AO43 was found to be empty", "cell AO43 was found to be empty"),
         ("in small letters: at509900000007310111", "in small letters: at** **** 0111"),
         ("at509900000007310111", "at** **** 0111"),
+        ("camt053-at509900000007310111.xml", "camt053-at** **** 0111.xml"),
         ("batch B-af20d3cb5e9c01d2c695", "batch B-af20d3cb5e9c01d2c695"),
     ],
 )

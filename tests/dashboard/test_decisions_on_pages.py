@@ -23,7 +23,9 @@ import pytest
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
+from atlas_lib.dashboard.access import hide_accounts
 from atlas_lib.dashboard.actions import desk_of
+from atlas_lib.dashboard.reconciling import pair_keys
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, result_of
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.decisions import read_decisions
@@ -138,6 +140,24 @@ def test_matches_are_undone_each_and_the_list_says_so(run):
     listed = page(PAGE, "olga", matches__q=str(rows["transaction_id"].iloc[0]), only="matches")
     assert "match undone (olga, " in listed
     assert "Undo match" in listed
+
+
+def test_the_question_before_an_action_is_for_those_who_may_do_it_and_hides_account_numbers(run):
+    matches = run.read("matches")
+    pair = pair_keys(matches).iloc[0]
+    for actor, words in (
+        (Actor("rita", "risk_analyst"), "You may not"),
+        (Actor("carl", "credit_manager"), "You may not"),
+    ):
+        with pytest.raises(Refused, match=words):
+            answer(Asked("page/05_reconciliation", {}, actor, {}), ("unmatch", [pair], ""))
+    with_account = matches[:1].assign(statement_id="DE89370400440532013000-2026-10")
+    assert hide_accounts(Actor("rita", "risk_analyst"), with_account)["statement_id"].tolist() == [
+        "DE** **** 3000-2026-10"
+    ]
+    assert "Undo match?" in str(
+        answer(Asked("page/05_reconciliation", {}, Actor("olga", "settlement_ops"), {}), ("unmatch", [pair], "")).body
+    )
 
 
 def test_an_action_leads_back_to_where_it_was_chosen_and_nowhere_else():

@@ -37,6 +37,15 @@ def test_the_same_file_in_another_run_is_accepted_and_books_nothing(ledger: Ledg
     assert ledger.head() == head
 
 
+def test_an_id_that_came_by_an_append_is_held_against_a_submission(
+    ledger: Ledger, event: Make, submission: Make
+) -> None:
+    ledger.append("a", event("T-1"))
+    assert ledger.intake("b", submission("T-1", "T-2"))["outcome"].tolist()[1] == "new"
+    assert ledger.intake("c", submission("T-1"))["is_new"].tolist() == [False]
+    assert ledger.verify().empty
+
+
 def test_the_same_transaction_from_another_file_is_a_duplicate(ledger: Ledger, submission: Make) -> None:
     ledger.intake("a", submission("T-1"))
     decided = ledger.intake("b", submission("T-1", origin="copy.csv"))

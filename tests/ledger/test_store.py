@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -78,6 +79,20 @@ def test_an_id_of_a_refused_append_gets_its_number_when_it_is_written(ledger: Le
         raise RuntimeError("the rest of the work failed")
     ledger.append("e", event("T-5", "T-4"))
     assert ledger.events()["transaction_id"].tolist() == ["T-1", "T-3", "T-2", "T-5", "T-4"]
+    assert ledger.verify().empty
+
+
+def test_work_of_which_a_part_was_refused_is_not_kept_even_if_the_refusal_was_caught(
+    ledger: Ledger, event: Make
+) -> None:
+    ledger.append("a", event("T-1", event_type="SETTLEMENT_CONFIRMED"))
+    with pytest.raises(LedgerError, match="part of this was refused"), ledger.together():
+        ledger.append("b", event("T-2"))
+        with suppress(LedgerError):
+            ledger.append("c", event("T-3", "T-1", event_type="SETTLEMENT_CONFIRMED"))
+    assert ledger.receipt("b") is None
+    ledger.append("d", event("T-4"))
+    assert ledger.events()["transaction_id"].tolist() == ["T-1", "T-4"]
     assert ledger.verify().empty
 
 

@@ -73,13 +73,13 @@ def test_the_entries_of_a_batch_are_searched_by_its_name_and_no_table_is_read_wh
     """However many batches there were before: a day's payment files are found among millions (read_due)."""
     if not isinstance(busy._db, SqliteDatabase):
         pytest.skip("the planner of PostgreSQL rightly scans tables as small as these")
-    asked, read = [], SqliteDatabase.frame
+    asked, read = [], SqliteDatabase.rows
     monkeypatch.setattr(
-        SqliteDatabase, "frame", lambda db, sql, given=(): asked.append((sql, given)) or read(db, sql, given)
+        SqliteDatabase, "rows", lambda db, sql, given=(): asked.append((sql, given)) or read(db, sql, given)
     )
     busy.events(batch_prefix="B-1", event_types=["BATCH_CREATED"])
     ((sql, given),) = asked
-    plan = [step[3] for step in busy._db.rows(f"EXPLAIN QUERY PLAN {sql}", given)]
+    plan = [step[3] for step in read(busy._db, f"EXPLAIN QUERY PLAN {sql}", given)]
     assert [s for s in plan if s.startswith("SCAN") and "json_each" not in s and "CONSTANT" not in s] == []
 
 

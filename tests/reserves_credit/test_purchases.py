@@ -118,6 +118,8 @@ def test_a_run_that_broke_off_books_no_figures_over_those_of_a_run_opened_later(
     _run(ledger, "2023-11-30", _LESS, "later")
     with pytest.raises(LedgerError, match="by run later"):
         _run(ledger, "2023-11-30", _FIRST, "broken")
+    with pytest.raises(LedgerError, match="by run later"):
+        _run(ledger, "2023-11-30", _FIRST, "begun by an earlier version")
     open_run(ledger, "newest", settings().as_of)
     assert _balances(_run(ledger, "2023-11-30", _FIRST, "newest"))["Settlement"] == 2_136_96
 

@@ -96,6 +96,8 @@ class Table:
                 expected=", ".join(self.column_names),
                 found="without " + ", ".join(missing),
             )
+        if frame.empty:  # a text column without any chunk cannot be joined on
+            return self.empty()
         typed = self._typed(frame[self.column_names])
         if not self.key or _is_in_order(typed, self.key):
             return typed.reset_index(drop=True)
@@ -133,7 +135,13 @@ class Table:
         return pa.Table.from_pandas(frame, schema=self.arrow_schema, preserve_index=False).replace_schema_metadata(None)
 
     def from_arrow(self, table: pa.Table) -> pd.DataFrame:
-        """The declared columns, typed; TableError for a file that another version has written without some of them."""
+        """The declared columns, typed; one that may be empty and that an earlier version did not write is empty.
+
+        TableError for a file that another version has written without some of the others.
+        """
+        for field in self.arrow_schema:
+            if field.nullable and field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
         lacking = [name for name in self.column_names if name not in table.column_names]
         if lacking:
             raise TableError(
