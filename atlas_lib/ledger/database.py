@@ -7,6 +7,7 @@ Statements are written once, in words that SQLite and PostgreSQL share: `?` is a
 from __future__ import annotations
 
 import json
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,10 +56,14 @@ class Remembered:
 
 
 class Database(ABC):
-    """One connection to a ledger store, made with its schema when it is new."""
+    """One connection to a ledger store, made with its schema when it is new.
+
+    Any thread may ask it, one at a time: JupyterLab runs a click on a widget in another thread than the cell that made it.
+    """
 
     def __init__(self) -> None:
         self._is_inside = self._is_broken = False
+        self._in_use = threading.RLock()
         self.remembered = Remembered()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="ledger hashes")
 
@@ -76,26 +81,34 @@ class Database(ABC):
 
     @contextmanager
     def _transaction(self, is_writer: bool) -> Iterator[None]:
-        if self._is_inside:
+        with self._in_use:
+            if self._is_inside:
+                with self._part():
+                    yield
+                return
+            self._is_inside, self._is_broken = True, False
             try:
+                self._begin(is_writer)
                 yield
+                if self._is_broken:  # half of a part would be kept, or the server drops all of it and says nothing
+                    raise LedgerError(
+                        "A part of this was refused", found="all of it is taken back", remedy="do it anew"
+                    )
+                self.execute("COMMIT")
             except BaseException:
-                self._is_broken = True
+                self.remembered.forget()
+                self._roll_back()
                 raise
-            return
-        self._is_inside, self._is_broken = True, False
+            finally:
+                self._is_inside = False
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
         try:
-            self._begin(is_writer)
             yield
-            if self._is_broken:  # half of a part would be kept, or the server drops all of it and says nothing
-                raise LedgerError("A part of this was refused", found="all of it is taken back", remedy="do it anew")
-            self.execute("COMMIT")
         except BaseException:
-            self.remembered.forget()
-            self._roll_back()
+            self._is_broken = True
             raise
-        finally:
-            self._is_inside = False
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         row = self.row(sql, parameters)
@@ -130,13 +143,14 @@ class Database(ABC):
     def patiently(self, ask: Callable[[], Outcome]) -> Outcome:
         """What asks before it writes, or only asks: once more when the store went away and came back, and nothing is open."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return ask()
-            except StoreUnreachable:
-                if self._is_inside or time.monotonic() > deadline:
-                    raise
-                self.reconnect(deadline - time.monotonic())
+        with self._in_use:
+            while True:
+                try:
+                    return ask()
+                except StoreUnreachable:
+                    if self._is_inside or time.monotonic() > deadline:
+                        raise
+                    self.reconnect(deadline - time.monotonic())
 
     @abstractmethod
     def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:

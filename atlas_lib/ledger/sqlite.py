@@ -42,7 +42,7 @@ class SqliteDatabase(Database):
         super().__init__()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._prepare()
         except (*_ERRORS, LedgerError) as error:
             found = error.found if isinstance(error, LedgerError) else str(error)

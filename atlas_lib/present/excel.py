@@ -23,6 +23,7 @@ from atlas_lib.present import theme
 from atlas_lib.present.tables import label_of
 
 _MADE = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+_FIRST_DAY = pd.Timestamp("1900-03-01")  # Excel counts days rightly only from here on; before, a day is text
 _MAX_ROWS, _MAX_TEXT, _MAX_NAME = 1_048_576, 32_767, 31
 _NARROW, _WIDE = 9, 46
 _ROW_NUMBERS = ("_id", "_row", "period", "year", "sequence", "rank")
@@ -172,6 +173,8 @@ def _write_column(page: Any, column: int, values: pd.Series, codes: list[str], f
         number = _number_format(name, value, code)
         if value is None or pd.isna(value):
             page.write_blank(row, column, None, formats.get(number))
+        elif isinstance(value, pd.Timestamp) and value.tz_localize(None) < _FIRST_DAY:
+            page.write_string(row, column, f"{value:%Y-%m-%d}")
         elif isinstance(value, pd.Timestamp):
             page.write_datetime(row, column, value.tz_localize(None).to_pydatetime(), formats.get(number))
         elif isinstance(value, (bool, str)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from atlas_lib.core.errors import Refused
 from atlas_lib.present.controls import ALL, action_button, dropdown, reason_field, row_of, rows_that_fit, show_parts
 from atlas_lib.present.tables import format_value, show_table
 
@@ -46,7 +47,11 @@ def explore_work(lists: Sequence[WorkList]) -> ipywidgets.Widget:
 
 
 class _WorkPanel:
-    """One work list on the page. A button asks first: what is confirmed are the rows as they stood when it was pressed."""
+    """One work list on the page. A button asks first: what is confirmed are the rows as they stood when it was pressed.
+
+    Other people act on the same rows: a button reads the list again before it asks, and asks about nothing that is not
+    as it was shown.
+    """
 
     def __init__(self, work: WorkList) -> None:
         import ipywidgets
@@ -63,10 +68,11 @@ class _WorkPanel:
         for choice in self._choices.values():
             choice.observe(lambda _: self._fill(), names="value")
         buttons = [action_button(label, self._said, self._asking(label, act)) for label, act in work.actions.items()]
+        again = action_button("Refresh", self._said, self._read_again)
         title = ipywidgets.HTML(f"<h3>{escape(work.title)}</h3>")
         parts = [
             title,
-            row_of([*self._choices.values()]),
+            row_of([*self._choices.values(), again]),
             self._output,
             self._chosen,
             row_of([self._reason, *buttons]),
@@ -78,6 +84,7 @@ class _WorkPanel:
         self._fill()
 
     def refresh(self) -> None:
+        """Read the list again; lines that are unchanged stay chosen, and what is shown of the others is new."""
         self._frame = self._work.read()
         for name, choice in self._choices.items():
             present = choice.value
@@ -92,7 +99,9 @@ class _WorkPanel:
         shown = self._shown()
         show_parts(self._output, [("", show_table(shown, list(self._work.columns), limit=50, empty=self._work.empty))])
         options = list(zip(self._labels(shown), shown[self._work.key], strict=True))
+        still = set(options) & {o for o in self._chosen.options if o[1] in self._chosen.value}
         self._chosen.options, self._chosen.rows = options, max(2, min(8, len(options)))
+        self._chosen.value = [option[1] for option in options if option in still]
         self._chosen.layout.display = None if options else "none"
 
     def _labels(self, rows: pd.DataFrame) -> list[str]:
@@ -101,19 +110,40 @@ class _WorkPanel:
         cells = [[format_value(n, r[n], str(r.get("currency", ""))) for n in names] for r in rows.to_dict("records")]
         return [" · ".join(filter(None, row)) for row in cells]
 
+    def _lines(self, keys: Sequence[str] | None = None) -> dict[str, str]:
+        """Key to line, of these keys or all, whatever the filters show."""
+        rows = self._frame if keys is None else self._frame[self._frame[self._work.key].isin(keys)]
+        return dict(zip(rows[self._work.key], self._labels(rows), strict=True))
+
+    def _read_again(self) -> str:
+        self._cancelled()
+        before = self._lines()
+        for refresh in self.after:
+            refresh()
+        return f"Read again. {_what_changed(before, self._lines()) or 'Nothing has changed.'}"
+
+    def _require_as_shown(self, keys: Sequence[str]) -> None:
+        before = self._lines(keys)
+        self.refresh()
+        changed = _what_changed(before, self._lines(keys))
+        if changed:
+            raise Refused(
+                "The list has changed since it was shown", found=changed, remedy="look at the list and choose again"
+            )
+
     def _asking(self, label: str, act: _Action) -> Callable[[], str]:
         """Ask whether the chosen rows are meant; without any there is nothing to confirm, and the action says so or acts."""
 
         def run() -> str:
+            self._cancelled()
+            self._require_as_shown(self._chosen.value)
             shown = self._shown()
             rows, said = shown[shown[self._work.key].isin(self._chosen.value)], self._reason.value
             if rows.empty:
                 return self._do(lambda: act(rows, said))
             self._asked = lambda: act(rows, said)
             self._show_confirm(is_asked=True)
-            lines = self._labels(rows)
-            more = f" and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-            return f"{label}? {_come_to(rows)}: {'; '.join(lines[:_NAMED])}{more}. Confirm below."
+            return f"{label}? {_come_to(rows)}: {_name_some(self._labels(rows))}. Confirm below."
 
         return run
 
@@ -136,6 +166,21 @@ class _WorkPanel:
 
     def _show_confirm(self, *, is_asked: bool) -> None:
         self._confirm.layout.display = None if is_asked else "none"
+
+
+def _name_some(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return "; ".join(lines[:_NAMED]) + more
+
+
+def _what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The lines that are new, otherwise or gone, empty when none is."""
+    parts = {
+        "New": [line for key, line in now.items() if key not in before],
+        "Changed": [line for key, line in now.items() if before.get(key, line) != line],
+        "Gone": [line for key, line in before.items() if key not in now],
+    }
+    return " ".join(f"{word}: {_name_some(lines)}." for word, lines in parts.items() if lines)
 
 
 def _come_to(rows: pd.DataFrame) -> str:

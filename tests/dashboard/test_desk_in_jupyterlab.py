@@ -49,8 +49,8 @@ def lay_out(project: Path, data: Path) -> None:
     (project / "notebooks").mkdir(parents=True)
     for name, role in PEOPLE.items():
         book = nbformat.read(ROOT / "notebooks" / "02_reserves_credit.ipynb", as_version=4)
-        if name != "olga":
-            book.cells = [c for c in book.cells if c["id"] in DESK_ALONE]
+        book.cells = [c for c in book.cells if c["id"] in DESK_ALONE]
+        assert len(book.cells) == len(DESK_ALONE)
         book.metadata["kernelspec"] = {"name": name, "display_name": name, "language": "python"}
         nbformat.write(book, project / "notebooks" / f"{name}.ipynb")
         spec = data / "kernels" / name / "kernel.json"
@@ -119,11 +119,21 @@ class Operator:
             if started.count():
                 break
 
+    def panel(self, title: str) -> Any:
+        return self.page.locator(".widget-vbox", has=self.page.locator(f"h3:has-text('{title}')")).last
+
+    def refresh(self, title: str, outcome: str) -> None:
+        """Read the list again, and wait for what it says of other people's actions."""
+        from playwright.sync_api import expect
+
+        self.panel(title).get_by_role("button", name="Refresh", exact=True).click()
+        expect(self.panel(title).get_by_text(re.compile(rf"Read again\. {outcome}"))).to_be_visible()
+
     def act(self, title: str, line: str, button: str, outcome: str) -> None:
         """Choose the first line that fits, press the button, confirm, and wait for what the desk says."""
         from playwright.sync_api import expect
 
-        panel = self.page.locator(".widget-vbox", has=self.page.locator(f"h3:has-text('{title}')")).last
+        panel = self.panel(title)
         choice = panel.locator("select[multiple]")
         wanted = choice.locator("option", has_text=re.compile(line)).first
         wanted.wait_for(state="attached")
@@ -135,14 +145,18 @@ class Operator:
 
 
 def test_one_person_prepares_and_requests_and_another_approves_in_jupyterlab(run, address):
+    """What the preparer is refused keeps nobody from going on, and each sees what the other has done."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        olga = Operator(browser, address, "olga")
+        olga, carl = Operator(browser, address, "olga"), Operator(browser, address, "carl")
+        carl.panel("Payment files").wait_for()
         olga.act("Payouts", r"[1-9]\d,\d{3}\.\d\d\b.*Ready", "Prepare", "1 payout prepared in 1 payment file")
-        carl = Operator(browser, address, "carl")
+        olga.act("Payment files", "Prepared", "Approve", "You may not approve any payment file")
+        carl.refresh("Payment files", "New: PAY-")
         carl.act("Payment files", "Prepared", "Approve", "approved")
+        olga.refresh("Payment files", "Changed: PAY-.*Approved")
         olga.act("Payment files", "PAY-", "Request", "its file is in the outbox")
         browser.close()
     with open_ledger(run.ledger_url, "test") as ledger:

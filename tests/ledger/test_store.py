@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -40,6 +41,19 @@ def test_an_append_of_several_blocks_comes_back_with_what_is_absent_and_what_is_
         assert held[column].tolist() == given[column].tolist(), column
     assert ledger.verify([ledger.head()]).empty
     assert ledger._db.value("SELECT count(*) FROM block") == 3
+
+
+def test_threads_share_a_ledger_one_at_a_time(ledger: Ledger, event: Make) -> None:
+    """JupyterLab runs clicks on widgets in a thread of their own, perhaps while a cell works with the same ledger."""
+    with ThreadPoolExecutor(4) as clicks:
+        written = [clicks.submit(ledger.append, f"a{n}", event(f"T-{n}")) for n in range(40)]
+        seen = [clicks.submit(lambda: len(ledger.events())) for _ in range(40)]
+        for n in range(40, 60):
+            ledger.append(f"a{n}", event(f"T-{n}"))
+        assert sorted(w.result().entries for w in written) == [1] * 40
+        assert all(0 <= s.result() <= 60 for s in seen)
+    assert sorted(ledger.events()["transaction_id"]) == sorted(f"T-{n}" for n in range(60))
+    assert ledger.verify().empty
 
 
 def test_the_same_append_again_writes_nothing_even_with_other_timestamps(ledger: Ledger, event: Make) -> None:

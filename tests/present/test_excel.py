@@ -141,3 +141,12 @@ def test_a_table_longer_than_a_sheet_is_named_and_not_cut(tmp_path: Path) -> Non
     path = write_workbook(tmp_path / "b.xlsx", [Sheet("Long", table)], _COVER)
     rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_name("Long").to_python()
     assert rows == [["1,048,576 rows are more than a sheet holds; the whole table is in the run's tables folder."]]
+
+
+def test_a_day_that_excel_cannot_count_is_text(tmp_path: Path) -> None:
+    """Excel takes 1900 for a leap year and would show 1900-01-01, which stands for `since ever`, as 1900-01-00."""
+    table = pd.DataFrame({"applies_from": pd.to_datetime(["1900-01-01", "2026-11-02"]).astype("datetime64[us]")})
+    page = openpyxl.load_workbook(write_workbook(tmp_path / "book.xlsx", [Sheet("Policies", table)], _COVER))[
+        "Policies"
+    ]
+    assert [page["A2"].value, page["A3"].value] == ["1900-01-01", pd.Timestamp("2026-11-02")]

@@ -85,6 +85,50 @@ def test_what_is_confirmed_is_what_was_asked_and_only_once(desk):
     assert len(desk.asked) == 1
 
 
+def test_after_a_refusal_the_same_line_is_still_chosen_and_can_be_acted_on(desk):
+    box = page(desk)
+    (chosen,) = parts(box, "SelectMultiple")
+    chosen.value = ("b",)
+    click(box, "Refuse")
+    assert "You may not" in click(box, "Confirm")
+    assert chosen.value == ("b",)
+    assert "Pay? 1 line, 2.50 EUR" in click(box, "Pay")
+    assert "paid" in click(box, "Confirm")
+    assert desk.asked == [(["b"], "")]
+
+
+def test_a_list_read_again_says_what_other_people_did_and_keeps_what_is_unchanged_chosen(desk):
+    box = page(desk)
+    (chosen,) = parts(box, "SelectMultiple")
+    chosen.value = ("a", "b")
+    assert "Nothing has changed" in click(box, "Refresh")
+    assert chosen.value == ("a", "b")
+    desk.pay(desk.rows.tail(1), "")
+    new = pd.DataFrame({"id": ["c"], "amount_minor": [700], "currency": "EUR", "status": "Ready"})
+    desk.rows = pd.concat([desk.rows, new], ignore_index=True)
+    said = click(box, "Refresh")
+    assert "New: c · 7.00 · Ready. Changed: b · 2.50 · Paid." in said
+    assert chosen.value == ("a",)
+    assert [key for _, key in chosen.options] == ["a", "b", "c"]
+    desk.rows = desk.rows.tail(2)
+    assert "Gone: a · 1.00 · Ready." in click(box, "Refresh")
+
+
+def test_nothing_is_asked_about_a_line_that_somebody_else_has_changed(desk):
+    box = page(desk)
+    (chosen,) = parts(box, "SelectMultiple")
+    chosen.value = ("a",)
+    click(box, "Pay")
+    desk.rows = desk.rows.assign(amount_minor=[900, 250])
+    said = click(box, "Pay")
+    assert 'role="alert"' in said
+    assert "Changed: a · 9.00 · Ready" in said
+    assert "Nothing is asked" in click(box, "Confirm")
+    assert desk.asked == []
+    chosen.value = ("a",)
+    assert "Pay? 1 line, 9.00 EUR" in click(box, "Pay")
+
+
 def test_the_question_is_shown_only_while_it_is_asked(desk):
     box = page(desk)
     (row,) = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pandas as pd
@@ -38,6 +39,19 @@ def test_a_payout_is_prepared_approved_and_requested_each_an_event_with_actor_ro
     assert (trail["made_at"] == pd.Timestamp("2026-10-30 10:00", tz="UTC")).all()
     prepared, sent = (office.folder / "payments" / f / f"{payment_id}.xml" for f in ("prepared", "outbox"))
     assert prepared.read_bytes() == sent.read_bytes()
+
+
+def test_a_desk_opened_in_one_thread_is_used_in_another(office):
+    """JupyterLab opens the desk in the cell's thread and runs each click in another one."""
+    olga, carl = office.desk("olga", "settlement_ops"), office.desk("carl", "credit_manager")
+    with ThreadPoolExecutor(1) as click:
+        (payment_id,) = click.submit(olga.prepare, [office.of("M2")]).result()
+        sha256 = click.submit(olga.orders).result()["sha256"].iloc[0]
+        with pytest.raises(Refused, match="approve any payment file"):
+            click.submit(olga.approve, payment_id, sha256).result()
+        carl.approve(payment_id, sha256)
+        click.submit(olga.request, payment_id).result()
+    assert office.status()["M2"] == "Requested"
 
 
 def test_requested_money_is_pending_and_leaves_the_account_only_when_the_bank_has_booked_it(office):
