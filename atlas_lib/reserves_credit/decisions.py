@@ -19,7 +19,9 @@ from atlas_lib.reserves_credit.policies import ReservePolicy
 from atlas_lib.reserves_credit.what_if import compare_policies, of_merchant
 
 Action = Callable[[pd.DataFrame, str], str]
-PAYOUT_COLUMNS = ("merchant_id", "merchant_name", "amount_minor", "currency", "due_date", "status", "reasons", "by")
+PAYOUT_COLUMNS = (
+    "merchant_id", "merchant_name", "amount_minor", "currency", "due_date", "status", "reasons", "by", "said",
+)  # fmt: skip
 ORDER_COLUMNS = (
     "payment_id", "execution_date", "payout_count", "amount_minor", "currency", "status", "prepared_by", "approved_by",
     "is_four_eyes", "sha256",

@@ -136,7 +136,7 @@ def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -
     `payouts` have payee (verdicts.mark_payee). A payout on its way keeps its status; one that is not yet requested is
     Blocked by the run's gates or by a person. Adds STATE_COLUMNS, live_status (without the block), stops (what would
     block it were it not on its way) and is_marked (its payment file says to which account it goes); amount, set-off and
-    payee are those of the payment file where there is one.
+    payee are those of the payment file where there is one; by and said are the blocking person's where there is one.
     """
     facts = [f for f in _FACTS if f not in ("merchant_id", "contracts")]
     own = states[["payout_id", "amount_minor", "status", "by", "since_at", *facts]].rename(
@@ -151,7 +151,10 @@ def overlay(payouts: pd.DataFrame, states: pd.DataFrame, blocks: pd.DataFrame) -
     stands = live["live"].fillna(live["status"]).astype("str")
     gates = _gates(live, live["merchant_id"].isin(blocks["merchant_id"]))
     is_on_its_way, is_held = stands.isin(["Requested", "Executed"]), stands.isin(HELD)
+    block = live[["merchant_id"]].merge(blocks, on="merchant_id", how="left", validate="m:1")
+    is_stopped = block["reason"].notna() & ~is_on_its_way
     has_payee = is_held & live["order_payee"].fillna("").ne("")
+    live = live.assign(by=live["by"].mask(is_stopped, block["by"]), said=live["said"].mask(is_stopped, block["reason"]))
     texts = ["by", *(f for f in facts if f in _TEXT_FACTS and f != "payee")]
     return live.assign(
         status=stands.where(is_on_its_way | (gates == ""), "Blocked"),

@@ -171,6 +171,9 @@ def test_a_blocked_merchant_is_not_paid_until_a_credit_manager_lets_it_go_on(off
     olga.approve(payment_id, office.order(payment_id)["sha256"])
     rita.block("M1", "chargebacks rise")
     assert office.status()["M1"] == "Blocked"
+    shown = olga.payouts().set_index("merchant_id").loc[["M1", "M2"], ["by", "said"]]
+    assert shown.to_numpy().tolist() == [["rita", "chargebacks rise"], ["", ""]]
+    assert "chargebacks rise" not in office.desk("mert", "merchant").payouts().to_string()
     with pytest.raises(Refused, match="MERCHANT_BLOCKED"):
         olga.request(payment_id)
     with pytest.raises(Refused, match="already"):
@@ -180,6 +183,7 @@ def test_a_blocked_merchant_is_not_paid_until_a_credit_manager_lets_it_go_on(off
     office.desk("carl", "credit_manager").unblock("M1", "explained")
     olga.request(payment_id)
     assert office.status()["M1"] == "Requested"
+    assert olga.payouts().set_index("merchant_id").loc["M1", ["by", "said"]].tolist() == ["olga", ""]
 
 
 def test_a_payout_that_a_gate_blocks_cannot_be_prepared(office):
