@@ -30,10 +30,10 @@ Reason = Annotated[str, typer.Option(help="why, in a few words")]
 @decide_app.command("list")
 def list_decisions(run_dir: RunDir = None) -> None:
     """Everything decided so far, oldest first."""
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.reconciliation.decisions import read_decisions
 
-    with open_ledger(_run(run_dir).ledger_url, "decide") as ledger:
+    with open_run_ledger(_run(run_dir), "decide") as ledger:
         made = read_decisions(ledger)
     typer.echo(made.to_string(index=False) if len(made) else "Nothing has been decided yet.")
 
@@ -124,10 +124,10 @@ def fraud(transaction: str, verdict: str, reason: Reason = "", run_dir: RunDir =
 @decide_app.command("fraud-labels")
 def fraud_labels(file: Path, run_dir: RunDir = None) -> None:
     """Write what was decided about fraud alerts as a CSV file that `atlas run` reads beside the payments."""
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.reconciliation.fraud_console import labels_of, read_judgements
 
-    with open_ledger(_run(run_dir).ledger_url, "decide") as ledger:
+    with open_run_ledger(_run(run_dir), "decide") as ledger:
         labels = labels_of(read_judgements(ledger))
     labels[["transaction_id", "is_fraud", "labelled_at"]].to_csv(file, index=False)
     typer.echo(f"{len(labels)} label{'' if len(labels) == 1 else 's'} written to {file}.")
@@ -146,10 +146,11 @@ def _payout_desk(run_dir: Path | None) -> PayoutDesk:
 
 
 def _desk(run_dir: Path | None) -> DecisionDesk:
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.reconciliation.decisions import DecisionDesk
-    from atlas_lib.reserves_credit.roles import identify, require
+    from atlas_lib.reserves_credit.roles import at_run, identify, require
 
-    run, actor = _run(run_dir), identify(os.environ)
-    ledger = open_ledger(run.ledger_url, "05_reconciliation")
+    run = _run(run_dir)
+    actor = at_run(identify(os.environ), run)
+    ledger = open_run_ledger(run, "05_reconciliation")
     return DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))

@@ -84,9 +84,9 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
 
 def anchor_ledger(run: Run) -> None:
     """The head of the ledger into the manifest: kept there, it makes a cut or rewritten ledger visible."""
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
 
-    with open_ledger(run.ledger_url, writer="anchor") as ledger:
+    with open_run_ledger(run, writer="anchor") as ledger:
         run.anchor(asdict(ledger.head()))
 
 

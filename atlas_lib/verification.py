@@ -14,7 +14,7 @@ from atlas_lib.core.errors import AtlasError, InputError, LedgerError, TableErro
 from atlas_lib.core.run import Run
 from atlas_lib.core.signature import UNSIGNED, public_key_from_environment, signature_fault
 from atlas_lib.ledger.chain import Head
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.ledger.run_ledger import open_run_ledger
 
 
 def verify_run(run_dir: Path, public_key: str = "") -> list[str]:
@@ -28,7 +28,7 @@ def verify_run(run_dir: Path, public_key: str = "") -> list[str]:
     lines = [f"{len(run.manifest['tables'])} tables are as they were written."]
     trusted = _trusted(run, key, lines)
     heads, others = _heads(run, trusted)
-    with open_ledger(run.ledger_url, writer="verify") as ledger:
+    with open_run_ledger(run, writer="verify") as ledger:
         findings = ledger.verify(heads)
         entries = ledger.head().entries
     if len(findings):

@@ -11,12 +11,16 @@ from html import unescape
 from pathlib import Path
 
 import pandas as pd
+import papermill
 import pytest
 
-from atlas_lib.core.run import Run
+from atlas_lib.core.errors import Refused
+from atlas_lib.core.run import Run, create_run, latest_run_of
 from atlas_lib.core.settings import STAGES
+from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.present.printing import print_pages
+from atlas_lib.reserves_credit.desk import open_desk
 from tests.finished_run import ROOT, atlas, run_dir_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
@@ -121,6 +125,31 @@ def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
     assert (other.read("settlement_items")["standing"] == "settled before").sum() > 1_000
     status = ["transaction_id", "settlement_status", "batch_id"]
     assert other.read("final_index")[status].equals(run.read("final_index")[status])
+
+
+def test_a_setting_tried_in_a_notebook_books_nothing_and_nobody_decides_there(run, runs_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(runs_dir))
+    monkeypatch.chdir(ROOT / "notebooks")
+    (runs_dir / "latest").write_text(run.run_id)
+    with open_ledger(run.ledger_url, writer="test") as store:
+        before = store.head()
+        tried = {"reserve_base": "gross"}
+        papermill.execute_notebook("02_reserves_credit.ipynb", tmp_path / "02.ipynb", tried, progress_bar=False)
+        assert store.head() == before
+    trial = Run(runs_dir / (runs_dir / "latest_trial").read_text())
+    with open_run_ledger(trial, "test") as copy:
+        assert copy.head().entries > before.entries
+        assert copy.verify([before]).empty
+    held = trial.read("reserve_coverage"), run.read("reserve_coverage")
+    assert held[0]["balance_minor"].sum() > held[1]["balance_minor"].sum()
+    desk = open_desk(
+        Run(trial.directory, "02_reserves_credit"), {"ATLAS_ACTOR": "olga", "ATLAS_ROLE": "settlement_ops"}
+    )
+    with pytest.raises(Refused, match="Nothing is decided in a trial"):
+        desk.prepare(desk.payouts()["payout_id"])
+    assert latest_run_of(runs_dir) == run.directory
+    create_run(ROOT / "example_data", {s: Run(run.directory, s).settings for s in STAGES}, runs_dir)  # and that ends it
+    assert not (runs_dir / "latest_trial").exists()
 
 
 def test_the_store_and_the_tables_verify(run):

@@ -4,9 +4,14 @@
 <runs_dir>/<run_id>/manifest.json     what it was made from, what it holds; same run, same bytes
                     durations.json    how long the stages took
                     tables/<name>.parquet   index/date=.../   notebooks/   html/   exports/
+                    ledger.sqlite         a trial's own copy of the ledger
 <runs_dir>/latest                     the id of the run opened last
+<runs_dir>/latest_trial               the id of the trial opened since, if there is one
 <runs_dir>/ledger.sqlite              the ledger store, unless ATLAS_LEDGER_URL names another
 ```
+A *trial* is a fork of a run with a setting that a person changed in a notebook: the notebooks after it go on in it, the
+dashboard and commands stay with the run, and what it books goes into its own copy of the ledger.
+
 A step that is already recorded is loaded, not run again; so a broken run resumes where it broke, and
 opening a notebook repeats nothing.
 """
@@ -35,6 +40,10 @@ from atlas_lib.core.tables import Table, declared
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 _LEDGER_URL = "ATLAS_LEDGER_URL"
 _VIEW_ONLY = "ATLAS_VIEW_ONLY"
+_TRIAL = """This is a trial of {} with another setting: it books into its own copy of the ledger, and nothing is paid or
+decided in it. A run made by 01_ingest or `atlas run` ends it."""
+_LEDGER_FILE = "ledger.sqlite"
+_LATEST, _LATEST_TRIAL = "latest", "latest_trial"
 
 
 @dataclass(frozen=True)
@@ -62,18 +71,33 @@ class Run:
         return str(self.manifest["run_id"])
 
     @property
-    def is_fork(self) -> bool:
+    def is_trial(self) -> bool:
         """Whether a person made it by trying another setting in a notebook."""
-        return "forked_from" in self.manifest
+        return bool(self.forked_from)
 
     @property
     def opened_as(self) -> str:
-        """The run that was opened: a fork goes on under the one it came from."""
-        return str(self.manifest.get("forked_from", self.run_id))
+        """The run that was opened: a trial goes on under the one it came from."""
+        return str(self.manifest.get("opened_as", self.forked_from or self.run_id))
+
+    @property
+    def forked_from(self) -> str:
+        """The run or trial that a trial was made from; empty for a run."""
+        return str(self.manifest.get("forked_from", ""))
 
     @property
     def ledger_url(self) -> str:
-        return ledger_url(self.directory.parent)
+        """Its ledger: the store of the runs directory; for a trial the copy of it (open it by `open_run_ledger`)."""
+        return f"sqlite:///{self.ledger_copy}" if self.is_trial else ledger_url(self.directory.parent)
+
+    @property
+    def ledger_copy(self) -> Path:
+        """Where a trial has its copy of the ledger."""
+        return self.directory / _LEDGER_FILE
+
+    def shared_folder(self, name: str) -> Path:
+        """A folder that the runs of a directory share; a trial, which nobody else may find, has its own."""
+        return (self.directory if self.is_trial else self.directory.parent) / name
 
     @property
     def settings(self) -> Any:
@@ -230,7 +254,7 @@ def runs_dir(root: Path | None = None) -> Path:
 
 def ledger_url(folder: Path) -> str:
     """The ledger store of a runs directory: the file in it, or ATLAS_LEDGER_URL."""
-    return os.environ.get(_LEDGER_URL) or f"sqlite:///{folder / 'ledger.sqlite'}"
+    return os.environ.get(_LEDGER_URL) or f"sqlite:///{folder / _LEDGER_FILE}"
 
 
 def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: Path | None = None) -> Run:
@@ -256,7 +280,8 @@ def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: 
         }
         directory.mkdir(parents=True, exist_ok=True)
         _write_json(directory / "manifest.json", signature.signed(manifest))
-    (folder / "latest").write_text(run_id, encoding="utf-8")
+    (folder / _LATEST).write_text(run_id, encoding="utf-8")
+    (folder / _LATEST_TRIAL).unlink(missing_ok=True)
     return Run(directory)
 
 
@@ -271,15 +296,19 @@ def open_ingest(input_path: str, settings: StageSettings, run_dir: str = "") -> 
 
 
 def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
-    """The run given, else the latest one; a setting that a person changed opens a fork of it.
+    """The run given, else the latest run or the trial opened since; a setting that a person changed opens a trial of it.
 
     A value equal to its default counts as not changed: the run's own value stands. A dashboard
     (`ATLAS_VIEW_ONLY`) shows the latest run as it is, whatever the parameters cell says.
     """
-    run = Run(Path(run_dir) if run_dir else latest_run_dir(), stage)
+    run = Run(Path(run_dir) if run_dir else _trial_since() or latest_run_dir(), stage)
     present = run.manifest["settings"][stage]
     wanted = settings.model_dump(mode="json") if run_dir else present | changed_values(settings)
-    return run if is_view_only() or wanted == present else _fork(run, stage, stage_settings(stage, wanted))
+    if not is_view_only() and wanted != present:
+        run = _fork(run, stage, stage_settings(stage, wanted))
+    if run.is_trial:
+        print(_TRIAL.format(run.opened_as))  # noqa: T201  the person at the notebook must know
+    return run
 
 
 def latest_run_dir() -> Path:
@@ -294,8 +323,17 @@ def latest_run_dir() -> Path:
 
 def latest_run_of(folder: Path) -> Path | None:
     """The run opened last in a runs directory, if there is one."""
-    pointer = folder / "latest"
-    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
+    return _pointed_at(folder, _LATEST)
+
+
+def _trial_since() -> Path | None:
+    trial = None if is_view_only() else _pointed_at(runs_dir(), _LATEST_TRIAL)
+    return trial if trial and trial.exists() else None  # it may have been pruned
+
+
+def _pointed_at(folder: Path, pointer: str) -> Path | None:
+    path = folder / pointer
+    return folder / path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 def is_view_only() -> bool:
@@ -304,7 +342,7 @@ def is_view_only() -> bool:
 
 
 def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
-    """The same run with other settings from this stage on: earlier stages are taken over as they are."""
+    """A trial: the same run with other settings from this stage on; earlier stages are taken over as they are."""
     order = list(STAGES)
     earlier = order[: order.index(stage)]
     plain = run.manifest["settings"] | {stage: settings.model_dump(mode="json")}
@@ -316,9 +354,10 @@ def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
         for name in kept:
             shutil.copy2(run.directory / "tables" / f"{name}.parquet", directory / "tables")
         stages = {s: r for s, r in run.manifest["stages"].items() if s in earlier}
-        changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, "forked_from": run.run_id}
+        origin = {"forked_from": run.run_id, "opened_as": run.opened_as}
+        changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, **origin}
         _write_json(directory / "manifest.json", signature.signed(run.manifest | changed))
-    (directory.parent / "latest").write_text(run_id, encoding="utf-8")
+    (directory.parent / _LATEST_TRIAL).write_text(run_id, encoding="utf-8")
     return Run(directory, stage)
 
 

@@ -15,7 +15,7 @@ from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import customers_key, may_see_customers
 from atlas_lib.dashboard.rows import read_newest
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.reconciliation.fraud_console import (
     HISTORY_COLUMNS,
     FraudDesk,
@@ -29,7 +29,7 @@ from atlas_lib.reconciliation.fraud_console import (
     reasons_of,
 )
 from atlas_lib.reserves_credit.decisions import act_on_each
-from atlas_lib.reserves_credit.roles import Actor, identify, require
+from atlas_lib.reserves_credit.roles import Actor, at_run, identify, require
 
 PAGE_SIZE = 25
 FRAUD_EXPORT = "fraud_alerts"
@@ -113,8 +113,8 @@ def chosen_alerts(run: Run, rows: pd.DataFrame, actor: Actor) -> pd.DataFrame:
 
 def judge(run: Run, environment: Mapping[str, str], verdict: str, rows: pd.DataFrame, said: str) -> str:
     """Say it of the chosen alerts; the first refusal stops, and says what was done before."""
-    actor = identify(environment)
-    with open_ledger(run.ledger_url, "05_reconciliation") as ledger:
+    actor = at_run(identify(environment), run)
+    with open_run_ledger(run, "05_reconciliation") as ledger:
         desk = FraudDesk(_known(run), ledger, actor.name, lambda action: require(actor, action))
         done = _DONE.get(verdict, verdict)
         return act_on_each(rows, "transaction_id", lambda one: desk.judge(one, verdict, said), done)
@@ -138,7 +138,7 @@ def _sources(run: Run) -> dict[str, Any]:
 
 
 def _judgements(run: Run) -> pd.DataFrame:
-    with open_ledger(run.ledger_url, "dashboard") as ledger:
+    with open_run_ledger(run, "dashboard") as ledger:
         return read_judgements(ledger)
 
 

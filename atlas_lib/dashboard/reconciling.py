@@ -9,11 +9,11 @@ import pandas as pd
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.reconciliation.decisions import DISPUTE_AFTER, REASON_CODES, DecisionDesk, read_decisions
 from atlas_lib.reconciliation.standing import dispute_states, standing_of_breaks, standing_of_pairs
 from atlas_lib.reserves_credit.decisions import act_on_each
-from atlas_lib.reserves_credit.roles import identify, require
+from atlas_lib.reserves_credit.roles import at_run, identify, require
 
 _STAGE = "05_reconciliation"
 
@@ -132,11 +132,11 @@ def _unchanged(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 
 @contextmanager
 def _desk(run: Run, environment: Mapping[str, str]) -> Iterator[DecisionDesk]:
-    actor = identify(environment)
-    with open_ledger(run.ledger_url, _STAGE) as ledger:
+    actor = at_run(identify(environment), run)
+    with open_run_ledger(run, _STAGE) as ledger:
         yield DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))
 
 
 def _decisions(run: Run) -> pd.DataFrame:
-    with open_ledger(run.ledger_url, "dashboard") as ledger:
+    with open_run_ledger(run, "dashboard") as ledger:
         return read_decisions(ledger)

@@ -34,7 +34,7 @@ from atlas_lib.dashboard.run_views import front_page, merchant_page, office_page
 from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, ORDER_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.moves import OPEN
-from atlas_lib.reserves_credit.roles import Actor, require
+from atlas_lib.reserves_credit.roles import Actor, at_run, require
 from atlas_lib.scheduling import list_runs
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "json": "application/json", "txt": "text/plain; charset=utf-8", "xml": "application/xml"}  # fmt: skip
@@ -167,7 +167,8 @@ def _view(asked: Asked) -> View:
     addresses = Addresses(
         asked.base, asked.path, {k: v for k, v in asked.arguments.items() if k not in ("only", "token")}
     )
-    return View(Run(folder / wanted), names, asked.actor, addresses, asked.form_token, asked.said, addresses.asked)
+    run = Run(folder / wanted)
+    return View(run, names, at_run(asked.actor, run), addresses, asked.form_token, asked.said, addresses.asked)
 
 
 def _page(view: View, asked: Asked, kind: str, value: str) -> str:

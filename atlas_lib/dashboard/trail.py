@@ -14,7 +14,7 @@ from atlas_lib.dashboard.access import columns_for, is_office, may_see_accounts
 from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.ledger import keys
-from atlas_lib.ledger.store import open_ledger
+from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.reconciliation.fraud_console import SUBJECT
 from atlas_lib.reserves_credit.roles import Actor
 
@@ -60,7 +60,7 @@ def _rows(run: Run, actor: Actor, table: str, key: str, value: str) -> pd.DataFr
 
 def _events(run: Run, actor: Actor, key: str, value: str) -> pd.DataFrame:
     """What the ledger says of it, oldest first; who and why are for the office."""
-    with open_ledger(run.ledger_url, writer="dashboard") as ledger:
+    with open_run_ledger(run, writer="dashboard") as ledger:
         names = [value] if key == "transaction_id" else _versions(ledger, value)
         names += [SUBJECT + value] if is_office(actor) else []  # nobody is told of a suspicion against them
         events = ledger.events(transaction_ids=names)

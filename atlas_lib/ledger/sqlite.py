@@ -36,10 +36,11 @@ _BALANCE = ("debits_posted", "credits_posted", "debits_pending", "credits_pendin
 
 
 class SqliteDatabase(Database):
-    """One connection to a ledger file."""
+    """One connection to a ledger file; a new one gets an id of its own unless it is to be a copy of `ledger_id`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ledger_id: str = "") -> None:
         super().__init__()
+        self._new_id = ledger_id or uuid.uuid4().hex
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -127,7 +128,7 @@ class SqliteDatabase(Database):
             for statement in sqlite_schema() if is_new else sqlite_upgrade():
                 self.execute(statement)
             if is_new:
-                self.insert("ledger", [[uuid.uuid4().hex], [VERSION]])
+                self.insert("ledger", [[self._new_id], [VERSION]])
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self.value("SELECT count(*) FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))

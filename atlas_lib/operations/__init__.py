@@ -81,11 +81,11 @@ def trace_id(
 ) -> None:
     """From the source cell through every table to the ledger: where an id is named in a run."""
     from atlas_lib.core.run import Run, latest_run_dir
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.operations.lineage import trace
 
     run = Run(run_dir or latest_run_dir())
-    with open_ledger(run.ledger_url, writer="trace") as ledger:
+    with open_run_ledger(run, writer="trace") as ledger:
         found = trace(run, ledger, subject_id)
     typer.echo(found.steps.to_string(index=False))
     if len(found.events):
@@ -106,12 +106,12 @@ def audit_pack(
     ATLAS_MASK_KEY is the secret that masks customers; without it nothing is packed.
     """
     from atlas_lib.core.run import Run, latest_run_dir
-    from atlas_lib.ledger.store import open_ledger
+    from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.operations.audit_pack import Wanted, write_audit_pack
 
     run = Run(run_dir or latest_run_dir())
     wanted = Wanted(subject or [], os.environ.get("ATLAS_MASK_KEY", ""), tables)
-    with open_ledger(run.ledger_url, writer="audit pack") as ledger:
+    with open_run_ledger(run, writer="audit pack") as ledger:
         typer.echo(str(write_audit_pack(run, ledger, out, wanted)))
 
 

@@ -51,8 +51,7 @@ def run_before(run: Run) -> Run | None:
 
     Same book: an account or a merchant in common, or one of the two without a statement. A run of the same day counts too
     when it was made before this one, holds other rows, and this one's statements open where its closed. Of several of a
-    day: one that is no fork of another, then the one from which the statements go on, then the one made last before this
-    one. A run that has carried keeps the one it had.
+    day: the one from which the statements go on, then the one made last before this one. A trial is never taken. A run that has carried keeps the one it had.
     """
     record = run.manifest["stages"].setdefault(run.stage, {"steps": {}})
     if "carry_forward" in record.get("steps", {}) and "run_before" in record:
@@ -96,7 +95,7 @@ def _newest(run: Run) -> Run | None:
         other = Run(path.parent)
         day = str(other.manifest["as_of"])
         is_earlier = day < run.manifest["as_of"] or (day == run.manifest["as_of"] and path.parent.name in made_before)
-        if is_earlier and other.has("break_states"):
+        if is_earlier and not other.is_trial and other.has("break_states"):
             earlier.setdefault(day, []).append(other)
     for day in sorted(earlier, reverse=True):
         related = [(_rank(other, relation, made_before), other) for other in earlier[day]
@@ -139,7 +138,7 @@ def _goes_on(relation: dict[str, int], *, is_same_day: bool) -> bool:
     return not has_accounts or bool(relation["shared_account_count"] or relation["shared_merchant_count"])
 
 
-def _rank(other: Run, relation: dict[str, int], made_before: list[str]) -> tuple[bool, int, int, str]:
+def _rank(other: Run, relation: dict[str, int], made_before: list[str]) -> tuple[int, int, str]:
     name = other.directory.name
     place = made_before.index(name) if name in made_before else len(made_before)
-    return "forked_from" not in other.manifest, relation["following_count"], -place, name
+    return relation["following_count"], -place, name

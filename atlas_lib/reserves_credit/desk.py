@@ -18,7 +18,8 @@ from atlas_lib.core.bank_files import replies_of_lines
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReservesCreditSettings
-from atlas_lib.ledger.store import Ledger, open_ledger
+from atlas_lib.ledger.run_ledger import open_run_ledger
+from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit import roles, standing, workflow
 from atlas_lib.reserves_credit.answers import book_answers
 from atlas_lib.reserves_credit.appending import Booking
@@ -173,8 +174,8 @@ class PayoutDesk:
 
 def open_desk(run: Run, environment: Mapping[str, str], clock_ns: Callable[[], int] = time.time_ns) -> PayoutDesk:
     """The desk of a finished run for the person that the environment names (see roles.py)."""
-    actor = roles.identify(environment)
-    ledger = open_ledger(run.ledger_url, actor.name or "nobody", clock_ns)
+    actor = roles.at_run(roles.identify(environment), run)
+    ledger = open_run_ledger(run, actor.name or "nobody", clock_ns)
     folder = run.directory.parent / "payments"
     payouts, contracts, merchants = (run.read(name) for name in ("payouts", "contract_payments", "merchants"))
     settings = roles.bound_four_eyes(run.settings, environment)

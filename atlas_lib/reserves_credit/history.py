@@ -13,11 +13,12 @@ COLUMNS = ("as_of_date", "run_id", *_KEPT)
 def read_history(run: Run) -> pd.DataFrame:
     """The exposures of all merchants in this run and the earlier ones beside it, oldest day first (COLUMNS).
 
-    Of several runs of one as-of day the one written last counts, and this run before any other; runs of later days are
-    left out, as are those that have not got as far as the exposures.
+    Of several runs of one as-of day the one written last counts, and this run before any other; trials and runs of later
+    days are left out, as are those that have not got as far as the exposures.
     """
     manifests = sorted(run.directory.parent.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime_ns, p))
-    runs = {str(r.manifest["as_of"]): r for r in map(Run, (m.parent for m in manifests)) if r.has("exposures")}
+    others = [r for r in map(Run, (m.parent for m in manifests)) if r.has("exposures") and not r.is_trial]
+    runs = {str(r.manifest["as_of"]): r for r in others}
     if run.has("exposures"):
         runs[str(run.manifest["as_of"])] = run
     states = [_state(runs[day]) for day in sorted(runs) if day <= run.manifest["as_of"]]

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from atlas_lib.core.errors import Refused, SettingsError
+from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReservesCreditSettings
 
 ROLES = ("settlement_ops", "risk_analyst", "credit_manager", "finance_controller", "auditor", "merchant")
@@ -57,6 +58,7 @@ PERMISSIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "write_off": ("write a break off", ("finance_controller",)),
     "judge_fraud": ("say whether a fraud alert was fraud, or escalate it", ("risk_analyst", "credit_manager")),
 }
+_SEEING = tuple(action for action in PERMISSIONS if action.startswith("see_"))
 _NOBODY = "nobody"
 _TOLD, _REVIEW = (
     ("NON_POSITIVE_PAYOUT", "INVALID_IBAN", "KYC_INCOMPLETE", "NO_BANK_DETAILS", "KYC_UNKNOWN"),
@@ -70,11 +72,12 @@ _OFFICE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Actor:
-    """A person with a role; a merchant's person also has the merchant."""
+    """A person with a role; a merchant's person also has the merchant. In a trial (`trial_of`: its run) nobody decides."""
 
     name: str
     role: str
     merchant_id: str = ""
+    trial_of: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -105,6 +108,11 @@ def identify(environment: Mapping[str, str]) -> Actor:
     return _checked(Actor(name, environment.get("ATLAS_ROLE", "")), "ATLAS_ROLE")
 
 
+def at_run(actor: Actor, run: Run) -> Actor:
+    """The person before this run: before a trial, one who may see what their role sees and decide nothing."""
+    return replace(actor, trial_of=run.opened_as) if run.is_trial and actor.is_known else actor
+
+
 def bound_four_eyes(settings: ReservesCreditSettings, environment: Mapping[str, str]) -> ReservesCreditSettings:
     """The settings with four_eyes_amount at most ATLAS_FOUR_EYES_AMOUNT; SettingsError when that is no amount."""
     text = environment.get("ATLAS_FOUR_EYES_AMOUNT", "")
@@ -132,13 +140,18 @@ def admit(environment: Mapping[str, str]) -> str:
 
 def may(actor: Actor, action: str) -> bool:
     """Whether the table allows the action to the person."""
-    return actor.is_known and actor.role in PERMISSIONS[action][1]
+    return actor.is_known and actor.role in PERMISSIONS[action][1] and (not actor.trial_of or action in _SEEING)
 
 
 def require(actor: Actor, action: str) -> None:
     """Refused, with who may, unless the table allows the action to the person."""
     if not may(actor, action):
         meaning, roles = PERMISSIONS[action]
+        if actor.trial_of and actor.role in roles:
+            raise Refused(
+                "Nothing is decided in a trial", found="a setting was changed in a notebook",
+                expected=f"the run {actor.trial_of}", remedy="write the setting into settings.yaml, run again and decide there",
+            )  # fmt: skip
         raise Refused(
             f"You may not {meaning}",
             found=f"{actor.name or _NOBODY} as {actor.role or 'no role'}",

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from atlas_lib.core import provenance
 from atlas_lib.core.errors import CheckFailed, TableError
 from atlas_lib.core.run import Run, StageSummary, create_run, latest_run_dir, open_stage
-from atlas_lib.core.settings import PortfolioSettings, run_settings
+from atlas_lib.core.settings import BatchingSettlementSettings, PortfolioSettings, ReconciliationSettings, run_settings
 from atlas_lib.core.tables import declared
 
 LIQUIDITY = {
@@ -91,10 +92,30 @@ def test_a_changed_setting_forks_the_run_and_keeps_the_earlier_stages(run):
     run.conclude(StageSummary("Read.", "passed", pd.DataFrame({"label": [], "value": []})))
     fork = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
     assert fork.run_id != run.run_id
-    assert fork.manifest["forked_from"] == run.run_id
+    assert (fork.forked_from, fork.opened_as) == (run.run_id, run.run_id)
     assert fork.settings.annual_rate == 0.05
     assert fork.read("liquidity")["currency"].tolist() == ["EUR", "USD"]
-    assert latest_run_dir() == fork.directory
+    assert latest_run_dir() == run.directory
+
+
+def test_notebooks_go_on_in_a_trial_until_a_run_is_made_and_the_dashboard_never_does(
+    run, tmp_path, monkeypatch, capsys
+):
+    trial = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    nested = open_stage("04_batching_settlement", BatchingSettlementSettings(wire_cost=7.0))
+    assert (nested.forked_from, nested.opened_as) == (trial.run_id, run.run_id)
+    assert capsys.readouterr().out.count(f"This is a trial of {run.run_id}") == 2
+    assert open_stage("05_reconciliation", ReconciliationSettings()).run_id == nested.run_id
+    with monkeypatch.context() as dashboard:
+        dashboard.setenv("ATLAS_VIEW_ONLY", "1")
+        assert open_stage("03_portfolio", PortfolioSettings()).run_id == run.run_id
+    create_run(tmp_path / "input", run_settings({"as_of": "2026-10-30"}), tmp_path / "runs")
+    assert open_stage("03_portfolio", PortfolioSettings()).run_id == run.run_id
+
+
+def test_a_trial_that_was_pruned_is_not_looked_for(run):
+    shutil.rmtree(open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05)).directory)
+    assert open_stage("03_portfolio", PortfolioSettings()).run_id == run.run_id
 
 
 def test_an_unchanged_parameters_cell_opens_the_run_with_its_own_settings(tmp_path, run):

@@ -106,3 +106,13 @@ def test_who_makes_runs_cannot_raise_the_four_eyes_amount_above_that_of_the_mach
 def test_a_four_eyes_amount_that_is_no_amount_is_named():
     with pytest.raises(SettingsError, match="ATLAS_FOUR_EYES_AMOUNT"):
         roles.bound_four_eyes(settings(), {"ATLAS_FOUR_EYES_AMOUNT": "-1"})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_in_a_trial_everybody_sees_what_they_may_and_nobody_decides(role):
+    person, in_trial = Actor("ada", role, "M1"), Actor("ada", role, "M1", trial_of="2026-10-30-a")
+    for action in PERMISSIONS:
+        assert roles.may(in_trial, action) == (roles.may(person, action) and action.startswith("see_"))
+        if roles.may(person, action) and not action.startswith("see_"):
+            with pytest.raises(Refused, match=r"Nothing is decided in a trial.*2026-10-30-a"):
+                roles.require(in_trial, action)

@@ -1,0 +1,65 @@
+"""The ledger of a run; that of a trial is a copy, so that what a person only tries is booked nowhere else.
+
+The copy is made when the trial opens its ledger first, of the store as it stands then: entries, transfers, chain and
+balances, under the same ledger id, so that heads kept in manifests hold for it too. It is a SQLite file, whatever
+the store is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from atlas_lib.core.run import Run, ledger_url
+from atlas_lib.ledger.database import Database
+from atlas_lib.ledger.schema import KEPT, RUNS
+from atlas_lib.ledger.sqlite import SqliteDatabase
+from atlas_lib.ledger.store import Ledger, open_database, open_ledger
+
+_ROWS_AT_ONCE = 100_000
+# Tables that grow with the work are read by ranges of their number, the others at once.
+_NUMBERED = {"txn": "txn_no", "event": "position", "transfer": "transfer_no", "block": "block_no"}
+_IN_THE_SCHEMA = "ledger"  # its one row is written with the tables
+
+
+def open_run_ledger(run: Run, writer: str, clock_ns: Callable[[], int] = time.time_ns) -> Ledger:
+    """The ledger of a run: the store of its runs directory, or the trial's own copy of it. `writer` signs what is appended."""
+    return open_ledger(_own_url(run), writer, clock_ns)
+
+
+def copy_ledger(source: Database, path: Path) -> None:
+    """The store as it stands, as a new SQLite file; half a copy never stands under the final name."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, source.reading():
+        partial = Path(folder) / path.name
+        copy = SqliteDatabase(partial, ledger_id=str(source.value("SELECT ledger_id FROM ledger")))
+        with copy.writing():
+            for table in (*KEPT, *RUNS, "balance"):
+                for rows in _pieces(source, table) if table != _IN_THE_SCHEMA else ():
+                    copy.insert(table, list(zip(*rows, strict=True)))
+        copy.close()  # the last connection brings the log back into the file
+        partial.replace(path)
+
+
+def _own_url(run: Run) -> str:
+    if run.is_trial and not run.ledger_copy.exists():
+        origin = run.directory.parent / run.forked_from
+        source = open_database(_own_url(Run(origin)) if origin.exists() else ledger_url(run.directory.parent))
+        try:
+            copy_ledger(source, run.ledger_copy)
+        finally:
+            source.close()
+    return run.ledger_url
+
+
+def _pieces(source: Database, table: str) -> Iterator[list[tuple[object, ...]]]:
+    number = _NUMBERED.get(table)
+    if number is None:
+        found = source.rows(f"SELECT * FROM {table}")  # noqa: S608
+        yield from [found] if found else []
+        return
+    last = source.next_number(table, number) - 1
+    for first in range(1, last + 1, _ROWS_AT_ONCE):
+        sql = f"SELECT * FROM {table} WHERE {number} BETWEEN ? AND ? ORDER BY {number}"  # noqa: S608
+        yield source.rows(sql, (first, first + _ROWS_AT_ONCE - 1))
