@@ -35,6 +35,7 @@ from atlas_lib.present.report import resource, style
 from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, ORDER_COLUMNS, PAYOUT_COLUMNS
 from atlas_lib.reserves_credit.moves import OPEN
 from atlas_lib.reserves_credit.roles import Actor, at_run, require
+from atlas_lib.reserves_credit.workflow import sum_orders
 from atlas_lib.scheduling import list_runs
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "json": "application/json", "txt": "text/plain; charset=utf-8", "xml": "application/xml"}  # fmt: skip
@@ -205,7 +206,8 @@ def _desk_tables(view: View, asked: Asked) -> DeskTables:
         names = (columns, ORDER_COLUMNS, MOVE_COLUMNS)
         return DeskTables(*(pd.DataFrame(columns=list(n)) for n in names))
     with desk_of(view.run, asked.environment) as desk:
-        return DeskTables(desk.payouts(), desk.orders(), desk.moves())
+        payouts = desk.payouts()
+        return DeskTables(payouts, sum_orders(payouts), desk.moves())
 
 
 def _before(view: View) -> Run | None:

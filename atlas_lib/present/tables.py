@@ -95,14 +95,15 @@ def show_table(
     shown = frame.head(limit)
     codes = shown["currency"].astype(str) if "currency" in shown else pd.Series(currency, index=shown.index)
     cells = {n: [_cell(n, v, c) for v, c in zip(shown[n], codes, strict=True)] for n in names}
+    kinds = {n: _kind(n, frame) for n in names}
     head = "".join(
-        f'<th class="{_kind(n, frame)}" scope="col"{_sorted(n, heads)}>{_anchor((heads or {}).get(n, ""), (labels or {}).get(n, label_of(n)))}</th>'
+        f'<th class="{kinds[n]}" scope="col"{_sorted(n, heads)}>{_anchor((heads or {}).get(n, ""), (labels or {}).get(n, label_of(n)))}</th>'
         for n in names
     )
     found = shown.to_dict("records") if links or choose or mark else [{} for _ in range(len(shown))]
     records: list[dict[str, Any]] = [{str(k): v for k, v in record.items()} for record in found]
     rows = [
-        "".join(_td(n, cells[n][i], frame, _target(links, n, records[i])) for n in names) for i in range(len(shown))
+        "".join(_td(n, cells[n][i], kinds[n], _target(links, n, records[i])) for n in names) for i in range(len(shown))
     ]
     if choose:
         head = '<th scope="col"><span class="hidden">Choose</span></th>' + head
@@ -111,7 +112,7 @@ def show_table(
     body = "".join(
         f'<tr class="{escape(m)}">{r}</tr>' if m else f"<tr>{r}</tr>" for m, r in zip(marks, rows, strict=True)
     )
-    foot = _total_row(names, total, codes.iloc[0], frame) if total else ""
+    foot = _total_row(kinds, total, codes.iloc[0]) if total else ""
     more = f"<caption>First {limit:,} of {len(frame):,} rows</caption>" if len(frame) > limit else ""
     html = f'<div class="atlas-scroll"><table class="atlas-table">{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
     return TableView(html, lambda: pd.DataFrame(cells).to_string(index=False))
@@ -207,11 +208,10 @@ def _anchor(address: str, text: str) -> str:
     return f'<a href="{escape(address)}">{escape(text)}</a>' if address and text else escape(text)
 
 
-def _td(name: str, text: str, frame: pd.DataFrame, address: str = "") -> str:
+def _td(name: str, text: str, kind: str, address: str = "") -> str:
     if name in _STATUS_COLUMNS and text:
         tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
         return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
-    kind = _kind(name, frame)
     short = " short" if kind == "text" and len(text) <= _SHORT_TEXT else ""
     return f'<td class="{kind}{short}">{_anchor(address, text)}</td>'
 
@@ -223,9 +223,9 @@ def _kind(name: str, frame: pd.DataFrame) -> str:
     return "number" if numeric and not (name in frame and pd.api.types.is_bool_dtype(frame[name])) else "text"
 
 
-def _total_row(names: Sequence[str], total: Mapping[str, Any], currency: str, frame: pd.DataFrame) -> str:
+def _total_row(kinds: Mapping[str, str], total: Mapping[str, Any], currency: str) -> str:
     code = str(total.get("currency", currency))
     cells = "".join(
-        f'<td class="{_kind(n, frame)}">{escape(_cell(n, total[n], code) if n in total else "")}</td>' for n in names
+        f'<td class="{kind}">{escape(_cell(n, total[n], code) if n in total else "")}</td>' for n, kind in kinds.items()
     )
     return f"<tfoot><tr>{cells}</tr></tfoot>"
