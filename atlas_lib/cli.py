@@ -60,7 +60,7 @@ def run(
     ] = "",
 ) -> None:
     """Run the five notebooks on an input; the last line printed is the run directory."""
-    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
 
     folder = runs_dir or default_runs_dir(_root())
     started = time.time_ns()
@@ -90,7 +90,7 @@ def _run(path: Path, settings: Path | None, given: dict[str, str], folder: Path,
 
 def _tell_failure(command: str, error: AtlasError, folder: Path, started_ns: int) -> None:
     """The summary goes along only if this call wrote it."""
-    from atlas_lib.core.run import latest_run_of
+    from atlas_lib.core.opening import latest_run_of
     from atlas_lib.scheduling import tell_failure
 
     latest = latest_run_of(folder)
@@ -115,7 +115,7 @@ def intake(
 
     Without --follow it takes what is there and ends; exit code 2 when a file was refused as a whole.
     """
-    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.core.settings import run_settings
     from atlas_lib.service import Pace, serve_intake
 
@@ -157,7 +157,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which would go")] = False,
 ) -> None:
     """Remove old runs; never the latest, the ledger, the intake or payment files."""
-    from atlas_lib.core.run import runs_dir as default_runs_dir
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.scheduling import prune_runs
 
     for gone in prune_runs(runs_dir or default_runs_dir(_root()), keep, is_trial=dry_run):
@@ -189,8 +189,8 @@ def returns(
 
     from atlas_lib.batching_settlement.returns import book_returns, returned_payments
     from atlas_lib.core.bank_files import read_replies
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.core.run import ledger_url
-    from atlas_lib.core.run import runs_dir as default_runs_dir
     from atlas_lib.ledger.store import open_ledger
     from atlas_lib.reserves_credit import roles
 

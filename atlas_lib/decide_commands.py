@@ -134,7 +134,8 @@ def fraud_labels(file: Path, run_dir: RunDir = None) -> None:
 
 
 def _run(run_dir: Path | None, stage: str = "05_reconciliation") -> Run:
-    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.core.opening import latest_run_dir
+    from atlas_lib.core.run import Run
 
     return Run(run_dir or latest_run_dir(), stage)
 

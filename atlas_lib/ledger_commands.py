@@ -102,7 +102,7 @@ def _open(runs_dir: Path | None) -> Ledger:
 
 
 def _url(runs_dir: Path | None) -> str:
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.core.run import ledger_url
-    from atlas_lib.core.run import runs_dir as default_runs_dir
 
     return ledger_url(runs_dir or default_runs_dir())

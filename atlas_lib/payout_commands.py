@@ -119,7 +119,8 @@ def _in_units(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _run(run_dir: Path | None) -> Run:
-    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.core.opening import latest_run_dir
+    from atlas_lib.core.run import Run
 
     return Run(run_dir or latest_run_dir(), "02_reserves_credit")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atlas_lib.core import errors, provenance
-from atlas_lib.core.run import Run, create_run
+from atlas_lib.core.opening import create_run
+from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES, StageSettings
 from atlas_lib.present import report
 from atlas_lib.present.summary import write_summary

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.errors import Refused, SettingsError
-from atlas_lib.core.run import latest_run_of
+from atlas_lib.core.opening import latest_run_of
 
 _HOOK_SECONDS = 60
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from atlas_lib.core.run import create_run
+from atlas_lib.core.opening import create_run
 from atlas_lib.core.settings import STAGES, read_settings_file, run_settings
 from atlas_lib.pipeline import WARM_IMPORTS
 

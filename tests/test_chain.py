@@ -15,7 +15,8 @@ import papermill
 import pytest
 
 from atlas_lib.core.errors import Refused
-from atlas_lib.core.run import Run, create_run, latest_run_of
+from atlas_lib.core.opening import create_run, latest_run_of
+from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.ledger.store import open_ledger

@@ -9,9 +9,6 @@
 <runs_dir>/latest_trial               the id of the trial opened since, if there is one
 <runs_dir>/ledger.sqlite              the ledger store, unless ATLAS_LEDGER_URL names another
 ```
-A *trial* is a fork of a run with a setting that a person changed in a notebook: the notebooks after it go on in it, the
-dashboard and commands stay with the run, and what it books goes into its own copy of the ledger.
-
 A step that is already recorded is loaded, not run again; so a broken run resumes where it broke, and
 opening a notebook repeats nothing.
 """
@@ -34,16 +31,12 @@ from atlas_lib.core import provenance, signature
 from atlas_lib.core.bulk import StepTables, check_file
 from atlas_lib.core.engine import Output, write_parquet
 from atlas_lib.core.errors import CheckFailed, TableError
-from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_settings, stage_settings
+from atlas_lib.core.settings import stage_settings
 from atlas_lib.core.tables import Table, declared
 
-_RUNS_DIR = "ATLAS_RUNS_DIR"
 _LEDGER_URL = "ATLAS_LEDGER_URL"
 _VIEW_ONLY = "ATLAS_VIEW_ONLY"
-_TRIAL = """This is a trial of {} with another setting: it books into its own copy of the ledger, and nothing is paid or
-decided in it. A run made by 01_ingest or `atlas run` ends it."""
 _LEDGER_FILE = "ledger.sqlite"
-_LATEST, _LATEST_TRIAL = "latest", "latest_trial"
 
 
 @dataclass(frozen=True)
@@ -65,6 +58,13 @@ class Run:
     def __init__(self, directory: Path, stage: str = "") -> None:
         self.directory, self.stage = directory, stage
         self.manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+
+    @classmethod
+    def made(cls, directory: Path, manifest: Mapping[str, Any]) -> Run:
+        """A new run directory with this manifest."""
+        directory.mkdir(parents=True, exist_ok=True)
+        _write_json(directory / "manifest.json", signature.signed(manifest))
+        return cls(directory)
 
     @property
     def run_id(self) -> str:
@@ -246,127 +246,14 @@ class Run:
         return self.directory / "tables" / f"{table.name}.parquet"
 
 
-def runs_dir(root: Path | None = None) -> Path:
-    """`reports/runs` of the workbook, or ATLAS_RUNS_DIR."""
-    chosen = os.environ.get(_RUNS_DIR)
-    return Path(chosen) if chosen else (root or provenance.find_root()) / "reports" / "runs"
-
-
 def ledger_url(folder: Path) -> str:
     """The ledger store of a runs directory: the file in it, or ATLAS_LEDGER_URL."""
     return os.environ.get(_LEDGER_URL) or f"sqlite:///{folder / _LEDGER_FILE}"
 
 
-def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: Path | None = None) -> Run:
-    """The run directory of these inputs, settings and code: made new, or found as it was left."""
-    root = provenance.find_root()
-    folder = parent or runs_dir(root)
-    inputs = provenance.describe_inputs(input_path)
-    plain = {stage: s.model_dump(mode="json") for stage, s in settings.items()}
-    code = provenance.code_sha256(root)
-    run_id = provenance.make_run_id(inputs, plain, code, settings["01_ingest"].as_of)
-    directory = folder / run_id
-    if not (directory / "manifest.json").exists():
-        manifest = {
-            "run_id": run_id,
-            "as_of": settings["01_ingest"].as_of.isoformat(),
-            "inputs": inputs,
-            "settings": plain,
-            "versions": provenance.versions(),
-            "code": {"sha256": code, "git_commit": provenance.git_commit(root)},
-            "previous": _previous(folder),
-            "tables": {},
-            "stages": {},
-        }
-        directory.mkdir(parents=True, exist_ok=True)
-        _write_json(directory / "manifest.json", signature.signed(manifest))
-    (folder / _LATEST).write_text(run_id, encoding="utf-8")
-    (folder / _LATEST_TRIAL).unlink(missing_ok=True)
-    return Run(directory)
-
-
-def open_ingest(input_path: str, settings: StageSettings, run_dir: str = "") -> Run:
-    """Notebook 01: the run directory given by the runner, or the one that follows from input and settings."""
-    if run_dir or is_view_only():
-        return open_stage("01_ingest", settings, run_dir)
-    everything = run_settings(settings.model_dump(include=set(StageSettings.model_fields))) | {"01_ingest": settings}
-    path = Path(input_path)
-    run = create_run(path if path.is_absolute() else provenance.find_root() / path, everything)
-    return Run(run.directory, "01_ingest")
-
-
-def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
-    """The run given, else the latest run or the trial opened since; a setting that a person changed opens a trial of it.
-
-    A value equal to its default counts as not changed: the run's own value stands. A dashboard
-    (`ATLAS_VIEW_ONLY`) shows the latest run as it is, whatever the parameters cell says.
-    """
-    run = Run(Path(run_dir) if run_dir else _trial_since() or latest_run_dir(), stage)
-    present = run.manifest["settings"][stage]
-    wanted = settings.model_dump(mode="json") if run_dir else present | changed_values(settings)
-    if not is_view_only() and wanted != present:
-        run = _fork(run, stage, stage_settings(stage, wanted))
-    if run.is_trial:
-        print(_TRIAL.format(run.opened_as))  # noqa: T201  the person at the notebook must know
-    return run
-
-
-def latest_run_dir() -> Path:
-    """The run opened last."""
-    latest = latest_run_of(runs_dir())
-    if latest is None:
-        raise TableError(
-            "There is no run yet", where="the runs directory", expected="a run", remedy="run 01_ingest, or `atlas run`"
-        )
-    return latest
-
-
-def latest_run_of(folder: Path) -> Path | None:
-    """The run opened last in a runs directory, if there is one."""
-    return _pointed_at(folder, _LATEST)
-
-
-def _trial_since() -> Path | None:
-    trial = None if is_view_only() else _pointed_at(runs_dir(), _LATEST_TRIAL)
-    return trial if trial and trial.exists() else None  # it may have been pruned
-
-
-def _pointed_at(folder: Path, pointer: str) -> Path | None:
-    path = folder / pointer
-    return folder / path.read_text(encoding="utf-8").strip() if path.exists() else None
-
-
 def is_view_only() -> bool:
     """Whether notebooks show finished runs only (the dashboard sets it)."""
     return os.environ.get(_VIEW_ONLY) == "1"
-
-
-def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
-    """A trial: the same run with other settings from this stage on; earlier stages are taken over as they are."""
-    order = list(STAGES)
-    earlier = order[: order.index(stage)]
-    plain = run.manifest["settings"] | {stage: settings.model_dump(mode="json")}
-    run_id = provenance.make_run_id(run.manifest["inputs"], plain, run.manifest["code"]["sha256"], settings.as_of)
-    directory = run.directory.parent / run_id
-    if not (directory / "manifest.json").exists():
-        kept = {n: t for n, t in run.manifest["tables"].items() if t["stage"] in earlier}
-        (directory / "tables").mkdir(parents=True, exist_ok=True)
-        for name in kept:
-            shutil.copy2(run.directory / "tables" / f"{name}.parquet", directory / "tables")
-        stages = {s: r for s, r in run.manifest["stages"].items() if s in earlier}
-        origin = {"forked_from": run.run_id, "opened_as": run.opened_as}
-        changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, **origin}
-        _write_json(directory / "manifest.json", signature.signed(run.manifest | changed))
-    (directory.parent / _LATEST_TRIAL).write_text(run_id, encoding="utf-8")
-    return Run(directory, stage)
-
-
-def _previous(folder: Path) -> dict[str, str] | None:
-    latest = latest_run_of(folder)
-    path = latest / "manifest.json" if latest else None
-    if latest is None or path is None or not path.exists():
-        return None
-    return {"run_id": latest.name, "manifest_sha256": provenance.file_sha256(path)}
 
 
 def _control_totals(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:

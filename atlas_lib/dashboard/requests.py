@@ -14,7 +14,8 @@ import pandas as pd
 
 from atlas_lib.core.accounts import mask_page
 from atlas_lib.core.errors import AtlasError, Refused, SettingsError, TableError
-from atlas_lib.core.run import Run, latest_run_of, runs_dir
+from atlas_lib.core.opening import latest_run_of, runs_dir
+from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import is_office, may_see_accounts, require_office
 from atlas_lib.dashboard.actions import DAILY, LISTING_ACTS, act_of, decide, desk_of

@@ -80,7 +80,8 @@ def trace_id(
     run_dir: Annotated[Path | None, typer.Option(help="run directory; default: the latest run")] = None,
 ) -> None:
     """From the source cell through every table to the ledger: where an id is named in a run."""
-    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.core.opening import latest_run_dir
+    from atlas_lib.core.run import Run
     from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.operations.lineage import trace
 
@@ -105,7 +106,8 @@ def audit_pack(
 
     ATLAS_MASK_KEY is the secret that masks customers; without it nothing is packed.
     """
-    from atlas_lib.core.run import Run, latest_run_dir
+    from atlas_lib.core.opening import latest_run_dir
+    from atlas_lib.core.run import Run
     from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.operations.audit_pack import Wanted, write_audit_pack
 
@@ -123,7 +125,7 @@ def _collector(runs_dir: Path | None, sla_minutes: float, sla_data_hours: float)
 
 
 def _folder(runs_dir: Path | None) -> Path:
+    from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.core.provenance import find_root
-    from atlas_lib.core.run import runs_dir as default_runs_dir
 
     return runs_dir or default_runs_dir(find_root())

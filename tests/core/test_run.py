@@ -7,7 +7,8 @@ import pytest
 
 from atlas_lib.core import provenance
 from atlas_lib.core.errors import CheckFailed, TableError
-from atlas_lib.core.run import Run, StageSummary, create_run, latest_run_dir, open_stage
+from atlas_lib.core.opening import create_run, latest_run_dir, open_stage
+from atlas_lib.core.run import Run, StageSummary
 from atlas_lib.core.settings import BatchingSettlementSettings, PortfolioSettings, ReconciliationSettings, run_settings
 from atlas_lib.core.tables import declared
 

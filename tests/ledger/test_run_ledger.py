@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from atlas_lib.core.run import create_run, open_stage
+from atlas_lib.core.opening import create_run, open_stage
 from atlas_lib.core.settings import PortfolioSettings, ReservesCreditSettings, run_settings
 from atlas_lib.ledger.run_ledger import open_run_ledger
 

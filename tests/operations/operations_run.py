@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from atlas_lib.core.run import Run, create_run
+from atlas_lib.core.opening import create_run
+from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES, run_settings
 from atlas_lib.core.tables import declared
 
