@@ -31,15 +31,23 @@ def open_run_ledger(run: Run, writer: str, clock_ns: Callable[[], int] = time.ti
 
 def copy_ledger(source: Database, path: Path) -> None:
     """The store as it stands, as a new SQLite file; half a copy never stands under the final name."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, source.reading():
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         partial = Path(folder) / path.name
-        copy = SqliteDatabase(partial, ledger_id=str(source.value("SELECT ledger_id FROM ledger")))
+        if isinstance(source, SqliteDatabase):
+            source.execute("VACUUM INTO ?", (str(partial),))
+        else:
+            _copy_rows(source, partial)
+        partial.replace(path)
+
+
+def _copy_rows(source: Database, path: Path) -> None:
+    with source.reading():
+        copy = SqliteDatabase(path, ledger_id=str(source.value("SELECT ledger_id FROM ledger")))
         with copy.writing():
             for table in (*KEPT, *RUNS, "balance"):
                 for rows in _pieces(source, table) if table != _IN_THE_SCHEMA else ():
                     copy.insert(table, list(zip(*rows, strict=True)))
         copy.close()  # the last connection brings the log back into the file
-        partial.replace(path)
 
 
 def _own_url(run: Run) -> str:
