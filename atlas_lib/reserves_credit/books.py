@@ -27,7 +27,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
-from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, MOVEMENT_EVENTS, SUMS, TERMS, count_events
+from atlas_lib.reserves_credit.counted_days import ACCOUNT, CLAIMS, DAY, MOVEMENT_EVENTS, SUMS, TERMS, count_events
 from atlas_lib.reserves_credit.policies import usual_terms
 from atlas_lib.reserves_credit.positions import covered_by, payouts_so_far, read_positions
 from atlas_lib.reserves_credit.purchases import book_contracts, day_end, read_bookings
@@ -209,7 +209,7 @@ def _news(
 
 def _other_claims(days: SalesDays) -> pd.DataFrame:
     """The days on which claims are counted now that were not, or the other way round."""
-    keys = [*DAY, "own_day", "claims_minor"]
+    keys = [*DAY, "own_day", *CLAIMS]
     both = days.claims[keys].merge(days.counted_claims[keys], on=keys, how="outer", indicator=True)
     return both.loc[both["_merge"] != "both", DAY].drop_duplicates()
 

@@ -30,8 +30,9 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "reserve_ladder": ("tranche_count release_minor", {}),
     "reserve_tranches": ("held_minor released_minor drawn_minor balance_minor", {}),
     "reserve_coverage": (
-        "held_minor released_minor drawn_minor balance_minor claims_minor shortfall_minor recent_claims_minor",
-        {"coverage_rate": ("balance_minor", "recent_claims_minor")},
+        "held_minor released_minor drawn_minor balance_minor claims_minor shortfall_minor recent_refunds_minor "
+        "recent_chargebacks_minor undelivered_minor exposure_minor",
+        {"coverage_rate": ("balance_minor", "exposure_minor")},
     ),
     "exposures": ("", {}),
     "concentration": ("exposure_minor", {}),
