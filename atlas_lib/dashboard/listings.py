@@ -65,7 +65,7 @@ LISTINGS: dict[str, Sequence[Listing]] = {
     ),
     "02_reserves_credit": (
         Listing("payout_summary", "What each merchant is owed", "merchant_id merchant_name currency contract_count receivables_minor merchant_payout_minor client_rr_minor partner_payout_minor partner_rr_minor status reasons", "-merchant_payout_minor", "status currency", own="currency contract_count receivables_minor merchant_payout_minor client_rr_minor status"),
-        Listing("alerts", "Alerts", "severity alert scope subject_id currency amount_minor detail since", "severity", "severity alert currency", merchant="subject_id"),
+        Listing("alerts", "Alerts", "severity alert scope subject_id subject_name currency amount_minor detail since", "severity", "severity alert currency", merchant="subject_id"),
         Listing("exposures", "Exposure and limits", "subject_id subject_name scope currency receivables_minor gross_minor effective_minor limit_minor utilisation_rate headroom_minor level", "-utilisation_rate", "scope level currency", merchant="subject_id"),
         Listing("reserve_coverage", "Reserves on sales and their coverage", "merchant_id merchant_name currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor recent_refunds_minor recent_chargebacks_minor undelivered_minor coverage_rate shortfall_minor", "coverage_rate", "currency", own="currency reserve_rate hold_days held_minor released_minor drawn_minor balance_minor"),
         Listing("subaccounts", "Sub-accounts", "merchant_id currency subaccount movement_count debit_minor credit_minor balance_minor", "merchant_id", "subaccount currency", own="currency subaccount movement_count debit_minor credit_minor balance_minor", own_not=("subaccount", OUR_SUBACCOUNTS)),

@@ -8,6 +8,7 @@ give the same bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _MADE = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _FIRST_DAY = pd.Timestamp("1900-03-01")  # Excel counts days rightly only from here on; before, a day is text
 _MAX_ROWS, _MAX_TEXT, _MAX_NAME = 1_048_576, 32_767, 31
 _NARROW, _WIDE = 9, 46
+_COVER_WIDTH, _COVER_LINE, _LINE_HEIGHT = 90, 84, 15  # a line holds somewhat fewer letters than the column is wide
 _ROW_NUMBERS = ("_id", "_row", "period", "year", "sequence", "rank")
 _RIGHT = ("_minor", "_rate", "_ratio", "_count", "_bps", "_points", "_days")
 
@@ -125,22 +127,31 @@ def _check_names(sheets: Sequence[Sheet]) -> None:
 def _write_cover(page: Any, sheets: Sequence[Sheet], cover: Mapping[str, str], formats: _Formats) -> None:
     page.hide_gridlines(2)
     page.set_column(0, 0, 24)
-    page.set_column(1, 1, 90)
+    page.set_column(1, 1, _COVER_WIDTH)
     page.write_string(
         0, 0, cover.get("title", "Atlas Settlement"), formats.get(bold=True, font_size=18, font_color=theme.PRIMARY)
     )
     facts = [(k, v) for k, v in cover.items() if k != "title"]
     for row, (label, value) in enumerate(facts, 2):
         page.write_string(row, 0, label, formats.get(font_color=theme.MUTED))
-        page.write_string(row, 1, value)
+        _write_wrapped(page, row, value, formats)
     first = len(facts) + 3
     page.write_string(first, 0, "Sheet", formats.header(is_right=False))
     page.write_string(first, 1, "What it shows", formats.header(is_right=False))
     for row, sheet in enumerate(sheets, first + 1):
         link = formats.get(font_color=theme.PRIMARY, underline=1)
         page.write_url(row, 0, f"internal:'{sheet.name}'!A1", link, sheet.name)
-        page.write_string(row, 1, f"{sheet.about} ({len(sheet.table):,} rows)".strip())
+        count = len(sheet.table)
+        _write_wrapped(page, row, f"{sheet.about} ({count:,} row{'' if count == 1 else 's'})".strip(), formats)
     _set_up_print(page)
+
+
+def _write_wrapped(page: Any, row: int, text: str, formats: _Formats) -> None:
+    """A text of the cover; a row as high as its lines need, because not every reader of Excel files fits it by itself."""
+    page.write_string(row, 1, text, formats.get(text_wrap=True, valign="top"))
+    lines = sum(max(1, math.ceil(len(part) / _COVER_LINE)) for part in text.split("\n"))
+    if lines > 1:
+        page.set_row(row, _LINE_HEIGHT * lines)
 
 
 def _write_sheet(page: Any, sheet: Sheet, formats: _Formats) -> None:

@@ -192,7 +192,7 @@ def test_no_amount_is_missing_from_what_a_person_is_asked_to_confirm(frame, said
 def test_the_question_itself_names_an_amount_that_has_no_currency():
     rows = pd.DataFrame({"id": ["a", "b"], "amount_minor": [12_00, 5_00], "currency": [None, "EUR"]})
     work = work_lists.WorkList(
-        "W", lambda: rows, "id", [], ["id", "amount_minor", "currency"], {"Do": lambda r, s: "done"}
+        "W", lambda: rows, "id", [], ["id", "amount_minor", "currency"], {"Do": lambda *_: "done"}
     )
     panel = work_lists._WorkPanel(work)
     panel._chosen.value = ["a", "b"]

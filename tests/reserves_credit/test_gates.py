@@ -7,6 +7,7 @@ import pytest
 
 from atlas_lib.core.engine import Engine
 from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit import gates
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.gates import _REVIEWED, check_contracts, count_codes
 from atlas_lib.reserves_credit.payouts import summarise_payouts
@@ -100,6 +101,21 @@ def test_a_contract_number_given_twice_blocks_its_merchant() -> None:
     }  # fmt: skip
     reasons = _gated(_PAIR, _two(), rejects=pd.DataFrame([refused]))
     assert reasons == {"M1": "", "M2": "DUPLICATE_CONTRACT"}
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 contract number given twice"),
+        (2, "2 contract numbers given twice"),
+        (1_200, "1,200 contract numbers given twice"),
+    ],
+)
+def test_what_was_seen_is_said_in_singular_or_plural(count: int, said: str) -> None:
+    facts, counts = pd.DataFrame({"merchant_id": ["M1", "M2"]}), pd.Series({"M1": count})
+    words = ("contract number given twice", "contract numbers given twice")
+    _, is_hit, detail = gates._named_gate(facts, "DUPLICATE_CONTRACT", counts, *words)
+    assert detail[is_hit].tolist() == [said]
 
 
 def test_a_name_on_a_sanctions_list_blocks() -> None:

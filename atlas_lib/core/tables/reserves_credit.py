@@ -423,6 +423,7 @@ severity string - info, warning or high
 alert string - LIMIT_WATCH, LIMIT_WARN, LIMIT_BREACH, LARGE_EXPOSURE, RESERVE_SHORTFALL or FX_RATE_MISSING
 scope string - merchant, obligor, counterparty or currency
 subject_id string - whom it is about
+subject_name string? - its name; empty in a run of an earlier version
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
 detail string - what was seen, in words
@@ -438,6 +439,7 @@ since date - as-of day of the run that first saw it
 alert_id string - stable id
 change string - raised or cleared
 severity string - info, warning or high, as when it was raised
+subject_name string? - name of whom it is about; empty when an earlier version raised it
 detail string - what was seen, in words
 since date - as-of day it was raised on
 changed_on date - as-of day of this change
