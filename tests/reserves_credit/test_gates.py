@@ -178,4 +178,4 @@ def test_only_a_contract_without_merchant_stops_the_run() -> None:
     checks = check_contracts(broken, merchants({"merchant_id": "M1"}))
     assert checks["passed"].tolist() == [False, False, False]
     assert checks["is_blocking"].tolist() == [True, False, False]
-    assert checks["detail"].tolist()[0] == "1 of 2 contracts break it"
+    assert checks["detail"].tolist()[0] == "1 of 2 contracts breaks it"
