@@ -84,7 +84,7 @@ def _mail_line(row: dict[Any, Any]) -> str:
     return f"- {row['severity']}: {about}, {amount}, {row['detail']}, since {row['since']:%Y-%m-%d}"
 
 
-def _about(alert: str, scope: str, subject_id: str, name: object) -> str:
+def _about(alert: str, scope: str, subject_id: str, name: Any) -> str:
     """`LIMIT_BREACH merchant 310110 Nordwind GmbH`; an id that is a name itself stands once."""
     known = "" if pd.isna(name) or name in ("", subject_id) else f" {name}"
     return f"{alert} {scope} {subject_id}{known}"

@@ -188,8 +188,9 @@ def reversal_events(
     Dated on the as-of day, or with the booking it replaces when that is dated later: nothing leaves before it was there.
     """
     replaced = open_lines.dropna(subset=["replaces"]).reset_index(drop=True)
-    told = {"replaced_by": replaced["transaction_id"], "reason": "figures changed", "as_of": str(settings.as_of)}
-    details = replaced[["contract_id"]].assign(**told)
+    details = replaced[["contract_id"]].assign(
+        replaced_by=replaced["transaction_id"], reason="figures changed", as_of=str(settings.as_of)
+    )
     events = pd.DataFrame(
         {
             "transaction_id": replaced["replaces"],
