@@ -40,7 +40,7 @@ def raise_alerts(
             alert="RESERVE_SHORTFALL",
             severity="info",
             amount_minor=short["shortfall_minor"],
-            detail="refunds and chargebacks that the rolling reserve could not pay",
+            detail="refunds and chargebacks beyond the reserve",
         ),
         no_rate.assign(
             alert="FX_RATE_MISSING",
