@@ -23,6 +23,8 @@ ROLES = {
     9: "invalid_iban",
     10: "sanctioned_name",
 }
+# What is made to order or sent arrives days after it is paid; elsewhere the buyer takes it along.
+DELIVERY_DAYS = {"kitchens": 42, "furniture": 28, "mail order": 4, "outdoor": 3, "arts": 14, "shipping": 21}
 UNAVAILABLE = 5
 BBAN_OF_COUNTRY = {"DE": ("99", 18), "AT": ("99", 16), "SE": ("999", 20), "FR": ("99999", 23), "NL": ("ATLS", 14)}
 
@@ -88,6 +90,7 @@ def _merchants(count: int, counterparty: np.ndarray, rng: np.random.Generator) -
     number = np.arange(count)
     country, town = (np.array(part, dtype=object)[number % len(TOWNS)] for part in zip(*TOWNS, strict=True))
     iban = [make_iban(str(c), 7_310_000 + 37 * int(i)) for i, c in zip(number, country, strict=True)]
+    categories = merchant_categories(count)
     role = np.array([ROLES.get(i, "") for i in range(count)], dtype=object)
     frame = pd.DataFrame(
         {
@@ -98,7 +101,7 @@ def _merchants(count: int, counterparty: np.ndarray, rng: np.random.Generator) -
             "bic": [f"ATLS{c}2{'ABCDEFGH'[i % 8]}" for i, c in zip(number, country, strict=True)],
             "country": country,
             "town": town,
-            "category": merchant_categories(count),
+            "category": categories,
             "risk_level": rng.choice(["LOW", "MEDIUM", "HIGH"], count, p=[0.55, 0.33, 0.12]),
             "kyc_status": np.where(role == "kyc_pending", "PENDING", "COMPLETE"),
             "onboarding_date": np.datetime64("2024-01-08") + 7 * rng.integers(0, 104, count),
@@ -106,6 +109,7 @@ def _merchants(count: int, counterparty: np.ndarray, rng: np.random.Generator) -
             "hold_days": rng.choice([60, 90, 120], count, p=[0.2, 0.6, 0.2]),
             "blocked": role == "blocked",
             "counterparty_id": [f"CP-{c + 1:02d}" for c in counterparty],
+            "delivery_days": pd.Series(categories).map(DELIVERY_DAYS).astype("Int64"),
             "role": role,
         }
     )

@@ -15,7 +15,7 @@ HEADERS = (
 ).split()
 MERCHANT_COLUMNS = (
     "merchant_id merchant_name credit_limit currency iban bic country town category risk_level kyc_status onboarding_date "
-    "reserve_rate hold_days blocked counterparty_id"
+    "reserve_rate hold_days blocked counterparty_id delivery_days"
 ).split()
 OBLIGOR_HEADERS = ("Debitor_ID", "Gegenforderung")  # behind the column without header
 _FORMATS = {3: "mm/dd/yyyy", 9: "0%", 10: "0%", 11: "0%", 16: "0", 17: "0.0%"}

@@ -237,6 +237,7 @@ _OWN: dict[str, list[Rule]] = {
     "merchants": [
         Rule("NEGATIVE_AMOUNT", "credit_limit", _below("credit_limit", 0), "a limit of 0 or more"),
         Rule("DAYS_OUT_OF_RANGE", "hold_days", lambda r: _outside(r["hold_days"], 3, 180), "3 to 180 days"),
+        Rule("DAYS_OUT_OF_RANGE", "delivery_days", lambda r: _outside(r["delivery_days"], 0, 3650), "0 (delivered at once) to 3650 days"),
         Rule("INVALID_IBAN", "iban", _invalid_iban, "a valid IBAN", "correct it; payouts to this merchant are blocked until then", "warning"),
         Rule("INVALID_BIC", "bic", _invalid_bic, "a valid BIC", "correct it", "warning"),
     ],

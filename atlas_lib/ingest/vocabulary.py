@@ -59,6 +59,7 @@ kyc_status: kyc
 onboarding_date: onboarded, Aufnahmedatum, since
 reserve_rate: Sicherheitensatz, rolling reserve rate
 hold_days: Haltefrist, reserve days
+delivery_days: Lieferfrist, Lieferzeit, Liefertage, days to delivery, delivery time, fulfilment days, fulfillment days
 is_blocked: blocked, gesperrt
 counterparty_id: counterparty, bank, processor
 

@@ -63,6 +63,12 @@ def read_events(
     return as_entries(database.rows(f"SELECT * FROM ledger_entry {where} ORDER BY entry_id", parameters))  # noqa: S608
 
 
+def read_batch_names(database: Database, prefix: str) -> list[str]:
+    """See `Ledger.batch_names`."""
+    sql = "SELECT batch_id FROM batch WHERE batch_id >= ? AND batch_id < ? ORDER BY batch_id"
+    return [str(row[0]) for row in database.rows(sql, (prefix, prefix + "\U0010ffff"))]
+
+
 def read_newest(database: Database, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
     """See `Ledger.newest`."""
     sql = """

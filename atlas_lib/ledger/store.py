@@ -153,6 +153,10 @@ class Ledger:
         """
         return reading.read_events(self._db, transaction_ids, batch_ids, event_types, id_prefix, batch_prefix)
 
+    def batch_names(self, prefix: str) -> list[str]:
+        """The ids of all batches that begin so, in order; no event is read."""
+        return reading.read_batch_names(self._db, prefix)
+
     def newest(self, event_type: str, transaction_ids: Iterable[str]) -> pd.DataFrame:
         """The last entry of this type of each of these transactions; columns ENTRY_COLUMNS."""
         return reading.read_newest(self._db, event_type, transaction_ids)

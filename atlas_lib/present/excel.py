@@ -8,6 +8,7 @@ give the same bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _MADE = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _FIRST_DAY = pd.Timestamp("1900-03-01")  # Excel counts days rightly only from here on; before, a day is text
 _MAX_ROWS, _MAX_TEXT, _MAX_NAME = 1_048_576, 32_767, 31
 _NARROW, _WIDE = 9, 46
+_COVER_WIDTH, _COVER_LINE, _LINE_HEIGHT = 90, 92, 15  # a line holds somewhat fewer letters than the column is wide
 _ROW_NUMBERS = ("_id", "_row", "period", "year", "sequence", "rank")
 _RIGHT = ("_minor", "_rate", "_ratio", "_count", "_bps", "_points", "_days")
 
@@ -106,8 +108,12 @@ class _Formats:
     def header(self, *, is_right: bool) -> Any:
         return self.get(
             bold=True, font_color=theme.PAPER, bg_color=theme.PRIMARY, text_wrap=True, valign="vcenter",
-            align="right" if is_right else "left",
+            align="right" if is_right else "left", indent=0 if is_right else 1,
         )  # fmt: skip
+
+    def text(self, number: str = "") -> Any:
+        """Text and dates: left, and a little away from the figure in the column before."""
+        return self.get(number, align="left", indent=1)
 
     def total(self, number: str = "") -> Any:
         return self.get(number, bold=True, top=1)
@@ -125,22 +131,32 @@ def _check_names(sheets: Sequence[Sheet]) -> None:
 def _write_cover(page: Any, sheets: Sequence[Sheet], cover: Mapping[str, str], formats: _Formats) -> None:
     page.hide_gridlines(2)
     page.set_column(0, 0, 24)
-    page.set_column(1, 1, 90)
+    page.set_column(1, 1, _COVER_WIDTH)
     page.write_string(
         0, 0, cover.get("title", "Atlas Settlement"), formats.get(bold=True, font_size=18, font_color=theme.PRIMARY)
     )
     facts = [(k, v) for k, v in cover.items() if k != "title"]
     for row, (label, value) in enumerate(facts, 2):
-        page.write_string(row, 0, label, formats.get(font_color=theme.MUTED))
-        page.write_string(row, 1, value)
+        page.write_string(row, 0, label, formats.get(font_color=theme.MUTED, valign="top"))
+        _write_wrapped(page, row, value, formats)
     first = len(facts) + 3
     page.write_string(first, 0, "Sheet", formats.header(is_right=False))
     page.write_string(first, 1, "What it shows", formats.header(is_right=False))
     for row, sheet in enumerate(sheets, first + 1):
-        link = formats.get(font_color=theme.PRIMARY, underline=1)
+        link = formats.get(font_color=theme.PRIMARY, underline=1, valign="top")
         page.write_url(row, 0, f"internal:'{sheet.name}'!A1", link, sheet.name)
-        page.write_string(row, 1, f"{sheet.about} ({len(sheet.table):,} rows)".strip())
+        count = len(sheet.table)
+        _write_wrapped(page, row, f"{sheet.about} ({count:,} row{'' if count == 1 else 's'})".strip(), formats)
     _set_up_print(page)
+    page.fit_to_pages(1, 1)
+
+
+def _write_wrapped(page: Any, row: int, text: str, formats: _Formats) -> None:
+    """A text of the cover; a row as high as its lines need, because not every reader of Excel files fits it by itself."""
+    page.write_string(row, 1, text, formats.get(text_wrap=True, valign="top"))
+    lines = sum(max(1, math.ceil(len(part) / _COVER_LINE)) for part in text.split("\n"))
+    if lines > 1:
+        page.set_row(row, _LINE_HEIGHT * lines)
 
 
 def _write_sheet(page: Any, sheet: Sheet, formats: _Formats) -> None:
@@ -168,18 +184,19 @@ def _write_sheet(page: Any, sheet: Sheet, formats: _Formats) -> None:
 
 def _write_column(page: Any, column: int, values: pd.Series, codes: list[str], formats: _Formats) -> float:
     """One column of cells; returns the width it needs."""
-    name, width = str(values.name), len(label_of(str(values.name))) * 0.75
+    name, width = str(values.name), _heading_width(_heading(str(values.name), codes))
     for row, (value, code) in enumerate(zip(values.tolist(), codes, strict=True), 1):
         number = _number_format(name, value, code)
         if value is None or pd.isna(value):
             page.write_blank(row, column, None, formats.get(number))
         elif isinstance(value, pd.Timestamp) and value.tz_localize(None) < _FIRST_DAY:
-            page.write_string(row, column, f"{value:%Y-%m-%d}")
+            page.write_string(row, column, f"{value:%Y-%m-%d}", formats.text())
         elif isinstance(value, pd.Timestamp):
-            page.write_datetime(row, column, value.tz_localize(None).to_pydatetime(), formats.get(number))
+            page.write_datetime(row, column, value.tz_localize(None).to_pydatetime(), formats.text(number))
+            width = max(width, len(number))
         elif isinstance(value, (bool, str)):
             text = value if isinstance(value, str) else ("yes" if value else "no")
-            page.write_string(row, column, text[:_MAX_TEXT])
+            page.write_string(row, column, text[:_MAX_TEXT], formats.text())
             width = max(width, len(text))
         else:
             page.write_number(row, column, _in_units(name, value, code), formats.get(number))
@@ -242,6 +259,11 @@ def _heading(name: str, codes: list[str]) -> str:
         if name.endswith("_minor") and len(one) == 1 and "" not in one
         else label_of(name)
     )
+
+
+def _heading_width(heading: str) -> float:
+    """In bold, over two lines, and no word is broken."""
+    return max(len(heading) * 0.6, max((len(word) for word in heading.split()), default=0) * 1.15)
 
 
 def _in_units(name: str, value: float, code: str) -> float:

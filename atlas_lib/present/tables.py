@@ -18,6 +18,7 @@ from atlas_lib.present import theme
 
 _WORDS = {
     "id": "ID",
+    "ids": "IDs",
     "rr": "RR",
     "fx": "FX",
     "iban": "IBAN",
@@ -26,6 +27,12 @@ _WORDS = {
     "aml": "AML",
     "hhi": "HHI",
     "xirr": "XIRR",
+    "dso": "DSO",
+    "pd": "PD",
+    "lgd": "LGD",
+    "cvar": "CVaR",
+    "mase": "MASE",
+    "sha256": "SHA-256",
     "rtgs": "RTGS",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")

@@ -184,9 +184,18 @@ def _what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def _come_to(rows: pd.DataFrame) -> str:
-    """`2 lines, 36,250.00 EUR`: how many rows, and the sum of their amounts per currency."""
-    count = f"{len(rows)} line{'' if len(rows) == 1 else 's'}"
-    if "amount_minor" not in rows or "currency" not in rows:
-        return count
-    sums = rows.groupby("currency")["amount_minor"].sum()
-    return ", ".join([count, *(f"{format_value('amount_minor', int(a), str(c))} {c}" for c, a in sums.items())])
+    """`2 lines, 36,250.00 EUR`: how many rows, the sum of their amounts per currency, and what cannot be added up.
+
+    Amounts without a currency are said one by one, because nobody knows whether they are of the same one.
+    """
+    parts = [f"{len(rows)} line{'' if len(rows) == 1 else 's'}"]
+    if "amount_minor" not in rows:
+        return parts[0]
+    codes = rows["currency"].fillna("").astype("str") if "currency" in rows else pd.Series("", index=rows.index)
+    is_given = rows["amount_minor"].notna()
+    sums = rows.loc[is_given & (codes != ""), "amount_minor"].groupby(codes).sum()
+    parts += [f"{format_value('amount_minor', int(a), str(c))} {c}" for c, a in sums.items()]
+    bare = rows.loc[is_given & (codes == ""), "amount_minor"]
+    parts += [f"{format_value('amount_minor', int(a))} without a currency" for a in bare]
+    lacking = int((~is_given).sum())
+    return ", ".join([*parts, *([f"{lacking} without an amount"] if lacking else [])])

@@ -44,7 +44,7 @@ def track_alerts(alerts: pd.DataFrame, ledger: Ledger, settings: ReservesCreditS
 def plan_changes(alerts: pd.DataFrame, standing: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
     """Alerts to be raised (new now) and cleared (standing before, gone now); nothing against a later day's word.
 
-    `standing`: the last word on every alert (alert_id, change, severity, detail, changed_on).
+    `standing`: the last word on every alert (alert_id, change, severity, subject_name, detail, changed_on).
     """
     today = pd.Timestamp(settings.as_of)
     last = standing.set_index("alert_id")[["change", "changed_on"]].rename(columns={"change": "word"})
@@ -53,7 +53,7 @@ def plan_changes(alerts: pd.DataFrame, standing: pd.DataFrame, settings: Reserve
     new = alerts[(word.fillna("cleared") == "cleared") & (on.isna() | (on <= today))].assign(change="raised")
     is_over = (standing["change"] == "raised") & ~standing["alert_id"].isin(alerts["alert_id"])
     over = standing[is_over & (standing["changed_on"] <= today)].assign(change="cleared")
-    columns = ["alert_id", "change", "severity", "detail"]
+    columns = ["alert_id", "change", "severity", "subject_name", "detail"]
     return pd.concat([new[columns], over[columns]], ignore_index=True).sort_values("alert_id", ignore_index=True)
 
 
@@ -72,7 +72,7 @@ def alerts_as_mail(alerts: pd.DataFrame, changes: pd.DataFrame, settings: Reserv
     high = int((alerts["severity"] == "high").sum())
     lines = [f"Subject: Alerts of {settings.as_of}: {len(new)} new, {len(over)} ended, {high} high", ""]
     for title, rows in (("New", new), ("Ended", over)):
-        found = [f"- {r.severity}: {r.alert_id} ({r.detail})" for r in rows.itertuples()]
+        found = [f"- {r['severity']}: {_about_change(r)}, {r['detail']}" for r in rows.to_dict("records")]
         lines += [f"{title}:", *(found or ["- none"]), ""]
     standing = [_mail_line(row) for row in rank_alerts(alerts).to_dict("records")]
     return "\n".join([*lines, "Standing:", *(standing or ["- none"]), ""])
@@ -80,8 +80,22 @@ def alerts_as_mail(alerts: pd.DataFrame, changes: pd.DataFrame, settings: Reserv
 
 def _mail_line(row: dict[Any, Any]) -> str:
     amount = f"{money.format_minor(int(row['amount_minor']), row['currency'])} {row['currency']}"
-    about = f"{row['alert']} {row['scope']} {row['subject_id']}, {amount}, {row['detail']}"
-    return f"- {row['severity']}: {about}, since {row['since']:%Y-%m-%d}"
+    about = _about(str(row["alert"]), str(row["scope"]), str(row["subject_id"]), row["subject_name"])
+    return f"- {row['severity']}: {about}, {amount}, {row['detail']}, since {row['since']:%Y-%m-%d}"
+
+
+def _about(alert: str, scope: str, subject_id: str, name: Any) -> str:
+    """`LIMIT_BREACH merchant 310110 Nordwind GmbH`; an id that is a name itself stands once."""
+    known = "" if pd.isna(name) or name in ("", subject_id) else f" {name}"
+    return f"{alert} {scope} {subject_id}{known}"
+
+
+def _about_change(row: dict[Any, Any]) -> str:
+    """The same of a change, and its currency, from the id of its alert."""
+    alert, scope, rest = str(row["alert_id"]).split(":", 2)
+    subject_id, _, currency = rest.rpartition(":")
+    about = _about(alert, scope, subject_id, row["subject_name"])
+    return about if subject_id == currency else f"{about}, {currency}"
 
 
 def _standing(events: pd.DataFrame) -> pd.DataFrame:
@@ -92,6 +106,7 @@ def _standing(events: pd.DataFrame) -> pd.DataFrame:
             "alert_id": events["transaction_id"].str.removeprefix(keys.ALERT).astype("str"),
             "change": events["event_type"].map({v: k for k, v in _EVENT.items()}).astype("str"),
             "severity": pd.Series([f["severity"] for f in facts], index=events.index, dtype="str"),
+            "subject_name": pd.Series([f.get("subject_name", "") for f in facts], index=events.index, dtype="str"),
             "detail": pd.Series([f["detail"] for f in facts], index=events.index, dtype="str"),
             "changed_on": pd.to_datetime(
                 pd.Series([f["as_of"] for f in facts], index=events.index, dtype="str")
@@ -103,8 +118,8 @@ def _standing(events: pd.DataFrame) -> pd.DataFrame:
 
 def _change_events(changes: pd.DataFrame, settings: ReservesCreditSettings) -> pd.DataFrame:
     details = [
-        json.dumps({"as_of": str(settings.as_of), "severity": s, "detail": d})
-        for s, d in zip(changes["severity"], changes["detail"], strict=True)
+        json.dumps({"as_of": str(settings.as_of), "severity": s, "subject_name": n, "detail": d})
+        for s, n, d in zip(changes["severity"], changes["subject_name"].fillna(""), changes["detail"], strict=True)
     ]
     return pd.DataFrame(
         {

@@ -9,6 +9,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
 
 _LEVELS = {"watch": "LIMIT_WATCH", "warn": "LIMIT_WARN", "breach": "LIMIT_BREACH"}
+_SUBJECT = {"merchant_id": "subject_id", "merchant_name": "subject_name"}
 _SEVERITY = {"LIMIT_WATCH": "info", "LIMIT_WARN": "warning", "LIMIT_BREACH": "high"}
 
 
@@ -25,8 +26,8 @@ def raise_alerts(
     exposure = f"{settings.exposure_basis}_minor"
     merchant = exposures[exposures["scope"] == "merchant"]
     no_rate = merchant[merchant["limit_source"] == "no rate"]
-    large = concentration[concentration["mark"] != ""].rename(columns={"merchant_id": "subject_id"})
-    short = reserve_coverage[reserve_coverage["shortfall_minor"] > 0].rename(columns={"merchant_id": "subject_id"})
+    large = concentration[concentration["mark"] != ""].rename(columns=_SUBJECT)
+    short = reserve_coverage[reserve_coverage["shortfall_minor"] > 0].rename(columns=_SUBJECT)
     parts = [
         _limit_alerts(exposures, exposure),
         large.assign(
@@ -39,7 +40,7 @@ def raise_alerts(
             alert="RESERVE_SHORTFALL",
             severity="info",
             amount_minor=short["shortfall_minor"],
-            detail="refunds and chargebacks that the rolling reserve could not pay",
+            detail="refunds and chargebacks beyond the reserve",
         ),
         no_rate.assign(
             alert="FX_RATE_MISSING",
@@ -49,7 +50,7 @@ def raise_alerts(
         ),
     ]
     keys = ["alert", "scope", "subject_id", "currency"]
-    columns = [*keys, "severity", "amount_minor", "detail"]
+    columns = [*keys, "subject_name", "severity", "amount_minor", "detail"]
     alerts = pd.concat([p.assign(scope="merchant")[columns] if "scope" not in p else p[columns] for p in parts])
     ids = alerts["alert"] + ":" + alerts["scope"] + ":" + alerts["subject_id"] + ":" + alerts["currency"]
     return {"alerts": declared("alerts").checked(alerts.assign(alert_id=ids, since=pd.Timestamp(settings.as_of)))}

@@ -6,12 +6,14 @@ Reserve movements on sales are booked per merchant, currency and day under `rese
     release    the other way: free for the merchant
     draw       the other way: it pays for a refund or chargeback that was charged to the merchant's account
 
-Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing, and a
-late sale becomes a correction dated today, with all that leaves the reserve since, so that nothing leaves before it is
+Only the difference to what is booked already is booked, up to the as-of day: the same run again books nothing. A movement
+that comes late is dated on its own day as long as nothing has been booked for the account on that day or after it;
+else it is a correction dated on the run's day, with all that leaves the reserve since, so that nothing leaves before it is
 held. What yesterday's run books for an account where a later one has booked since is taken back on the first day of
-that one: in whatever order runs are made, each day's balance is what its own last run says, and never below zero. In
-the same append the ledger remembers the days of sales that were counted, so that the next input need not repeat them
-(sales_days.py).
+that one. So the balance as of a day up to the account's last booking changes only when a run of that day, or of an earlier
+one, is made anew; as of the days after it, it may still get movements of these days that come late, although a run of
+that day knew nothing of them. It is never below zero. In the same append the ledger remembers the days of sales that were
+counted, so that the next input need not repeat them (sales_days.py).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.appending import Booking, append_decided
-from atlas_lib.reserves_credit.counted_days import ACCOUNT, DAY, MOVEMENT_EVENTS, SUMS, TERMS, count_events
+from atlas_lib.reserves_credit.counted_days import ACCOUNT, CLAIMS, DAY, MOVEMENT_EVENTS, SUMS, TERMS, count_events
 from atlas_lib.reserves_credit.policies import usual_terms
 from atlas_lib.reserves_credit.positions import covered_by, payouts_so_far, read_positions
 from atlas_lib.reserves_credit.purchases import book_contracts, day_end, read_bookings
@@ -209,7 +211,7 @@ def _news(
 
 def _other_claims(days: SalesDays) -> pd.DataFrame:
     """The days on which claims are counted now that were not, or the other way round."""
-    keys = [*DAY, "own_day", "claims_minor"]
+    keys = [*DAY, "own_day", *CLAIMS]
     both = days.claims[keys].merge(days.counted_claims[keys], on=keys, how="outer", indicator=True)
     return both.loc[both["_merge"] != "both", DAY].drop_duplicates()
 

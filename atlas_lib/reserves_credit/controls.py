@@ -57,7 +57,7 @@ def control_rounding(lines: pd.DataFrame) -> pd.DataFrame:
 
 def rounding_in_minor(control: pd.DataFrame) -> pd.DataFrame:
     """The rounding control to be read by a person: difference and allowance in minor units with decimals."""
-    fractions = {name: control[f"{name}_minor_e6"] / 1e6 for name in ("difference", "allowed")}
+    fractions = {f"{n}_in_minor_units": control[f"{n}_minor_e6"] / 1e6 for n in ("difference", "allowed")}
     columns = ["currency", "figure", "line_count", "rounded_minor", *fractions, "passed"]
     return control.assign(**fractions, figure=control["figure"].str.replace("_", " "))[columns]
 

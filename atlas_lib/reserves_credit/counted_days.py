@@ -25,6 +25,7 @@ ACCOUNT = ["merchant_id", "currency"]
 DAY = [*ACCOUNT, "day"]
 TERMS = ["reserve_rate", "reserve_base", "hold_days"]
 SUMS = ["sales_minor", "fees_minor", "row_count", "row_mark"]
+CLAIMS = ["claims_minor", "chargebacks_minor"]
 NAME_LENGTH = 13
 MOVEMENT_EVENTS = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
 _EVENT, _ACTOR = MOVEMENT_EVENTS["hold"], "02_reserves_credit"
@@ -47,14 +48,17 @@ def newest_counted(accounts: pd.DataFrame, ledger: Ledger) -> date | None:
 
 
 def read_days(accounts: pd.DataFrame, ledger: Ledger, end: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counted days of these accounts up to an instant: DAY, SUMS, TERMS; and their claims: DAY, own_day, claims_minor."""
+    """Counted days of these accounts up to an instant: DAY, SUMS, TERMS; and their claims: DAY, own_day, CLAIMS."""
     numbered, facts = _facts("days", accounts, ledger, end)
     days = _columns(numbered, facts, "days", {"day": "datetime64[us]", **dict.fromkeys(SUMS, "int64")})
     days = days.assign(
         **_columns(numbered, facts, "days", dict(zip(TERMS, ("float64", "str", "int64"), strict=True)))[TERMS]
     )
     claims = _columns(
-        numbered, facts, "claims", {"day": "datetime64[us]", "own_day": "datetime64[us]", "claims_minor": "int64"}
+        numbered,
+        facts,
+        "claims",
+        {"day": "datetime64[us]", "own_day": "datetime64[us]", **dict.fromkeys(CLAIMS, "int64")},
     )
     last = days.drop_duplicates(DAY, keep="last")
     standing = claims.merge(last[[*DAY, "number"]], on=[*DAY, "number"], how="inner", validate="many_to_one")
@@ -73,7 +77,7 @@ def read_names(accounts: pd.DataFrame, ledger: Ledger, end: pd.Timestamp) -> pd.
 
 def count_events(days: pd.DataFrame, claims: pd.DataFrame, names: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     """The events that make the ledger remember these days, with their claims and their names."""
-    claimed = {key: _lists(part, ["day", "own_day", "claims_minor"]) for key, part in claims.groupby(ACCOUNT)}
+    claimed = {key: _lists(part, ["day", "own_day", *CLAIMS]) for key, part in claims.groupby(ACCOUNT)}
     facts = [
         (
             f"{keys.RESERVE_DAYS}{m}:{c}",
@@ -110,11 +114,17 @@ def _facts(
 def _columns(
     numbered: pd.DataFrame, facts: list[dict[str, dict[str, list[object]]]], part: str, types: dict[str, Any]
 ) -> pd.DataFrame:
-    """The lists of all events below each other: account, number of the event, the columns."""
+    """The lists of all events below each other: account, number of the event, the columns.
+
+    An amount that events of an earlier version do not have is 0.
+    """
     count = [len(f[part].get("day", [])) for f in facts]
     rows = numbered.loc[numbered.index.repeat(count)].rename_axis("number").reset_index()
     columns = {
-        name: pd.Series([v for f in facts for v in f[part].get(name, [])], dtype=object if kind != "str" else "str")
+        name: pd.Series(
+            [v for f, n in zip(facts, count, strict=True) for v in f[part].get(name, [0] * n)],
+            dtype=object if kind != "str" else "str",
+        )
         for name, kind in types.items()
     }
     return rows.assign(

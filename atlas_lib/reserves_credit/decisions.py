@@ -106,9 +106,10 @@ class PolicyTrial:
         reserve_flows: pd.DataFrame,
         reserve_claims: pd.DataFrame,
         reserve_policies: pd.DataFrame,
+        reserve_coverage: pd.DataFrame,
     ) -> None:
         self._desk, self._policies = desk, reserve_policies
-        self._held = (reserve_flows, reserve_claims, reserve_policies)
+        self._held = (reserve_flows, reserve_claims, reserve_policies, reserve_coverage)
 
     def fields(self) -> dict[str, Any]:
         """What can be chosen, as present.explore_trial takes it."""
@@ -130,7 +131,7 @@ class PolicyTrial:
         merchant_id, currency = self._account(values)
         parts = [of_merchant(table, merchant_id) for table in self._held]
         own = [part[part["currency"] == currency].reset_index(drop=True) for part in parts]
-        return compare_policies(own[0], own[1], own[2], {"trial": self._policy(values)}, self._desk.settings)
+        return compare_policies(own[0], own[1], own[2], own[3], {"trial": self._policy(values)}, self._desk.settings)
 
     def apply(self, values: Mapping[str, Any], said: str) -> str:
         """Decide the policy; it holds from its day on."""

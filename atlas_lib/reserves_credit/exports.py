@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pandas as pd
+
 SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "payout_summary": (
         "contract_count receivables_minor merchant_payout_minor client_rr_minor partner_payout_minor "
@@ -30,8 +34,9 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "reserve_ladder": ("tranche_count release_minor", {}),
     "reserve_tranches": ("held_minor released_minor drawn_minor balance_minor", {}),
     "reserve_coverage": (
-        "held_minor released_minor drawn_minor balance_minor claims_minor shortfall_minor recent_claims_minor",
-        {"coverage_rate": ("balance_minor", "recent_claims_minor")},
+        "held_minor released_minor drawn_minor balance_minor claims_minor shortfall_minor recent_refunds_minor "
+        "recent_chargebacks_minor undelivered_minor exposure_minor",
+        {"coverage_rate": ("balance_minor", "exposure_minor")},
     ),
     "exposures": ("", {}),
     "concentration": ("exposure_minor", {}),
@@ -49,3 +54,23 @@ SHEETS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "alert_changes": ("", {}),
     "rounding_control": ("", {}),
 }
+
+
+def name_merchants(tables: Mapping[str, pd.DataFrame], merchants: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables as people read them: the merchant's name behind its id, and payouts by merchant, not by their id.
+
+    A merchant that the input does not list has no name; a table that names its merchants stays as it is.
+    """
+    names = merchants.set_index("merchant_id")["merchant_name"]
+    named = {name: _named(table, names) for name, table in tables.items()}
+    if "payouts" in named:
+        named["payouts"] = named["payouts"].sort_values(["merchant_id", "currency"], ignore_index=True)
+    return named
+
+
+def _named(table: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
+    if "merchant_id" not in table or "merchant_name" in table:
+        return table
+    at = list(table.columns).index("merchant_id") + 1
+    order = [*table.columns[:at], "merchant_name", *table.columns[at:]]
+    return table.assign(merchant_name=table["merchant_id"].map(names).astype("str"))[order]

@@ -80,9 +80,21 @@ def check_gates(
     failed = [
         _limit_gate(facts),
         ("NON_POSITIVE_PAYOUT", facts["open_minor"] <= 0, _said(facts, "there is nothing to pay")),
-        _named_gate(facts, "IDENTITY_BREAK", _broken_identities(contracts), "contracts whose parts do not add up"),
+        _named_gate(
+            facts,
+            "IDENTITY_BREAK",
+            _broken_identities(contracts),
+            "contract whose parts do not add up",
+            "contracts whose parts do not add up",
+        ),
         _moved_gate(facts),
-        _named_gate(facts, "DUPLICATE_CONTRACT", _duplicates(contracts, rejects), "contract numbers given twice"),
+        _named_gate(
+            facts,
+            "DUPLICATE_CONTRACT",
+            _duplicates(contracts, rejects),
+            "contract number given twice",
+            "contract numbers given twice",
+        ),
         _iban_gate(facts),
         _kyc_gate(facts),
         _sanctions_gate(facts, screening_findings),
@@ -138,7 +150,12 @@ def check_contracts(contracts: pd.DataFrame, merchants: pd.DataFrame) -> pd.Data
     ]
     return pd.DataFrame(
         [
-            {"check": c, "passed": n == 0, "is_blocking": b, "detail": f"{n} of {len(contracts)} contracts break it"}
+            {
+                "check": c,
+                "passed": n == 0,
+                "is_blocking": b,
+                "detail": f"{n} of {len(contracts)} contracts {'breaks' if n == 1 else 'break'} it",
+            }
             for c, n, b in rows
         ]
     )
@@ -189,7 +206,8 @@ def _limit_gate(facts: pd.DataFrame) -> Gate:
 
 def _moved_gate(facts: pd.DataFrame) -> Gate:
     count = facts["moved_count"].astype("int64")
-    return "CONTRACT_MOVED", count > 0, count.astype("str") + " contracts were paid under another merchant"
+    said = _counted(count, "contract was", "contracts were") + " paid under another merchant"
+    return "CONTRACT_MOVED", count > 0, said
 
 
 def _iban_gate(facts: pd.DataFrame) -> Gate:
@@ -209,12 +227,13 @@ def _kyc_gate(facts: pd.DataFrame) -> Gate:
 
 
 def _sanctions_gate(facts: pd.DataFrame, screening_findings: pd.DataFrame) -> Gate:
-    return _named_gate(facts, "SANCTIONS_MATCH", _found(screening_findings, "SANCTION"), "matches on a sanctions list")
+    matches = _found(screening_findings, "SANCTION")
+    return _named_gate(facts, "SANCTIONS_MATCH", matches, "match on a sanctions list", "matches on a sanctions list")
 
 
 def _fraud_gate(facts: pd.DataFrame, settings: ReservesCreditSettings) -> Gate:
     sales, review = facts["sale_count"].fillna(0).astype("int64"), facts["review_count"].fillna(0).astype("int64")
-    detail = review.astype("str") + " of " + sales.astype("str") + " sales are under review"
+    detail = review.astype("str") + " of " + _counted(sales, "sale", "sales") + " under review"
     return "FRAUD_REVIEW", (sales > 0) & (review > sales * settings.review_share_rate), detail
 
 
@@ -236,13 +255,18 @@ def _blocked_gate(facts: pd.DataFrame, screening_findings: pd.DataFrame) -> Gate
 def _stale_gate(facts: pd.DataFrame, newest: pd.Timestamp | None, settings: ReservesCreditSettings) -> Gate:
     age = (pd.Timestamp(settings.as_of) - newest).days if newest is not None else 0
     is_stale = pd.Series(age > settings.stale_after_days, index=facts.index)
-    return "STALE_INPUT", is_stale, _said(facts, f"the newest record is {age} days old")
+    return "STALE_INPUT", is_stale, _said(facts, f"the newest record is {age} day{'' if age == 1 else 's'} old")
 
 
-def _named_gate(facts: pd.DataFrame, code: str, counts: pd.Series, words: str) -> Gate:
+def _named_gate(facts: pd.DataFrame, code: str, counts: pd.Series, one: str, many: str) -> Gate:
     """A gate failed by the merchants in `counts` (faults per merchant)."""
     count = facts["merchant_id"].map(counts).fillna(0).astype("int64")
-    return code, count > 0, count.astype("str") + " " + words
+    return code, count > 0, _counted(count, one, many)
+
+
+def _counted(count: pd.Series, one: str, many: str) -> pd.Series:
+    words = pd.Series(many, index=count.index, dtype="str").where(count != 1, one)
+    return count.map("{:,}".format).astype("str") + " " + words
 
 
 def _broken_identities(contracts: pd.DataFrame) -> pd.Series:

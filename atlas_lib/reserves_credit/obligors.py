@@ -95,7 +95,7 @@ def _limits(currency: str, exposures: pd.DataFrame, settings: ReservesCreditSett
 
 def _concentration(known: pd.DataFrame, currency: str) -> tuple[str, str]:
     points, over = float(known["hhi_points"].sum()), known[known["excess_minor"] > 0]
-    detail = f"HHI {points:,.1f}, largest {known['share_rate'].max():.2%}"
+    detail = f"HHI {points:,.1f}, largest {known['share_rate'].max() * 100:.2f} %"
     if len(over):
         detail += f"; {money.format_minor(int(over['excess_minor'].sum()), currency)} {currency} above the cap"
     return ("attention" if len(over) or points > _CONCENTRATED else "passed"), detail

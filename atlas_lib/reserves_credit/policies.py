@@ -111,7 +111,7 @@ def _usual_policies(days: pd.DataFrame, merchants: pd.DataFrame) -> pd.DataFrame
     is_same = pd.concat([ordered[t] == account[t].shift() for t in terms], axis=1).all(axis=1)
     changes = ordered[is_first | ~is_same]
     own = merchants.set_index("merchant_id")[["reserve_rate", "hold_days"]].notna().any(axis=1)
-    has_own = changes["merchant_id"].map(own).fillna(False).astype(bool)
+    has_own = changes["merchant_id"].map(own).astype("boolean").fillna(False).astype(bool)
     return changes[[*_ACCOUNT, *terms]].assign(
         applies_from=changes["day"].where(~is_first[changes.index], _ALWAYS).astype("datetime64[us]"),
         release_rule="scheduled",

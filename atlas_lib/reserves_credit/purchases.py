@@ -11,7 +11,8 @@ Buying a contract is one event with its transfers (amounts of the contract, in m
 
 A negative amount swaps the sides. The ledger's transaction is `contract:<contract_id>:v<n>`: a contract
 that comes again with the same figures books nothing; with other figures, version n is reversed by new
-postings and version n + 1 is booked. Nothing is ever changed or deleted. A run is compared with what the ledger held on
+postings and version n + 1 is booked, on the run's as-of day, but never before version n was there (a contract that starts
+later, or a day mistyped into the future): at any time one version stands. Nothing is ever changed or deleted. A run is compared with what the ledger held on
 its own as-of day, so that a run of yesterday made anew books nothing against today's figures. What a workbook says a
 customer has paid is not booked here: that is proven by a bank line.
 """
@@ -99,9 +100,9 @@ def _refuse_replaced(
 
 
 def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
-    """All versions the ledger holds of these contracts: transaction_id, contract_id, version, figures, as_of, run_id.
+    """All versions the ledger holds of these contracts: transaction_id, contract_id, version, figures, booked_at, as_of, run_id.
 
-    `as_of`: the day of the run that booked it; empty where that is not known.
+    `booked_at`: the instant the booking is dated on (UTC); `as_of`: the day of the run that booked it; empty where that is not known.
     """
     wanted, version, found = contract_ids, 1, []
     while len(wanted):
@@ -115,25 +116,27 @@ def read_bookings(contract_ids: pd.Series, ledger: Ledger) -> pd.DataFrame:
                     "contract_id": [d["contract_id"] for d in details],
                     "version": version,
                     "figures": [d["figures"] for d in details],
+                    "booked_at": events["timestamp"],
                     "as_of": [d.get("as_of", "") for d in details],
                     "run_id": [d.get("run_id", "") for d in details],
                 }
             )
         )
         wanted, version = found[-1]["contract_id"], version + 1
-    texts = dict.fromkeys(("transaction_id", "contract_id", "figures", "as_of", "run_id"), "str") | {"version": "int64"}
+    texts = dict.fromkeys(("transaction_id", "contract_id", "figures", "as_of", "run_id"), "str")
+    texts |= {"version": "int64", "booked_at": "datetime64[us, UTC]"}
     return (pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(texts))).astype(texts)
 
 
 def plan_bookings(lines: pd.DataFrame, booked: pd.DataFrame) -> pd.DataFrame:
     """The contracts to be booked: new ones, and those whose figures differ from their latest booking.
 
-    Adds figures, residual_minor, version, transaction_id and replaces (the booking to reverse, if any).
+    Adds figures, residual_minor, version, transaction_id, and replaces and booked_at of the booking to reverse, if any.
     """
     figures = lines[FIGURES].astype("str").agg("|".join, axis=1) if len(lines) else pd.Series([], dtype="str")
     latest = booked.sort_values(["contract_id", "version"]).drop_duplicates("contract_id", keep="last")
     latest = latest.rename(columns={"transaction_id": "replaces", "figures": "booked_figures"})
-    latest = latest[["contract_id", "version", "replaces", "booked_figures"]]
+    latest = latest[["contract_id", "version", "replaces", "booked_figures", "booked_at"]]
     parts = lines["merchant_payout_minor"] + lines["merchant_reserve_minor"] + lines["partner_margin_minor"]
     known = lines.assign(figures=figures, residual_minor=lines["receivable_minor"] - parts).merge(
         latest, on="contract_id", how="left", validate="one_to_one"
@@ -151,7 +154,7 @@ def purchase_events(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One CONTRACT_PURCHASED event per contract, dated on its first day, and the transfers of the table above.
 
-    A corrected contract is dated on the as-of day: the past stays as it was booked.
+    A corrected contract is dated as its reversal is: the past stays as it was booked.
     """
     source = (
         open_lines["source_file"]
@@ -169,7 +172,7 @@ def purchase_events(
             "event_type": _PURCHASED,
             "amount_minor": open_lines["receivable_minor"],
             "currency": open_lines["currency"],
-            "timestamp": first_day.where(open_lines["version"] == 1, day_end(settings)),
+            "timestamp": first_day.where(open_lines["version"] == 1, _corrected_at(open_lines, settings)),
             "actor": _ACTOR,
             "details": _json_lines(details),
         }
@@ -180,9 +183,14 @@ def purchase_events(
 def reversal_events(
     open_lines: pd.DataFrame, old_transfers: pd.DataFrame, settings: ReservesCreditSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One SETTLEMENT_REVERSED event per replaced booking, each of its transfers turned round."""
+    """One SETTLEMENT_REVERSED event per replaced booking, each of its transfers turned round.
+
+    Dated on the as-of day, or with the booking it replaces when that is dated later: nothing leaves before it was there.
+    """
     replaced = open_lines.dropna(subset=["replaces"]).reset_index(drop=True)
-    details = replaced[["contract_id"]].assign(replaced_by=replaced["transaction_id"], reason="figures changed")
+    details = replaced[["contract_id"]].assign(
+        replaced_by=replaced["transaction_id"], reason="figures changed", as_of=str(settings.as_of)
+    )
     events = pd.DataFrame(
         {
             "transaction_id": replaced["replaces"],
@@ -190,7 +198,7 @@ def reversal_events(
             "event_type": "SETTLEMENT_REVERSED",
             "amount_minor": replaced["booked_figures"].str.split("|").str[2].astype("int64"),
             "currency": replaced["booked_figures"].str.split("|").str[1],
-            "timestamp": day_end(settings),
+            "timestamp": _corrected_at(replaced, settings),
             "actor": _ACTOR,
             "details": _json_lines(details),
         }
@@ -207,6 +215,11 @@ def reversal_events(
         }
     )
     return events, transfers.reset_index(drop=True)
+
+
+def _corrected_at(open_lines: pd.DataFrame, settings: ReservesCreditSettings) -> pd.Series:
+    end = day_end(settings)
+    return open_lines["booked_at"].where(open_lines["booked_at"] > end, end)
 
 
 def _transfers(open_lines: pd.DataFrame, debit: str, credit: str, amount: str) -> pd.DataFrame:

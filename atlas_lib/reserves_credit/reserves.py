@@ -20,6 +20,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.counted_days import DAY
+from atlas_lib.reserves_credit.coverage import measure_coverage
 from atlas_lib.reserves_credit.policies import apply_policies, read_policies, usual_terms
 from atlas_lib.reserves_credit.rolling import roll_reserve
 from atlas_lib.reserves_credit.sales_days import SalesDays, count_days, give_days, is_on
@@ -77,7 +78,7 @@ def hold_days(
         "reserve_tranches": declared("reserve_tranches").shaped(tranches),
         "reserve_movements": declared("reserve_movements").shaped(movements),
         "reserve_ladder": build_ladder(tranches, settings.as_of),
-        "reserve_coverage": measure_coverage(sales, planned, claims, policies, settings),
+        "reserve_coverage": measure_coverage(sales, planned, claims, policies, merchants, settings),
     }
 
 
@@ -159,49 +160,6 @@ def ladder_by_month(ladder: pd.DataFrame, currency: str) -> pd.DataFrame:
     wide = own.pivot_table(index="month", columns="source", values="release_minor", aggfunc="sum")
     wide = wide.reindex(columns=["sales", "contract"]).fillna(0).astype("int64")
     return wide.rename(columns="{}_minor".format).rename_axis(columns=None).reset_index()
-
-
-def measure_coverage(
-    sales: pd.DataFrame,
-    planned: pd.DataFrame,
-    claims: pd.DataFrame,
-    policies: pd.DataFrame,
-    settings: ReservesCreditSettings,
-) -> pd.DataFrame:
-    """Whether the rolling reserve covers what it is there for, under the policy that holds on the as-of day.
-
-    `planned` as plan_holds gives it; coverage_rate = balance / (refunds + chargebacks of the last hold_days days); exposure from goods not
-    yet delivered is left out, because no input tells delivery dates.
-    Steady state: steady_minor = reserve_rate x mean daily base of the last hold_days days x hold_days.
-    """
-    today = pd.Timestamp(settings.as_of)
-    accounts = policies[_ACCOUNT].drop_duplicates(ignore_index=True)
-    terms = apply_policies(accounts.assign(day=today), policies)[[*_ACCOUNT, "reserve_rate", "hold_days"]]
-    planned = planned[[*_ACCOUNT, "day", "base_minor", "wanted_minor", "release_date"]]
-    first = today - pd.to_timedelta(terms["hold_days"], unit="D")
-    since = terms.assign(first=first)
-    lately = planned.merge(since, on=_ACCOUNT, validate="many_to_one")
-    lately = lately[lately["day"] > lately["first"]]
-    recent = lately.groupby(_ACCOUNT)["base_minor"].sum().rename("recent_base_minor")
-    dated = claims.merge(since, on=_ACCOUNT, validate="many_to_one")
-    dated = dated.assign(recent_claims_minor=dated["claims_minor"].where(dated["day"] > dated["first"], 0))
-    claimed = dated.groupby(_ACCOUNT)[["claims_minor", "recent_claims_minor"]].sum()
-    open_days = planned[planned["release_date"] > today].groupby(_ACCOUNT)["wanted_minor"].sum()
-    kept = ["held_minor", "released_minor", "drawn_minor", "balance_minor"]
-    parts = [sales.groupby(_ACCOUNT)[kept].sum(), claimed, recent, open_days.rename("undrawn_balance_minor")]
-    coverage = terms.merge(pd.concat(parts, axis=1).reset_index(), on=_ACCOUNT, how="left", validate="one_to_one")
-    amounts = [c for c in coverage.columns if c.endswith("_minor")]
-    coverage[amounts] = coverage[amounts].fillna(0).astype("int64")
-    recent_claims = coverage["recent_claims_minor"]
-    return declared("reserve_coverage").checked(
-        coverage.assign(
-            shortfall_minor=coverage["claims_minor"] - coverage["drawn_minor"],
-            coverage_rate=(coverage["balance_minor"] / recent_claims.where(recent_claims > 0)).astype("float64"),
-            steady_minor=money.round_product(
-                coverage["recent_base_minor"], coverage["reserve_rate"], settings.rounding
-            ),
-        )
-    )
 
 
 def _next_business_day(days: pd.Series, currency: pd.Series) -> pd.Series:

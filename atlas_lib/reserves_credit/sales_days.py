@@ -22,6 +22,7 @@ from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.ledger.store import Ledger
 from atlas_lib.reserves_credit.counted_days import (
     ACCOUNT,
+    CLAIMS,
     DAY,
     NAME_LENGTH,
     SUMS,
@@ -52,7 +53,8 @@ GROUP BY merchant_id, currency, utc_day(created_at)
         "claims",
         f"""
 SELECT merchant_id, currency, utc_day(created_at) AS day,
-       regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor
+       regexp_replace(coalesce(reference, ''), '-[A-Z]$', '') AS named, amount_minor,
+       CASE WHEN type = 'CHARGEBACK' THEN amount_minor ELSE 0 END AS chargeback_minor
 FROM transactions
 WHERE {_SETTLED} AND type IN ('REFUND', 'CHARGEBACK')
 """,  # noqa: S608
@@ -78,7 +80,8 @@ GROUP BY merchant_id, currency, named
         f"""
 SELECT c.merchant_id, c.currency, c.day, s.day AS own_day,
        CASE WHEN s.day IS NULL AND c.named <> '' THEN substr(md5(c.named), 1, {NAME_LENGTH - 1}) ELSE '' END AS about,
-       CAST(SUM(c.amount_minor) AS BIGINT) AS claims_minor
+       CAST(SUM(c.amount_minor) AS BIGINT) AS claims_minor,
+       CAST(SUM(c.chargeback_minor) AS BIGINT) AS chargebacks_minor
 FROM claims c LEFT JOIN sold s
   ON s.merchant_id = c.merchant_id AND s.currency = c.currency AND s.named = c.named AND s.day <= c.day
 GROUP BY c.merchant_id, c.currency, c.day, s.day,
@@ -126,7 +129,7 @@ class SalesDays:
     """What the reserve is computed from.
 
     days: DAY, SUMS, source (input, ledger, both), and TERMS where the ledger's count stands;
-    claims: DAY, own_day (of the sale it is about, may be empty), claims_minor;
+    claims: DAY, own_day (of the sale it is about, may be empty), CLAIMS;
     counted, counted_claims: what the ledger held before, in the same columns.
     """
 
@@ -230,8 +233,7 @@ def _given(
 
 
 def _summed_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    sums = claims.groupby([*DAY, "own_day"], dropna=False, sort=True)["claims_minor"].sum()
-    return sums.reset_index()
+    return claims.groupby([*DAY, "own_day"], dropna=False, sort=True)[CLAIMS].sum().reset_index()
 
 
 def is_on(rows: pd.DataFrame, days: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -38,7 +40,7 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     has corrected; purchases and payouts as the ledger stands now.
     """
     postings = ledger.postings(transaction_ids)
-    kinds = ledger.events(transaction_ids, event_types=_MOVEMENT)[["entry_id", "event_type"]]
+    kinds = ledger.events(transaction_ids, event_types=_MOVEMENT)[["entry_id", "event_type", "details"]]
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
     moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
@@ -68,13 +70,16 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
 
 
 def _is_corrected_later(moves: pd.DataFrame, end: pd.Timestamp, today: pd.Timestamp) -> pd.Series:
-    """Reserve movements after `end`, and corrections of contracts between `end` and now (beyond: a mistyped day)."""
+    """Reserve movements after `end`, and corrections of contracts by runs of days between `end` and now (beyond: mistyped)."""
     is_after = moves["timestamp"] > end
     is_reserve = moves["event_type"].str.startswith("RESERVE_")
     is_first = moves["transaction_id"].str.endswith(":v1") & (moves["event_type"] == "CONTRACT_PURCHASED")
     is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first
-    is_past = moves["timestamp"] <= today + pd.Timedelta(days=1)
-    return is_after & (is_reserve | (is_contract & is_past))
+    corrected = moves[is_after & is_contract]
+    told = pd.Series([json.loads(d).get("as_of") for d in corrected["details"]], index=corrected.index, dtype="str")
+    day = pd.to_datetime(told, utc=True).fillna(corrected["timestamp"].dt.normalize())
+    is_of_later_run = ((day > end) & (day <= today)).reindex(moves.index, fill_value=False)
+    return (is_after & is_reserve) | is_of_later_run
 
 
 def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:

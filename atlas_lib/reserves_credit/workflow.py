@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -22,6 +23,7 @@ from atlas_lib.core.errors import Refused
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.store import Ledger
 
+_FILES, _DATED = "PAY-", r"PAY-\d{8}-"  # ids of payment files; those of an earlier version have no day
 STATUS_AFTER = {
     "PAYOUT_PREPARED": "Prepared",
     "PAYOUT_APPROVED": "Approved",
@@ -59,7 +61,7 @@ def name_payout(merchant_id: str, currency: str, number: int) -> str:
 
 def file_prefix(execution_date: str) -> str:
     """What the ids of all payment files for this day begin with: `2026-11-02` -> `PAY-20261102-`."""
-    return f"PAY-{execution_date.replace('-', '')}-"
+    return f"{_FILES}{execution_date.replace('-', '')}-"
 
 
 def payout_of(end_to_end_ids: pd.Series) -> pd.Series:
@@ -97,9 +99,19 @@ def read_answered(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
 
 
 def read_due(execution_date: str, ledger: Ledger) -> pd.DataFrame:
-    """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS)."""
-    prepared = ledger.events(event_types=["PAYOUT_PREPARED"], batch_prefix=file_prefix(execution_date))
-    states = read_states(prepared["transaction_id"].str.removeprefix(keys.PAYOUT).unique(), ledger)
+    """Where all payouts stand whose last payment file is for this day, of whichever run (STATE_COLUMNS).
+
+    Files that an earlier version prepared do not have their day in their name; it is in their events.
+    """
+    kinds = ["PAYOUT_PREPARED"]
+    prepared = [ledger.events(event_types=kinds, batch_prefix=file_prefix(execution_date))]
+    undated = [name for name in ledger.batch_names(_FILES) if not re.match(_DATED, name)]
+    if undated:
+        earlier = ledger.events(event_types=kinds, batch_ids=undated)
+        is_due = [json.loads(d)["execution_date"] == execution_date for d in earlier["details"]]
+        prepared.append(earlier[is_due])
+    found = pd.concat(prepared)["transaction_id"].str.removeprefix(keys.PAYOUT)
+    states = read_states(found.unique(), ledger)
     return states[states["execution_date"] == execution_date]
 
 

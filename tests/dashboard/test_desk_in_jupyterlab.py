@@ -100,7 +100,10 @@ def address(run, tmp_path) -> Iterator[str]:
 
 
 class Operator:
-    """One person's JupyterLab with the notebook run; nothing is asked of any other machine."""
+    """One person's JupyterLab with the notebook; nothing is asked of any other machine.
+
+    A page does not wait for what it opens, so that those of two people load side by side.
+    """
 
     def __init__(self, browser: Any, address: str, name: str) -> None:
         from playwright.sync_api import expect
@@ -109,8 +112,14 @@ class Operator:
         self.page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         self.page.route("**/*", lambda r: r.continue_() if r.request.url.startswith(address) else r.abort())
-        self.page.goto(f"{address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb")
-        expect(self.page.get_by_text(f"{name} | Idle")).to_be_visible()
+        self.name = name
+        self.page.goto(f"{address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb", wait_until="commit")
+
+    def run_all(self) -> None:
+        """Run the notebook; its cells go on while the next person's begin."""
+        from playwright.sync_api import expect
+
+        expect(self.page.get_by_text(f"{self.name} | Idle")).to_be_visible()
         started = self.page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).first
         for _ in range(20):  # Lab drops what is asked before it has heard from the kernel
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -151,6 +160,8 @@ def test_one_person_prepares_and_requests_and_another_approves_in_jupyterlab(run
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         olga, carl = Operator(browser, address, "olga"), Operator(browser, address, "carl")
+        for person in (olga, carl):
+            person.run_all()
         carl.panel("Payment files").wait_for()
         olga.act("Payouts", r"[1-9]\d,\d{3}\.\d\d\b.*Ready", "Prepare", "1 payout prepared in 1 payment file")
         olga.act("Payment files", "Prepared", "Approve", "You may not approve any payment file")

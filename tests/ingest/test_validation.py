@@ -226,3 +226,17 @@ def test_a_counterparty_with_a_row_per_currency_is_told_where_such_limits_belong
 def test_hold_days_outside_3_to_180_are_refused(days, broken):
     rows = [{"merchant_id": "M1", "merchant_name": "A", "hold_days": days}]
     assert rules_of(rows, "merchants") == (["DAYS_OUT_OF_RANGE"] if broken else [])
+
+
+@pytest.mark.parametrize(("days", "broken"), [(-1, True), (0, False), (28, False), (3650, False), (3651, True)])
+def test_delivery_days_are_none_or_some_and_never_below(days, broken):
+    rows = [{"merchant_id": "M1", "merchant_name": "A", "delivery_days": days}]
+    assert rules_of(rows, "merchants") == (["DAYS_OUT_OF_RANGE"] if broken else [])
+
+
+@pytest.mark.parametrize("header", ["Lieferfrist", "delivery days", "Lieferzeit", "Days to delivery"])
+def test_the_time_of_delivery_is_read_under_its_usual_headers(tmp_path, header):
+    (tmp_path / "merchants.csv").write_text(f"Händler_ID;Händlername;{header}\nM1;A;28\nM2;B;\n", encoding="utf-8")
+    merchants = clean_inputs(read_inputs(tmp_path), SETTINGS)["merchants"]
+    assert merchants["delivery_days"].tolist()[0] == 28
+    assert merchants["delivery_days"].isna().tolist() == [False, True]

@@ -65,6 +65,8 @@ def test_events_are_found_by_the_beginning_of_their_batch(busy: Ledger) -> None:
     assert whole
     assert busy.events(batch_prefix="B-1")["entry_id"].tolist() == whole
     assert busy.events(batch_prefix="B-1-").empty
+    assert busy.batch_names("B-1") == ["B-1"]
+    assert busy.batch_names("B-1-") == []
 
 
 def test_the_entries_of_a_batch_are_searched_by_its_name_and_no_table_is_read_whole(

@@ -106,6 +106,17 @@ def test_the_cover_says_what_when_and_in_which_units(book: Path) -> None:
     assert "One row per merchant (3 rows)" in text
 
 
+def test_a_long_text_on_the_cover_is_wrapped_and_its_row_is_high_enough(tmp_path: Path) -> None:
+    about = "What must hold between contracts, summary and ledger. " * 5
+    path = write_workbook(tmp_path / "b.xlsx", [Sheet("Long", _TABLE, about), _SHEET], _COVER)
+    page = openpyxl.load_workbook(path)["Cover"]
+    (long,) = (row for row in range(1, page.max_row + 1) if page.cell(row, 1).value == "Long")
+    width, height = page.column_dimensions["B"].width, page.row_dimensions[long].height
+    assert page.cell(long, 2).alignment.wrap_text
+    assert height >= 15 * len(about) / width
+    assert page.row_dimensions[long + 1].height in (None, 15)
+
+
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (write_workbook(tmp_path / n, [_SHEET], _COVER).read_bytes() for n in ("a.xlsx", "b.xlsx"))
     assert first == second

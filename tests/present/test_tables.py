@@ -89,6 +89,9 @@ def test_a_total_row_is_formatted_like_its_column():
         ("contract_count", "Contracts"),
         ("not_due_count", "Not due"),
         ("is_blocking", "Blocking"),
+        ("dso_days", "DSO days"),
+        ("cvar_rate", "CVaR rate"),
+        ("content_sha256", "Content SHA-256"),
     ],
 )
 def test_headings_are_words(column, label):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.present import work_lists
 from atlas_lib.present.widgets import explore_trial
 from atlas_lib.present.work_lists import WorkList, explore_work
 
@@ -169,6 +170,34 @@ def test_only_what_the_filter_shows_can_be_chosen(desk):
 def test_an_empty_list_says_so(desk):
     desk.rows = desk.rows.head(0)
     assert "Nothing to decide" in str(parts(page(desk), "Output")[0].outputs)
+
+
+_AMOUNTS = [100, 250, 7, 12, 34, None]
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"amount_minor": _AMOUNTS, "currency": ["EUR", "EUR", "JPY", None, "", "EUR"]},
+         "6 lines, 3.50 EUR, 7 JPY, 0.12 without a currency, 0.34 without a currency, 1 without an amount"),
+        ({"amount_minor": [100_00, 50]}, "2 lines, 100.00 without a currency, 0.50 without a currency"),
+        ({"amount_minor": [100_00], "currency": ["EUR"]}, "1 line, 100.00 EUR"),
+        ({"name": ["a", "b"]}, "2 lines"),
+    ],
+)  # fmt: skip
+def test_no_amount_is_missing_from_what_a_person_is_asked_to_confirm(frame, said):
+    assert work_lists._come_to(pd.DataFrame(frame)) == said
+
+
+def test_the_question_itself_names_an_amount_that_has_no_currency():
+    rows = pd.DataFrame({"id": ["a", "b"], "amount_minor": [12_00, 5_00], "currency": [None, "EUR"]})
+    work = work_lists.WorkList(
+        "W", lambda: rows, "id", [], ["id", "amount_minor", "currency"], {"Do": lambda *_: "done"}
+    )
+    panel = work_lists._WorkPanel(work)
+    panel._chosen.value = ["a", "b"]
+    asked = panel._asking("Do", work.actions["Do"])()
+    assert asked.startswith("Do? 2 lines, 5.00 EUR, 12.00 without a currency: ")
 
 
 def test_a_trial_compares_the_values_typed_and_applies_them_with_a_reason():

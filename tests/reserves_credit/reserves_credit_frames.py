@@ -25,7 +25,7 @@ _CONTRACT = {
 _MERCHANT = {
     "merchant_name": "Merchant One", "credit_limit_minor": None, "currency": "EUR", "iban": None, "bic": None, "country": None,
     "town": None, "category": None, "risk_level": "UNRATED", "kyc_status": "UNKNOWN", "onboarding_date": None, "reserve_rate": None,
-    "hold_days": None, "is_blocked": False, "counterparty_id": None,
+    "hold_days": None, "delivery_days": None, "is_blocked": False, "counterparty_id": None,
 }  # fmt: skip
 _TRANSACTION = {
     "merchant_id": "M1", "user_id": "U1", "type": "SALE", "currency": "EUR", "destination_currency": "EUR",

@@ -25,7 +25,7 @@ def alerts(*subjects: str) -> pd.DataFrame:
     return declared("alerts").checked(
         rows.assign(
             alert_id="LIMIT_BREACH:merchant:" + rows["subject_id"] + ":EUR", severity="high", alert="LIMIT_BREACH",
-            scope="merchant", currency="EUR", amount_minor=1_234_56, detail="120.00 % of the limit used",
+            scope="merchant", subject_name="Firma " + rows["subject_id"], currency="EUR", amount_minor=1_234_56, detail="120.00 % of the limit used",
             since=pd.Timestamp("1999-01-01"),
         )
     )  # fmt: skip
@@ -72,10 +72,27 @@ def test_the_files_say_what_is_new_what_has_ended_and_what_stands(ledger):
     found = track_alerts(alerts("B", "C"), ledger, chosen)
     mail = alerts_as_mail(found["alerts"], found["alert_changes"], chosen)
     assert mail.splitlines()[0] == "Subject: Alerts of 2026-10-30: 1 new, 1 ended, 2 high"
-    assert "- high: LIMIT_BREACH merchant B, 1,234.56 EUR, 120.00 % of the limit used, since 2026-10-28" in mail
+    lines = mail.splitlines()
+    assert lines[lines.index("New:") + 1] == "- high: LIMIT_BREACH merchant C Firma C, EUR, 120.00 % of the limit used"
+    assert (
+        lines[lines.index("Ended:") + 1] == "- high: LIMIT_BREACH merchant A Firma A, EUR, 120.00 % of the limit used"
+    )
+    assert "- high: LIMIT_BREACH merchant B Firma B, 1,234.56 EUR, 120.00 % of the limit used, since 2026-10-28" in mail
     told = json.loads(alerts_as_json(found["alerts"], found["alert_changes"], chosen))
     assert [(c["change"], c["alert_id"].split(":")[2]) for c in told["changes"]] == [("cleared", "A"), ("raised", "C")]
     assert (told["as_of"], len(told["alerts"])) == ("2026-10-30", 2)
+    assert [c["subject_name"] for c in told["changes"]] == ["Firma A", "Firma C"]
+
+
+def test_an_alert_that_an_earlier_version_raised_ends_without_the_name_it_did_not_keep(ledger):
+    track_alerts(alerts("A"), ledger, settings("2026-10-28"))
+    raised = ledger.events(event_types=["ALERT_RAISED"])
+    details = [json.dumps({k: v for k, v in json.loads(d).items() if k != "subject_name"}) for d in raised["details"]]
+    ledger.append("earlier", raised.assign(transaction_id="alert:LIMIT_BREACH:currency:EUR:EUR", details=details))
+    chosen = settings("2026-10-30")
+    found = track_alerts(alerts("A"), ledger, chosen)
+    mail = alerts_as_mail(found["alerts"], found["alert_changes"], chosen)
+    assert "- high: LIMIT_BREACH currency EUR, 120.00 % of the limit used\n" in mail
 
 
 def test_no_alerts_are_no_work(ledger):

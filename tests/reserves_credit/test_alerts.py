@@ -32,13 +32,15 @@ def _measure(book: pd.DataFrame, known: pd.DataFrame, rates: pd.DataFrame = _NO_
 
 def test_the_same_fault_has_the_same_alert_in_every_run() -> None:
     known = merchants({"merchant_id": "M1", "credit_limit_minor": 500_00})
-    coverage = pd.DataFrame([{"merchant_id": "M1", "currency": "EUR", "shortfall_minor": 7_00}])
+    short = {"merchant_id": "M1", "merchant_name": "One", "currency": "EUR", "shortfall_minor": 7_00}
+    coverage = pd.DataFrame([short])
     seen = []
     for day in ("2023-11-30", "2023-12-01"):
         tables = _measure(contracts(_line(1_000_00)), known, as_of=day)
         seen.append(raise_alerts(tables["exposures"], tables["concentration"], coverage, settings(day))["alerts"])
     assert seen[0]["alert_id"].tolist() == ["LIMIT_BREACH:merchant:M1:EUR", "RESERVE_SHORTFALL:merchant:M1:EUR"]
     assert seen[0]["alert_id"].tolist() == seen[1]["alert_id"].tolist()
+    assert seen[0]["subject_name"].tolist() == ["Merchant One", "One"]
     assert seen[0]["detail"].tolist()[0] == "200.00 % of the limit used"
 
 

@@ -61,4 +61,4 @@ def test_a_contract_lost_on_the_way_is_a_difference() -> None:
 
 def test_rounding_is_shown_in_minor_units() -> None:
     shown = rounding_in_minor(_control(_line(), _line()).reset_index()).set_index("figure")
-    assert shown.loc["purchase price", ["difference", "allowed"]].tolist() == [-1.0, 1.0]
+    assert shown.loc["purchase price", ["difference_in_minor_units", "allowed_in_minor_units"]].tolist() == [-1.0, 1.0]

@@ -101,6 +101,28 @@ def test_splitting_an_amount_over_two_runs_does_not_avoid_the_second_person_eith
     assert office.order(second)["is_four_eyes"]
 
 
+@pytest.mark.parametrize(("due_date", "is_second_needed"), [("2026-10-30", True), ("2026-11-05", False)])
+def test_what_an_earlier_version_let_through_for_the_day_counts_for_the_second_person(
+    office, due_date, is_second_needed
+):
+    """Its files are named without their day: the day of the upgrade is no way around the second person."""
+    office.payouts = payouts(
+        {"amount_minor": 6_000_00}, {"merchant_id": "M2", "amount_minor": 6_000_00, "due_date": due_date}
+    )
+    olga = office.desk("olga", "settlement_ops")
+    (first,) = olga.prepare([office.of("M1")])
+    as_it_was = office.ledger.events(event_types=["PAYOUT_PREPARED"])
+    olga.withdraw(first, "only another payout's event is wanted")
+    undated, of_another = "PAY-" + "0123456789ab" * 2, office.of("M3")
+    details = [json.dumps(json.loads(d) | {"payment_id": undated, "merchant_id": "M3"}) for d in as_it_was["details"]]
+    named = {"batch_id": undated, "transaction_id": f"payout:{of_another}"}
+    office.ledger.append("earlier", as_it_was.assign(details=details, **named))
+    (second,) = olga.prepare([office.of("M2")])
+    assert office.order(second)["is_four_eyes"] == is_second_needed
+    assert of_another in read_due("2026-10-30", office.ledger)["payout_id"].tolist()
+    assert of_another not in read_due("2026-11-05", office.ledger)["payout_id"].tolist()
+
+
 def test_what_was_withdrawn_or_is_for_another_day_does_not_count_for_the_second_person(office):
     office.payouts = payouts({"amount_minor": 6_000_00}, {"merchant_id": "M2", "amount_minor": 6_000_00})
     olga = office.desk("olga", "settlement_ops")

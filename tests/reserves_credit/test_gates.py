@@ -7,6 +7,7 @@ import pytest
 
 from atlas_lib.core.engine import Engine
 from atlas_lib.core.tables import declared
+from atlas_lib.reserves_credit import gates
 from atlas_lib.reserves_credit.exposure import measure_exposure
 from atlas_lib.reserves_credit.gates import _REVIEWED, check_contracts, count_codes
 from atlas_lib.reserves_credit.payouts import summarise_payouts
@@ -102,6 +103,21 @@ def test_a_contract_number_given_twice_blocks_its_merchant() -> None:
     assert reasons == {"M1": "", "M2": "DUPLICATE_CONTRACT"}
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 contract number given twice"),
+        (2, "2 contract numbers given twice"),
+        (1_200, "1,200 contract numbers given twice"),
+    ],
+)
+def test_what_was_seen_is_said_in_singular_or_plural(count: int, said: str) -> None:
+    facts, counts = pd.DataFrame({"merchant_id": ["M1", "M2"]}), pd.Series({"M1": count})
+    words = ("contract number given twice", "contract numbers given twice")
+    _, is_hit, detail = gates._named_gate(facts, "DUPLICATE_CONTRACT", counts, *words)
+    assert detail[is_hit].tolist() == [said]
+
+
 def test_a_name_on_a_sanctions_list_blocks() -> None:
     finding = {"finding_id": "F1", "transaction_id": None, "merchant_id": "M2", "user_id": None, "rule": "SANCTIONS_MATCH", "severity": "high", "detail": ""}  # fmt: skip
     findings = declared("screening_findings").checked(pd.DataFrame([finding]))
@@ -162,4 +178,4 @@ def test_only_a_contract_without_merchant_stops_the_run() -> None:
     checks = check_contracts(broken, merchants({"merchant_id": "M1"}))
     assert checks["passed"].tolist() == [False, False, False]
     assert checks["is_blocking"].tolist() == [True, False, False]
-    assert checks["detail"].tolist()[0] == "1 of 2 contracts break it"
+    assert checks["detail"].tolist()[0] == "1 of 2 contracts breaks it"

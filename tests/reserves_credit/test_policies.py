@@ -78,7 +78,10 @@ def test_a_policy_outside_its_bounds_is_no_policy(wrong):
 def test_a_trial_shows_payout_reserve_and_coverage_beside_the_present_and_changes_nothing(office):
     chosen = settings("2026-11-10")
     tables = hold_reserves(NONE, merchants({"merchant_id": "M1"}), SALES, chosen, office.ledger)
-    known = [of_merchant(tables[n], "M1") for n in ("reserve_flows", "reserve_claims", "reserve_policies")]
+    known = [
+        of_merchant(tables[n], "M1")
+        for n in ("reserve_flows", "reserve_claims", "reserve_policies", "reserve_coverage")
+    ]
     trials = {
         "20 % for 90 days": ReservePolicy(reserve_percent=20, hold_days=90),
         "5 % for 3 days": ReservePolicy(reserve_percent=5, hold_days=3),
@@ -94,7 +97,7 @@ def test_a_trial_shows_payout_reserve_and_coverage_beside_the_present_and_change
 def test_what_would_be_paid_and_what_is_held_are_always_what_was_earned():
     chosen = settings("2026-11-10")
     tables = hold_reserves(NONE, merchants({"merchant_id": "M1"}), SALES, chosen)
-    known = [tables[n] for n in ("reserve_flows", "reserve_claims", "reserve_policies")]
+    known = [tables[n] for n in ("reserve_flows", "reserve_claims", "reserve_policies", "reserve_coverage")]
     trials = {str(p): ReservePolicy(reserve_percent=p, hold_days=30) for p in (0, 1, 50, 100)}
     table = compare_policies(*known, trials, chosen)
     assert (table["payout_minor"] + table["balance_minor"]).tolist() == [2_880_00] * 5

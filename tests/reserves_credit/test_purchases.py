@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,33 @@ def test_a_booking_for_a_day_mistyped_into_the_future_holds_no_correction_up(led
     assert _balances(tables)["Settlement"] == 2_136_96
 
 
+def _standing(ledger: Ledger, day: str) -> int:
+    """What the ledger itself says is payable to M1 at the end of a day."""
+    found = ledger.balances(date.fromisoformat(day))
+    return -int(found.loc[found["account"] == "liabilities:payout_payable:M1", "balance_minor"].sum())
+
+
+def test_the_correction_of_a_mistyped_day_takes_nothing_out_before_it_was_there(ledger: Ledger) -> None:
+    """Booked for 30 November, then with a day of 2099, then right: until 2099 the first figures stand, then the last."""
+    last = _FIRST | {"merchant_payout_minor": 1_500_00, "partner_margin_minor": 1_622_56}
+    for as_of, row in (("2023-11-30", _FIRST), ("2099-01-01", _LESS), ("2023-12-01", last)):
+        tables = _run(ledger, as_of, row)
+    days = ["2023-11-30", "2023-12-01", "2023-12-02", "2098-12-31", "2099-01-01", "2099-01-02"]
+    assert [_standing(ledger, d) for d in days] == [2_136_96] * 4 + [1_500_00] * 2
+    assert _balances(tables)["Settlement"] == 1_500_00
+    assert _balances(_run(ledger, "2023-12-02", last))["Settlement"] == 1_500_00
+
+
+def test_a_contract_that_starts_later_is_corrected_from_its_first_day_on(ledger: Ledger) -> None:
+    start = {"start_date": "2023-12-15"}
+    for as_of, row in (("2023-11-30", _FIRST), ("2023-12-01", _LESS)):
+        tables = _run(ledger, as_of, row | start)
+    assert [_standing(ledger, d) for d in ("2023-12-01", "2023-12-14", "2023-12-15")] == [0, 0, 2_000_00]
+    assert _balances(tables)["Settlement"] == 2_000_00
+    first = _run(ledger, "2023-11-30", _FIRST | start)
+    assert _balances(first)["Settlement"] == 2_136_96
+
+
 def test_no_contracts_book_nothing(ledger: Ledger) -> None:
     tables = book_purchases(contracts(), ledger, settings())
     assert all(t.empty for t in tables.values())
@@ -153,9 +181,7 @@ def test_every_event_sums_to_zero_and_every_account_to_its_contracts(rows: list[
     ]
     book = contracts(*(dict(zip(names, row, strict=True)) for row in rows))
     lines = contract_lines(book, settings())
-    nothing = pd.DataFrame({"transaction_id": [], "contract_id": [], "version": [], "figures": []}).astype(
-        {"contract_id": "str"}
-    )
+    nothing = read_bookings(pd.Series([], dtype="str"), None)  # type: ignore[arg-type]  # no ledger is asked for none
     events, transfers = purchase_events(plan_bookings(lines, nothing), settings())
     assert len(events) == len(book)
     assert (transfers["amount_minor"] > 0).all()

@@ -95,6 +95,7 @@ kyc_status string - COMPLETE, PENDING or EXPIRED; UNKNOWN when the input gives n
 onboarding_date date? - first day of the relation
 reserve_rate float? rate rolling reserve agreed for its transactions
 hold_days int? days days a reserve is held
+delivery_days int? days how long after the sale goods or service are delivered; empty counts as at once
 is_blocked bool - payouts stopped by a person
 counterparty_id string? - bank or processor its money moves through
 """

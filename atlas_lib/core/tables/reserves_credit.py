@@ -229,20 +229,25 @@ remaining_minor int minor still held after the month
         "reserve_coverage",
         _STAGE,
         "merchant_id currency",
-        "Rolling reserve of each merchant's sales against the refunds and chargebacks it has to cover.",
+        "Rolling reserve of each merchant's sales against what it has to cover: refunds, chargebacks, and what is not delivered yet.",
         """
 merchant_id string - merchant
+merchant_name string - its name; its id when the input does not list it
 currency string - ISO 4217 code
 reserve_rate float rate policy: share of net sales held
 hold_days int days policy: days held
+delivery_days int? days how long after the sale the merchant delivers; empty counts as at once
 held_minor int minor holds up to the as-of day
 released_minor int minor releases
 drawn_minor int minor draws
 balance_minor int minor held - released - drawn
 claims_minor int minor refunds and chargebacks, all
 shortfall_minor int minor claims - draws: what the reserve could not pay
-recent_claims_minor int minor refunds and chargebacks of the last hold_days days
-coverage_rate float? rate balance / recent claims; empty when there are none
+recent_refunds_minor int minor refunds of the last hold_days days
+recent_chargebacks_minor int minor chargebacks of the last hold_days days
+undelivered_minor int minor sales of the last delivery_days days, less what was refunded or charged back of them; 0 without delivery_days
+exposure_minor int minor recent refunds + recent chargebacks + undelivered
+coverage_rate float? rate balance / exposure; empty when there is none
 undrawn_balance_minor int minor balance if nothing had been drawn or capped
 recent_base_minor int minor sales the reserve is a share of, of the last hold_days days
 steady_minor int minor steady-state check: reserve_rate x mean daily base x hold_days, near the undrawn balance
@@ -273,6 +278,7 @@ currency string - ISO 4217 code
 day date - UTC day of the refund or chargeback
 own_day date? - day of the sale it names; empty when it names none
 claims_minor int minor refunds and chargebacks
+chargebacks_minor int minor of them chargebacks; of days that only a version before this one has counted 0, for it kept only the sum
 """,
     ),
     table(
@@ -417,6 +423,7 @@ severity string - info, warning or high
 alert string - LIMIT_WATCH, LIMIT_WARN, LIMIT_BREACH, LARGE_EXPOSURE, RESERVE_SHORTFALL or FX_RATE_MISSING
 scope string - merchant, obligor, counterparty or currency
 subject_id string - whom it is about
+subject_name string? - its name; empty in a run of an earlier version
 currency string - ISO 4217 code
 amount_minor int minor how much: over the limit, above the mark, short
 detail string - what was seen, in words
@@ -432,6 +439,7 @@ since date - as-of day of the run that first saw it
 alert_id string - stable id
 change string - raised or cleared
 severity string - info, warning or high, as when it was raised
+subject_name string? - name of whom it is about; empty when an earlier version raised it
 detail string - what was seen, in words
 since date - as-of day it was raised on
 changed_on date - as-of day of this change
