@@ -78,11 +78,11 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     for name, values in _added(sheet, chosen, missing).items():
         columns[max(columns, default=-1) + 1] = (name, values)
     names = {position: name for position, (name, _) in columns.items()}
-    cells = _listed(index[chosen].to_numpy(), names, [_as_text(values) for _, values in columns.values()])
-    filled = [part for part in (cells, _broken_lines(sheet, bad, names, int(chosen.sum()))) if len(part)]
-    if not filled:
+    listed = _listed(index[chosen].to_numpy(), names, [_as_text(values) for _, values in columns.values()])
+    broken = _broken_lines(sheet, bad, names, int(chosen.sum()))
+    if listed.empty and broken.empty:
         return declared("refused_cells").empty()
-    found: pd.DataFrame = pd.concat(filled, ignore_index=True)
+    found: pd.DataFrame = pd.concat([part for part in (listed, broken) if len(part)], ignore_index=True)
     place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
     return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
 
