@@ -85,6 +85,7 @@ _SPARK_MACROS = (
     "CREATE TEMPORARY FUNCTION key_number(a STRING, b STRING) RETURNS BIGINT RETURN xxhash64(a, b)",
 )
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_WORD = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?!\w)")
 _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
 _ROWS_PER_GROUP = 122_880  # of the Parquet files written; fixed, so that the same table has the same bytes
@@ -162,7 +163,8 @@ class DuckDBEngine(_Scratch):
     ) -> dict[str, Path]:
         made, before = {}, [step for step in steps if step[0] not in files]
         written = [step for step in steps if step[0] in files]
-        needed = [name for name, _ in before if any(_names(sql, name) for _, sql in written)]
+        read = set().union(*(_names_in(sql) for _, sql in written))
+        needed = [name for name, _ in before if name in read]
         with self._made(before, inputs, parameters or {}, needed) as connection:
             for name, schema in files.items():
                 with _named(name):
@@ -245,18 +247,20 @@ class DuckDBEngine(_Scratch):
 
 def _last_readers(steps: Steps, kept: Sequence[str]) -> dict[str, list[str]]:
     """Which tables no step reads any more, by the step that read them last."""
-    passing: dict[str, list[str]] = {}
-    for number, (name, _) in enumerate(steps):
+    last: dict[str, str] = {}
+    for name, sql in steps:
+        last.update(dict.fromkeys(_names_in(sql) & last.keys(), name))
         if name not in kept:
-            readers = [reader for reader, sql in steps[number + 1 :] if _names(sql, name)]
-            passing.setdefault(readers[-1] if readers else name, []).append(name)
+            last[name] = name
+    passing: dict[str, list[str]] = {}
+    for name, reader in last.items():
+        passing.setdefault(reader, []).append(name)
     return passing
 
 
-def _names(sql: str | Computed, table: str) -> bool:
-    if isinstance(sql, Computed):
-        return table in sql.reads
-    return re.search(rf"(?<![\w.]){_identifier(table)}(?!\w)", sql) is not None
+def _names_in(sql: str | Computed) -> set[str]:
+    """Every word of a step that may be a table's name."""
+    return set(sql.reads) if isinstance(sql, Computed) else set(_WORD.findall(sql))
 
 
 @contextmanager

@@ -37,6 +37,16 @@ def currency_codes() -> frozenset[str]:
     return frozenset(c.alpha_3 for c in pycountry.currencies)
 
 
+@lru_cache(maxsize=1)
+def _currency_texts() -> pd.Series:
+    return pd.Series(sorted(currency_codes()), dtype="str")
+
+
+def is_currency(codes: pd.Series) -> NDArray[np.bool_]:
+    """Which of the texts are ISO 4217 codes."""
+    return codes.isin(_currency_texts()).to_numpy(dtype=bool)
+
+
 def exponent(currency: str) -> int:
     """Digits after the decimal point: `exponent("EUR") == 2`, JPY 0, BHD 3."""
     return _EXPONENT.get(currency, 2)

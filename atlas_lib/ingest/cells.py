@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
@@ -58,16 +60,16 @@ def split_cells(cells: pd.Series) -> Cells:
     """Numbers, texts (stripped, empty is missing), moments (UTC) and formulas without a result."""
     size = len(cells)
     numbers, broken = np.full(size, np.nan), np.zeros(size, dtype=bool)
-    texts = pd.Series(pd.NA, index=cells.index, dtype="str")
     moments = pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]")
+    if isinstance(cells.dtype, pd.StringDtype):
+        return Cells(numbers, _stripped(cells), moments, broken)
+    texts = pd.Series(pd.NA, index=cells.index, dtype="str")
     if pd.api.types.is_bool_dtype(cells):
         texts = cells.map({True: "true", False: "false"}).astype("str")
     elif pd.api.types.is_numeric_dtype(cells):
         numbers = cells.to_numpy(dtype=np.float64, na_value=np.nan)
     elif pd.api.types.is_datetime64_any_dtype(cells):
         moments = pd.to_datetime(cells, utc=True).astype("datetime64[us, UTC]")
-    elif isinstance(cells.dtype, pd.StringDtype):
-        texts = _stripped(cells)
     else:
         return _split_mixed(cells)
     return Cells(numbers, texts, moments, broken)
@@ -108,7 +110,13 @@ def plain(texts: pd.Series) -> pd.Series:
 
 
 def _stripped(texts: pd.Series) -> pd.Series:
-    clean = texts.astype("str").str.strip()
+    """Without white space around, and without empty texts; most columns have neither, which one look tells."""
+    given = texts.astype("str")
+    array = pa.array(given.array)
+    has_empty = pc.any(pc.equal(pc.binary_length(array), 0)).as_py()
+    if not has_empty and pc.utf8_trim_whitespace(array).equals(array):
+        return given
+    clean = given.str.strip()
     return clean.mask(clean == "")
 
 
@@ -133,12 +141,12 @@ def parse_text(cells: pd.Series) -> Parsed:
 def parse_flag(cells: pd.Series) -> Parsed:
     """yes / no, true / false, ja / nein, 1 / 0."""
     parts = split_cells(cells)
-    texts = parts.texts.str.lower().where(
-        np.isnan(parts.numbers), pd.Series(parts.numbers, index=cells.index).map({1.0: "1", 0.0: "0"})
-    )
+    texts, is_number = parts.texts.str.lower(), ~np.isnan(parts.numbers)
+    if is_number.any():
+        texts = texts.where(~is_number, pd.Series(parts.numbers, index=cells.index).map({1.0: "1", 0.0: "0"}))
     known = texts.isin([*_YES, *_NO])
     values = texts.isin(_YES).astype("boolean").mask(~known)
-    given = texts.notna() | parts.moments.notna() | ~np.isnan(parts.numbers)
+    given = texts.notna() | parts.moments.notna() | is_number
     wrong = np.asarray(~known & given)
     return Parsed(values, {"FORMULA_WITHOUT_VALUE": parts.broken, "NOT_A_FLAG": wrong})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _APPEND_ROWS = 100_000
 _ACCEPTING = ("new", "again")
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
+_CODED = ["currency", "source_file", "source_sheet"]  # their texts are made where they are needed
 _LEDGER_COLUMNS = ["transaction_id", "idempotency_key", "fingerprint", "amount_minor", "currency", "created_at"]
 
 
@@ -151,20 +153,29 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
     frame the transactions are a frame, from a file they are a file in the engine's folder.
     """
     contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
-    held = [declared("intake_results").empty(), _settle(contested, engine, ledger, ttl_hours)]
-    for append in _uncontested(submissions, contested["transaction_id"]):
-        stored = ledger.intake(append.id, append.given, ttl_hours)
-        is_held = ~stored["outcome"].isin(_ACCEPTING).to_numpy(dtype=bool)
-        if is_held.any():
-            said = _said(stored[is_held].reset_index(drop=True))
-            held.append(arrow_to_frame(append.rows.filter(pa.array(is_held))).assign(**said))
-    results = declared("intake_results").shaped(pd.concat([part for part in held if len(part)] or held[:1]))
-    inputs, table = {"submissions": submissions, "held": results[_SOURCE]}, declared("transactions")
+    settled = _settle(contested, engine, ledger, ttl_hours)
+    held, table = [settled], declared("intake_results")
+    with ThreadPoolExecutor(1) as pool:
+        # Written while the store is at work: it seldom holds any of the others, and then they are written anew.
+        accepted = pool.submit(_accepted, submissions, settled, engine)
+        for append in _uncontested(submissions, contested["transaction_id"]):
+            stored = ledger.intake(append.id, append.given, ttl_hours)
+            is_held = ~stored["outcome"].isin(_ACCEPTING).to_numpy(dtype=bool)
+            if is_held.any():
+                said = _said(stored[is_held].reset_index(drop=True))
+                held.append(arrow_to_frame(_decoded(append.rows.filter(pa.array(is_held)))).assign(**said))
+        results = table.shaped(pd.concat([part for part in held if len(part)] or [table.empty()]))
+        if len(results) > len(settled):
+            accepted = pool.submit(_accepted, submissions, results, engine)
+        return {"transactions": accepted.result(), "intake_results": results}
+
+
+def _accepted(submissions: Input, held: pd.DataFrame, engine: Engine) -> Output:
+    """The submitted rows without those that are held back."""
+    inputs, table = {"submissions": submissions, "held": held[_SOURCE]}, declared("transactions")
     if isinstance(submissions, Path):
-        accepted: Output = engine.write(_ACCEPTED, inputs, {"transactions": table.arrow_schema})["transactions"]
-    else:
-        accepted = table.shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
-    return {"transactions": accepted, "intake_results": results}
+        return engine.write(_ACCEPTED, inputs, {"transactions": table.arrow_schema})["transactions"]
+    return table.shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
 
 
 def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:
@@ -194,9 +205,8 @@ def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[_Append]:
 
 def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     if isinstance(submissions, Path):
-        with pq.ParquetFile(submissions) as file:
-            for batch in file.iter_batches(_APPEND_ROWS, columns=columns):
-                yield pa.Table.from_batches([batch])
+        with pq.ParquetFile(submissions, read_dictionary=_CODED) as file:
+            yield from _sized(file.iter_batches(_APPEND_ROWS, columns=columns))
         return
     rows = (
         pa.Table.from_pandas(submissions, preserve_index=False)
@@ -205,6 +215,19 @@ def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     )
     for start in range(0, len(rows), _APPEND_ROWS):
         yield rows.select(columns).slice(start, _APPEND_ROWS)
+
+
+def _sized(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Tables of the size of an append: batches that hold codes end with the groups of their file."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if (count := sum(len(b) for b in held)) >= _APPEND_ROWS:
+            rows = pa.Table.from_batches(held)
+            yield rows.slice(0, _APPEND_ROWS)
+            held = rows.slice(_APPEND_ROWS).to_batches() if count > _APPEND_ROWS else []
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def _append_of(rows: pa.Table) -> _Append:
@@ -257,14 +280,22 @@ def _outcome(rows: pd.DataFrame, holder: pd.Series) -> pd.DataFrame:
 def _ledger_rows(rows: pa.Table) -> pd.DataFrame:
     """The origin is the file: a row read again from the file it came from is no second submission."""
     named = {"created_at": "timestamp", "source_file": "origin"}
-    return arrow_to_frame(rows.select([*_LEDGER_COLUMNS, "source_file"])).rename(columns=named)
+    return arrow_to_frame(_decoded(rows.select([*_LEDGER_COLUMNS, "source_file"]))).rename(columns=named)
+
+
+def _decoded(rows: pa.Table) -> pa.Table:
+    """With texts in place of codes."""
+    coded = [i for i, field in enumerate(rows.schema) if pa.types.is_dictionary(field.type)]
+    for i in coded:
+        rows = rows.set_column(i, rows.schema.field(i).name, rows.column(i).cast(pa.string()))
+    return rows
 
 
 def _append_id(rows: pa.Table) -> str:
     """The same rows from the same files are one append, however often they are handed in."""
     named = hashlib.sha256()
     for number, column in enumerate(_NAMED):
-        texts = rows[column].combine_chunks().cast(pa.string())
+        texts = rows[column].cast(pa.string()).combine_chunks()
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\x1f")
         named.update(b"\x1e" if number else b"")
         named.update(joined[0].as_buffer())

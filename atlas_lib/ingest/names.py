@@ -62,8 +62,10 @@ def spellings(names: pd.Series) -> pd.DataFrame:
     """Folded spellings of each name (columns position, folded): with umlauts as one letter and, where there are any, as two."""
     frame = pd.DataFrame({"position": np.arange(len(names)), "name": names.to_numpy()})
     wide = frame[frame["name"].str.contains("|".join(_UMLAUTS), regex=True)]
-    wide = wide.assign(name=wide["name"].replace({k: v for k, v in _UMLAUTS.items()}, regex=True))
-    both = pd.concat([frame, wide], ignore_index=True)
+    both = frame
+    if len(wide):
+        wide = wide.assign(name=wide["name"].replace({k: v for k, v in _UMLAUTS.items()}, regex=True))
+        both = pd.concat([frame, wide], ignore_index=True)
     return pd.DataFrame({"position": both["position"], "folded": fold_names(both["name"])}).drop_duplicates()
 
 

@@ -21,6 +21,7 @@ from atlas_lib.ingest.parsing import PARSERS
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.vocabulary import DEFAULTS, fields
 
+Texts = NDArray[np.object_]
 SHEET = ["source_file", "source_sheet", "table"]
 MOST_ROWS = 100_000  # of one sheet; a person corrects no more at once
 _REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY")  # the first row is kept: nothing to correct
@@ -76,15 +77,28 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
             columns[position] = (name, _decided(sheet, known.get(position, ""), cells, chosen))
     for name, values in _added(sheet, chosen, missing).items():
         columns[max(columns, default=-1) + 1] = (name, values)
-    numbers = {"source_row": index[chosen].to_numpy(), "entry": np.arange(int(chosen.sum()))}
-    parts = [_as_text(values).assign(**numbers, position=p, header=name) for p, (name, values) in columns.items()]
-    parts.append(_broken_lines(sheet, bad, {p: name for p, (name, _) in columns.items()}, int(chosen.sum())))
-    filled = [part for part in parts if len(part)]
-    if not filled:
+    names = {position: name for position, (name, _) in columns.items()}
+    listed = _listed(index[chosen].to_numpy(), names, [_as_text(values) for _, values in columns.values()])
+    broken = _broken_lines(sheet, bad, names, int(chosen.sum()))
+    if listed.empty and broken.empty:
         return declared("refused_cells").empty()
-    found: pd.DataFrame = pd.concat(filled, ignore_index=True)
+    found: pd.DataFrame = pd.concat([part for part in (listed, broken) if len(part)], ignore_index=True)
     place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
     return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
+
+
+def _listed(rows: NDArray[np.int64], names: Mapping[int, str], texts: Sequence[tuple[Texts, Texts]]) -> pd.DataFrame:
+    """One line per cell, column by column: its row, place, header, kind and value."""
+    return pd.DataFrame(
+        {
+            "kind": np.concatenate([kinds for kinds, _ in texts]),
+            "value": np.concatenate([values for _, values in texts]),
+            "source_row": np.tile(rows, len(names)),
+            "entry": np.tile(np.arange(len(rows)), len(names)),
+            "position": np.repeat(list(names), len(rows)),
+            "header": np.repeat(np.array(list(names.values()), dtype=object), len(rows)),
+        }
+    )
 
 
 def _loaded(sheet: NamedSheet, kept: Mapping[tuple[str, str], Sequence[RawRows]]) -> NamedSheet:
@@ -146,7 +160,7 @@ def _broken_lines(sheet: NamedSheet, bad: pd.DataFrame, names: dict[int, str], s
     return pd.DataFrame(lines, columns=["source_row", "entry", "position", "header", "kind", "value"])
 
 
-def _as_text(cells: pd.Series) -> pd.DataFrame:
+def _as_text(cells: pd.Series) -> tuple[Texts, Texts]:
     """kind and value of each cell; the text of a number is its shortest."""
     kinds: Any
     if cells.dtype.kind == "f":
@@ -158,7 +172,7 @@ def _as_text(cells: pd.Series) -> pd.DataFrame:
     else:
         kinds, values = cells.map(_kind), cells.map(_plain_text, na_action="ignore")
     text = values.astype(object).where(cells.notna(), None).to_numpy()
-    return pd.DataFrame({"kind": np.asarray(kinds), "value": text}, index=range(len(cells)))
+    return np.full(len(cells), np.asarray(kinds, dtype=object), dtype=object), text
 
 
 def _kind(cell: object) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas_lib.core.money import currency_codes
+from atlas_lib.core.money import is_currency
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.cells import Mask
 from atlas_lib.ingest.recognition import NamedSheet, Note, left_range
@@ -35,6 +35,8 @@ def reject_rows(
     `found` has row (number in `rows`), column, rule, severity. A missing column is said once, by the sheet's notes.
     """
     found = found[found["rule"] != "MISSING_COLUMN"].reset_index(drop=True)
+    if found.empty:
+        return declared("rejects").empty()
     by_name = {rule.name + rule.column: rule for rule in own}
     source = rows.loc[found["row"], [*_SOURCE, "_sheet", "_position"]].reset_index(drop=True)
     computed = _computed(found, rows, by_name)
@@ -50,7 +52,7 @@ def reject_rows(
             "source_file": file, "source_sheet": sheet, "source_row": row, "table": table, "column": column,
             "value": value, "rule": name, "severity": severity, "message": message,
         })  # fmt: skip
-    return pd.DataFrame(lines) if lines else declared("rejects").empty()
+    return pd.DataFrame(lines)
 
 
 def _text_of(table: str, name: str) -> tuple[str, str]:
@@ -92,21 +94,18 @@ def count_clean_rows(table: str, currency: pa.Array) -> pd.DataFrame:
 
 
 def count_rows(table: str, rows: pd.DataFrame, refused: Mask, repeated: pd.DataFrame) -> pd.DataFrame:
-    currency = rows["currency"] if "currency" in rows else pd.Series("", index=rows.index)
-    known = currency.where(currency.isin(list(currency_codes())), "")
+    """Per currency (empty where it is none): rows in, rejected, duplicate."""
     is_conflict = repeated["rule"].str.startswith("CONFLICTING_")
     conflict = repeated.loc[is_conflict, "row"]
     duplicate = np.isin(np.arange(len(rows)), repeated.loc[~is_conflict, "row"])
     rejected = refused | np.isin(np.arange(len(rows)), conflict)
-    flags = pd.DataFrame(
-        {
-            "currency": known,
-            "rows_in_count": 1,
-            "rejected_count": rejected.astype(int),
-            "duplicate_count": duplicate.astype(int),
-        }
-    )
-    return flags.groupby("currency", as_index=False).sum().assign(table=table)
+    codes, names = np.zeros(len(rows), dtype=np.int64), pd.Index([""], dtype="str")
+    if "currency" in rows:
+        known = rows["currency"].where(is_currency(rows["currency"]), "")
+        codes, names = pd.factorize(known, sort=True)
+    flags = {"rows_in_count": codes, "rejected_count": codes[rejected], "duplicate_count": codes[duplicate]}
+    counts = {name: np.bincount(found, minlength=len(names)) for name, found in flags.items()}
+    return pd.DataFrame({"currency": names, **counts, "table": table})
 
 
 def count_broken_lines(named: Sequence[NamedSheet]) -> pd.DataFrame:

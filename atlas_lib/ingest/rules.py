@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -159,7 +160,13 @@ def _below(column: str, limit: float, *, or_equal: bool = False) -> Test:
 
 
 def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mask:
-    return _mask(values.notna() & ~values.isin(list(allowed)))
+    return _mask(values.notna() & ~values.isin(_words(allowed)))
+
+
+@lru_cache(maxsize=64)
+def _words(allowed: tuple[str, ...] | frozenset[str]) -> pd.Series:
+    """Made once: as a list they are converted for every column that is compared."""
+    return pd.Series(sorted(allowed), dtype="str")
 
 
 def _same(left: pd.Series, right: pd.Series) -> Mask:

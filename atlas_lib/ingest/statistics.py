@@ -31,24 +31,29 @@ def describe_columns(
         sheets = [s for s in named if s.table == table]
         rows = sum(s.rows_in_count for s in sheets)
         given = [f for f in fields(table, "") if any(f.name in s.headers for s in sheets)]
+        filled = [_filled(s) for s in sheets]
         values = _values_of(given, clean[table], engine)
         for field in given:
             lines.append({
                 "table": table, "column": field.name, "rows_count": rows,
-                "filled_count": sum(_filled(s, field.name) for s in sheets if field.name in s.headers),
+                "filled_count": sum(counts.get(field.name, 0) for counts in filled),
                 "refused_count": int(errors.get((table, field.name), 0)), **values[field.name],
             })  # fmt: skip
     return declared("column_statistics").shaped(pd.DataFrame(lines, columns=declared("column_statistics").column_names))
 
 
-def _filled(sheet: NamedSheet, name: str) -> int:
-    """Cells that are not empty; of a file in pieces as its own statistics say."""
+def _filled(sheet: NamedSheet) -> dict[str, int]:
+    """Cells of each column that are not empty; of a file in pieces as its own statistics say."""
     if sheet.path is None:
-        return int(sheet.frame[name].notna().sum())
+        return {name: int(sheet.frame[name].notna().sum()) for name in sheet.headers}
     said = pq.read_metadata(sheet.path)
-    place = said.schema.names.index(sheet.headers[name])
-    groups = (said.row_group(number).column(place) for number in range(said.num_row_groups))
-    return int(said.num_rows) - sum(g.statistics.null_count or 0 for g in groups if g.statistics is not None)
+    names, groups = said.schema.names, [said.row_group(number) for number in range(said.num_row_groups)]
+    return {name: said.num_rows - _empty(groups, names.index(header)) for name, header in sheet.headers.items()}
+
+
+def _empty(groups: Sequence[pq.RowGroupMetaData], place: int) -> int:
+    found = (group.column(place).statistics for group in groups)
+    return sum(statistics.null_count or 0 for statistics in found if statistics is not None)
 
 
 def _values_of(given: Sequence[Field], table: Output, engine: Engine | None) -> dict[str, dict[str, object]]:

@@ -143,10 +143,6 @@ def _hashing() -> duckdb.DuckDBPyConnection:
 def _clean_sheet(sheet: NamedSheet, settings: IngestSettings, clean_rows: CleanRows) -> Iterator[_Clean]:
     """The plain rows of each piece, and after them the others of as many pieces as make a good number."""
     pieces = in_turn(lambda piece: _clean_piece(piece, settings, clean_rows), pieces_of(sheet))
-    return in_turn(lambda part: _clean_rest(part, clean_rows) if isinstance(part, Rest) else part, _parts(pieces))
-
-
-def _parts(pieces: Iterator[tuple[_Clean | None, Rest | None]]) -> Iterator[_Clean | Rest]:
     rests: list[Rest] = []
     for clean, rest in pieces:
         if clean is not None:
@@ -154,10 +150,10 @@ def _parts(pieces: Iterator[tuple[_Clean | None, Rest | None]]) -> Iterator[_Cle
         if rest is not None:
             rests.append(rest)
         if sum(len(r.sheet.frame) for r in rests) >= STEP_ROWS:
-            yield joined(rests)
+            yield _clean_rest(joined(rests), clean_rows)
             rests = []
     if rests:
-        yield joined(rests)
+        yield _clean_rest(joined(rests), clean_rows)
 
 
 def _clean_piece(piece: Piece, settings: IngestSettings, clean_rows: CleanRows) -> tuple[_Clean | None, Rest | None]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.errors import InputError
-from atlas_lib.core.money import currency_codes, scale_of, to_minor
+from atlas_lib.core.money import is_currency, scale_of, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.balances import differing_deliveries, set_aside_reported, statement_findings
@@ -57,8 +57,9 @@ class _Faults:
             self.rows.append(found.assign(column=column, rule=rule, severity=severity))
 
     def frame(self) -> pd.DataFrame:
-        empty = pd.DataFrame({"row": pd.Series([], dtype="int64"), "column": "", "rule": "", "severity": ""})
-        return pd.concat([empty, *self.rows], ignore_index=True)
+        if not self.rows:
+            return pd.DataFrame({"row": pd.Series([], dtype="int64"), "column": "", "rule": "", "severity": ""})
+        return pd.concat(self.rows, ignore_index=True)
 
 
 def clean_inputs(
@@ -80,6 +81,7 @@ def clean_inputs(
     with ThreadPoolExecutor(1) as pool:  # the large table and the others have nothing to say to each other
         taking = pool.submit(clean_submissions, transactions, settings, partial(_clean_sheet, settings), engine)
         cleaned = {table: _clean_table(table, found, settings) for table, found in parts.items()}
+        described = {"input_sheets": describe_sheets(named), "sheet_areas": describe_areas(named)}
         payments = taking.result()
     clean = {table: result[0] for table, result in cleaned.items()}
     clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
@@ -94,15 +96,17 @@ def clean_inputs(
     ]
     counts = [*(result[2] for result in cleaned.values()), *payments.counts, count_broken_lines(named), reported_counts]
     told = join_rejects(rejects)
-    return clean | {
-        "submissions": payments.rows,
-        "rejects": told,
-        "refused_cells": list_refused_cells(named, told, payments.refused),
-        "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told, engine),
-        "input_sheets": describe_sheets(named),
-        "sheet_areas": describe_areas(named),
-        "received_counts": join_counts(counts),
-    }
+    return (
+        clean
+        | described
+        | {
+            "submissions": payments.rows,
+            "rejects": told,
+            "refused_cells": list_refused_cells(named, told, payments.refused),
+            "column_statistics": describe_columns(named, clean | {"transactions": payments.rows}, told, engine),
+            "received_counts": join_counts(counts),
+        }
+    )
 
 
 def _clean_sheet(settings: IngestSettings, sheet: NamedSheet) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -235,7 +239,7 @@ def _minor(rows: pd.DataFrame, name: str, settings: IngestSettings) -> pd.Series
     """Minor units of the row's currency; empty where the cell is empty or refused."""
     units = rows[name].astype("float64")
     unusable = (units.isna() | (units.abs() > _LARGEST)).to_numpy()
-    codes = rows["currency"].where(rows["currency"].isin(list(currency_codes())), "EUR")
+    codes = rows["currency"].where(is_currency(rows["currency"]), "EUR")
     minor = to_minor(np.where(unusable, 0.0, units), codes, settings.rounding)
     return pd.Series(minor, index=rows.index).astype("Int64").mask(unusable)
 

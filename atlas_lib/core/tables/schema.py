@@ -105,7 +105,8 @@ class Table:
 
     def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """In the declared types; only what has another is cast, one column at a time: a cast of the frame copies all."""
-        other = [c for c in self.columns if str(frame.dtypes[c.name]) != c.pandas_type]
+        found = {str(name): str(kind) for name, kind in frame.dtypes.items()}
+        other = [c for c in self.columns if found[c.name] != c.pandas_type]
         whole = {
             c.name: frame[c.name].astype("Int64") for c in other if c.type == "int"
         }  # refuses 1.5, int64 would cut it
