@@ -84,6 +84,7 @@ _SPARK_MACROS = (
     "CREATE TEMPORARY FUNCTION utc_hour(t TIMESTAMP) RETURNS INT RETURN hour(t)",
     "CREATE TEMPORARY FUNCTION key_number(a STRING, b STRING) RETURNS BIGINT RETURN xxhash64(a, b)",
 )
+_NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
@@ -162,7 +163,8 @@ class DuckDBEngine(_Scratch):
     ) -> dict[str, Path]:
         made, before = {}, [step for step in steps if step[0] not in files]
         written = [step for step in steps if step[0] in files]
-        needed = [name for name, _ in before if any(_names(sql, name) for _, sql in written)]
+        named = set().union(*(_names(sql) for _, sql in written))
+        needed = [name for name, _ in before if name in named]
         with self._made(before, inputs, parameters or {}, needed) as connection:
             for name, schema in files.items():
                 with _named(name):
@@ -246,17 +248,17 @@ class DuckDBEngine(_Scratch):
 def _last_readers(steps: Steps, kept: Sequence[str]) -> dict[str, list[str]]:
     """Which tables no step reads any more, by the step that read them last."""
     passing: dict[str, list[str]] = {}
+    named = [(reader, _names(sql)) for reader, sql in steps]
     for number, (name, _) in enumerate(steps):
         if name not in kept:
-            readers = [reader for reader, sql in steps[number + 1 :] if _names(sql, name)]
+            readers = [reader for reader, names in named[number + 1 :] if name in names]
             passing.setdefault(readers[-1] if readers else name, []).append(name)
     return passing
 
 
-def _names(sql: str | Computed, table: str) -> bool:
-    if isinstance(sql, Computed):
-        return table in sql.reads
-    return re.search(rf"(?<![\w.]){_identifier(table)}(?!\w)", sql) is not None
+def _names(step: str | Computed) -> set[str]:
+    """All that a step may name as a table."""
+    return set(step.reads) if isinstance(step, Computed) else set(_NAME.findall(step))
 
 
 @contextmanager
