@@ -76,7 +76,7 @@ def matching_steps(
     passes += [(part, {}) for part in (WHOLE_DAYS, sums, remaining, RESULTS)]
     number = 0
     for statements, words in passes:
-        names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}", "ranked": f"ranked_{number + 1}"}
+        names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}"}
         filled = [
             (name.format(**names), sql.format(**names, **words) if isinstance(sql, str) else sql)
             for name, sql in statements

@@ -71,13 +71,12 @@ RANKED = """
 
 # One round of a pass: each side's best partner is taken where both choose each other.
 ROUND = [
-    ("{ranked}", RANKED),
     (
         "{after}",
-        """
-        SELECT * FROM {taken} UNION ALL
-        SELECT transaction_id, line_key, '{name}', cost, LEAST(our_rival_cost, next_cost), amount_minor, value_minor, 1
-        FROM {ranked} WHERE our_rank = 1 AND bank_rank = 1 AND {margin}""",
+        f"""
+        SELECT * FROM {{taken}} UNION ALL
+        SELECT transaction_id, line_key, '{{name}}', cost, LEAST(our_rival_cost, next_cost), amount_minor, value_minor, 1
+        FROM ({RANKED}) q WHERE our_rank = 1 AND bank_rank = 1 AND {{margin}}""",
     ),
 ]
 

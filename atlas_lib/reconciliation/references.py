@@ -58,32 +58,32 @@ KEYS = [
     ),
 ]
 
-_BANK_KEYS = """
-    (SELECT b.*, b.quoted_key AS name, 2 AS strength FROM bank_names b WHERE b.quoted_key IS NOT NULL
-     UNION ALL SELECT b.*, b.reference_key, 1 FROM bank_names b
-     WHERE b.reference_key IS NOT NULL AND (b.quoted_key IS NULL OR b.quoted_key <> b.reference_key))"""
-# An id is a name only where some line goes by it.
+# Each row once under its first name, so that a row without a partner comes out of the join as well.
 _OUR_KEYS = """
-    (SELECT o.*, o.reference_key AS name FROM our_names o WHERE o.reference_key IS NOT NULL
+    (SELECT o.*, COALESCE(o.reference_key, NULLIF(o.id_key, '')) AS name FROM our_names o
      UNION ALL SELECT i.*, i.id_key FROM called_ids i)"""
+_BANK_KEYS = """
+    (SELECT b.*, COALESCE(b.quoted_key, b.reference_key) AS name, CASE WHEN b.quoted_key IS NULL THEN 1 ELSE 2 END AS strength
+     FROM bank_names b
+     UNION ALL SELECT b.*, b.reference_key, 1 FROM bank_names b WHERE b.quoted_key <> b.reference_key)"""
 
 # Names that several rows of one side share, by number. A name that very many share identifies nothing and would pair
 # every row with every other; an id is no other payment's id.
 SHARED = [
+    # A payment with a reference goes by its id as well only where some line does.
     (
         "called_ids",
         f"""
         SELECT o.* FROM our_names o
-        WHERE o.id_key <> '' AND (o.reference_key IS NULL OR o.id_key <> o.reference_key)
-          AND o.id_key IN (SELECT b.name FROM {_BANK_KEYS} b)""",
+        WHERE o.id_key <> '' AND o.id_key <> o.reference_key AND o.id_key IN (SELECT b.name FROM {_BANK_KEYS} b)""",
     ),
     (
         "shared_names",
         f"""
-        SELECT key_number(o.name, '') AS number, COUNT(*) AS row_count FROM {_OUR_KEYS} o
+        SELECT key_number(o.name, '') AS number, COUNT(*) AS row_count FROM {_OUR_KEYS} o WHERE o.name IS NOT NULL
         GROUP BY key_number(o.name, '') HAVING COUNT(*) > 1
         UNION ALL
-        SELECT key_number(b.name, '') AS number, COUNT(*) AS row_count FROM {_BANK_KEYS} b
+        SELECT key_number(b.name, '') AS number, COUNT(*) AS row_count FROM {_BANK_KEYS} b WHERE b.name IS NOT NULL
         GROUP BY key_number(b.name, '') HAVING COUNT(*) > 1""",
     ),
     ("busy_names", "SELECT DISTINCT number FROM shared_names WHERE row_count >= :crowded_side"),
@@ -99,8 +99,9 @@ SHARED = [
     ),
 ]
 
-# One row per pair: a line that names a payment in both of its fields counts by the stronger. A rival is possible where
-# a name is shared, the line has two names, or the payment goes by its id and by its reference.
+# One row per pair, and one per name of either side that has no partner. A line that names a payment in both of its
+# fields counts by the stronger. A rival is possible where a name is shared, the line has two names, or the payment
+# goes by its id and by its reference.
 FIELDS = [
     (
         "named_by_field",
@@ -111,18 +112,17 @@ FIELDS = [
                          AND {WITHIN_AMOUNT.format(value="b.gross_minor", amount="o.amount_minor")}
                          AND days_between(o.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
                     THEN 1 ELSE 0 END AS agrees,
-               CASE WHEN s.number IS NOT NULL OR b.quoted_key <> b.reference_key
-                         OR (i.transaction_id IS NOT NULL AND o.reference_key IS NOT NULL) THEN 1 ELSE 0 END AS has_rival
-        FROM {_OUR_KEYS} o
-        JOIN {_BANK_KEYS} b ON b.name = o.name
-        JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
+               CASE WHEN s.number IS NOT NULL OR b.quoted_key <> b.reference_key OR i.transaction_id IS NOT NULL THEN 1
+                    ELSE 0 END AS has_rival
+        FROM (SELECT x.*, CASE WHEN c.name IS NULL THEN x.name END AS called
+              FROM {_OUR_KEYS} x LEFT JOIN crowded_names c ON c.name = x.name) o
+        FULL OUTER JOIN {_BANK_KEYS} b ON b.name = o.called
+        LEFT JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
         LEFT JOIN (SELECT DISTINCT number FROM shared_names) s ON s.number = key_number(o.name, '')
         LEFT JOIN called_ids i ON i.transaction_id = o.transaction_id
-        LEFT JOIN crowded_names c ON c.name = o.name
         LEFT JOIN crowded_names q ON q.name = b.quoted_key
-        WHERE c.name IS NULL
-          AND (b.strength = 2 OR b.quoted_key IS NULL OR q.name IS NOT NULL
-               OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key)))""",
+        WHERE o.transaction_id IS NULL OR b.line_id IS NULL OR b.strength = 2 OR b.quoted_key IS NULL OR q.name IS NOT NULL
+              OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key))""",
     ),
 ]
 
@@ -138,13 +138,13 @@ _CLEARED = [
     (
         "shared_payments",
         """
-        SELECT key_number(transaction_id, '') AS number FROM named_by_field WHERE has_rival = 1
+        SELECT key_number(transaction_id, '') AS number FROM named_by_field WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         GROUP BY key_number(transaction_id, '') HAVING COUNT(*) > 1""",
     ),
     (
         "shared_lines",
         """
-        SELECT key_number(statement_id, line_id) AS number FROM named_by_field WHERE has_rival = 1
+        SELECT key_number(statement_id, line_id) AS number FROM named_by_field WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         GROUP BY key_number(statement_id, line_id) HAVING COUNT(*) > 1""",
     ),
     (
@@ -154,16 +154,32 @@ _CLEARED = [
         FROM named_by_field f
         LEFT JOIN shared_payments p ON p.number = key_number(f.transaction_id, '')
         LEFT JOIN shared_lines l ON l.number = key_number(f.statement_id, f.line_id)
-        WHERE f.has_rival = 1""",
+        WHERE f.has_rival = 1 AND f.transaction_id IS NOT NULL AND f.line_id IS NOT NULL""",
     ),
     (
         "unsettled",
         """
         SELECT transaction_id, statement_id || chr(31) || line_id AS line_key, strength
-        FROM named_by_field WHERE has_rival = 0 AND agrees = 0
+        FROM named_by_field WHERE has_rival = 0 AND agrees = 0 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         UNION ALL
         SELECT transaction_id, statement_id || chr(31) || line_id, strength
         FROM cleared WHERE agrees = 0 OR is_alone = 0""",
+    ),
+    # A settled row has one name and one pair; whatever else has a row here, and was not cleared, is left.
+    (
+        "left_payments",
+        """
+        SELECT DISTINCT f.transaction_id FROM named_by_field f
+        WHERE f.transaction_id IS NOT NULL AND (f.agrees = 0 OR f.has_rival = 1)
+          AND f.transaction_id NOT IN (SELECT c.transaction_id FROM cleared c WHERE c.agrees = 1 AND c.is_alone = 1)""",
+    ),
+    (
+        "left_lines",
+        """
+        SELECT DISTINCT f.statement_id, f.line_id FROM named_by_field f
+        WHERE f.line_id IS NOT NULL AND (f.agrees = 0 OR f.has_rival = 1)
+          AND NOT EXISTS (SELECT 1 FROM cleared c WHERE c.agrees = 1 AND c.is_alone = 1
+                          AND c.statement_id = f.statement_id AND c.line_id = f.line_id)""",
     ),
 ]
 
@@ -172,14 +188,14 @@ MENTIONED = [
     (
         "booked",
         f"""
-        SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.currency,
+        SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.account, l.currency,
                l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor, {_GROSS},
                {_NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.counterparty_name, l.end_to_end_id,
                l.remittance_text AS text
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
                      COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
-              WHERE x.status = 'BOOK' AND NOT EXISTS (
-                  SELECT 1 FROM {SETTLED} s WHERE s.statement_id = x.statement_id AND s.line_id = x.line_id)) l""",
+              JOIN left_lines k ON k.statement_id = x.statement_id AND k.line_id = x.line_id
+              WHERE x.status = 'BOOK') l""",
     ),
     (
         "words",
@@ -231,17 +247,13 @@ OURS = [
     (
         "ours",
         f"""
-        SELECT t.transaction_id, t.type, t.merchant_id, t.counterparty_id, t.currency, t.destination_currency, t.amount_minor,
+        SELECT t.transaction_id, t.type, t.merchant_id, t.counterparty_id, t.currency, t.destination_currency, t.reference, t.amount_minor,
                CASE WHEN t.type = 'SALE' THEN t.amount_minor * COALESCE(m.reserve_ppm, 0) ELSE 0 END AS held_ppm,
                COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
                utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE},
                {_NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold FROM transactions x
-              WHERE NOT EXISTS (SELECT 1 FROM {SETTLED} s WHERE s.transaction_id = x.transaction_id)
-              UNION ALL
-              SELECT x.*, fold_text(x.reference) FROM transactions x
-              WHERE x.transaction_id IN (SELECT n.transaction_id FROM named n
-                                         JOIN {SETTLED} s ON s.transaction_id = n.transaction_id)) t
+              WHERE x.transaction_id IN (SELECT transaction_id FROM left_payments UNION SELECT transaction_id FROM named)) t
         LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
         LEFT JOIN counterparty_names c ON c.counterparty_id = t.counterparty_id""",
     ),

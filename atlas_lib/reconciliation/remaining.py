@@ -70,13 +70,12 @@ _RECORDS = [
         "our_records",
         """
         SELECT r.transaction_id AS key, r.transaction_date AS day, r.amount_minor, r.currency, r.direction,
-               COALESCE(t.reference, '') || ' ' || r.merchant_id AS reference_text,
+               COALESCE(r.reference, '') || ' ' || r.merchant_id AS reference_text,
                COALESCE(m.merchant_name, '') || ' ' || COALESCE(c.name, '') AS name_text
         FROM rest_ours r
         JOIN rest_scope s ON r.day >= s.first_day
-        JOIN transactions t ON t.transaction_id = r.transaction_id
-        LEFT JOIN merchants m ON m.merchant_id = t.merchant_id
-        LEFT JOIN counterparties c ON c.counterparty_id = t.counterparty_id""",
+        LEFT JOIN merchants m ON m.merchant_id = r.merchant_id
+        LEFT JOIN counterparties c ON c.counterparty_id = r.counterparty_id""",
     ),
     (
         "line_records",

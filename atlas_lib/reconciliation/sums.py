@@ -49,11 +49,10 @@ _ROWS = [
     (
         "sum_lines",
         f"""
-        SELECT b.line_key, b.currency, b.day, s.account, COALESCE(k.name_key, '') AS name,
+        SELECT b.line_key, b.currency, b.day, b.account, COALESCE(k.name_key, '') AS name,
                CASE WHEN b.reference_key IS NULL THEN 0 ELSE 1 END AS has_reference,
                CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS signed_minor
         FROM open_lines b
-        JOIN statement_lines s ON s.statement_id = b.statement_id AND s.line_id = b.line_id
         LEFT JOIN known_names k ON k.name_key = b.name_key
         WHERE {_LEFT}line_key = b.line_key)
           AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.line_key = b.line_key)""",
@@ -183,7 +182,8 @@ def _left_out(match_pass: str, bound: str, column: str, keys: Iterable[str]) -> 
 
 
 def _shaped(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([_whole(part) for part in (pd.DataFrame(), *parts)], ignore_index=True)
+    filled = [part for part in parts if len(part)] or [pd.DataFrame()]
+    return pd.concat([_whole(part) for part in filled], ignore_index=True)
 
 
 def _whole(part: pd.DataFrame) -> pd.DataFrame:
