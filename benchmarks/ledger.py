@@ -2,8 +2,9 @@
 
 Per store, one process and one connection:
 - append: EVENTS events (default 1,000,000) in appends of 100,000, with every index, trigger, hash and block;
-- full life: intake, initiation with a pending transfer, confirmation with its post, and a reserve movement,
-  7 events and 3 transfers per transaction, in appends of 10,000 transactions;
+- full life: intake, initiation with a pending transfer, confirmation with its post, and a reserve movement, in appends of
+  10,000 transactions: 7 events and 3 transfers each, and 4 events where the three facts of a batch are written once for its
+  1,000 transactions, as settlement does;
 - audit: the whole trail of one transaction, read 300 times at random (p50 and p99, wall time);
 - verify: every row of the store recomputed;
 - bare: the rows of the first BARE of these appends and of all lives written once more with nothing around them, which is
@@ -27,18 +28,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from atlas_lib.ledger.chain import Receipt
 from atlas_lib.ledger.store import Ledger, open_ledger
 from benchmarks.ledger_bare import bare_seconds
 from benchmarks.postgres import private_server
 
-CHUNK, LIVES, LIFE_CHUNK, BARE = 100_000, 50_000, 10_000, 5
+CHUNK, LIVES, LIFE_CHUNK, BATCH, BARE = 100_000, 60_000, 10_000, 1_000, 5
 DAY = pd.Timestamp("2026-10-30", tz="UTC")
 _LIFE = ("BATCH_OPTIMIZED", "CONSENSUS_SUBMITTED", "CONSENSUS_ACHIEVED")
+_STAGES = ("go", "done", "hold")
 
 
 def say(text: str) -> None:
@@ -90,30 +94,57 @@ def append_all(ledger: Ledger, start: int, stop: int) -> tuple[float, float]:
     return watch.rates(stop - start)
 
 
-def live(ledger: Ledger, first: int, watch: Stopwatch) -> None:
-    """LIFE_CHUNK transactions from submission to reserve; the frames are made before the watch runs."""
-    ids = pd.Series(np.arange(first, first + LIFE_CHUNK), dtype="str").radd("L-")
+@dataclass(frozen=True)
+class Lives:
+    """What is handed in for LIFE_CHUNK transactions from submission to reserve, stage by stage."""
+
+    name: str
+    submitted: pd.DataFrame
+    facts: pd.DataFrame
+    stages: dict[str, pd.DataFrame]
+    moves: dict[str, pd.DataFrame]
+
+    def live(self, ledger: Ledger) -> None:
+        ledger.intake(f"in {self.name}", self.submitted)
+        ledger.append(f"plan {self.name}", self.facts)
+        receipt = ledger.append(f"go {self.name}", self.stages["go"], self.moves["go"])
+        closing = self.moves["done"].assign(pending_no=np.arange(LIFE_CHUNK) + first_transfer(ledger, receipt))
+        ledger.append(f"done {self.name}", self.stages["done"], closing)
+        ledger.append(f"hold {self.name}", self.stages["hold"], self.moves["hold"])
+
+
+def first_transfer(ledger: Ledger, receipt: Receipt) -> int:
+    """The number of the first transfer of an append."""
+    return int(ledger._db.value("SELECT min(first_transfer) FROM block WHERE append_id = ?", (receipt.append_id,)))
+
+
+def lives(first: int, kind: str) -> Lives:
+    """The frames of LIFE_CHUNK transactions; the facts of their batches once for each (`each`) or once for a batch (`batch`)."""
+    ids = pd.Series(np.arange(first, first + LIFE_CHUNK), dtype="str").radd(f"{kind}-")
     base = pd.DataFrame({"transaction_id": ids, "amount_minor": 1_000, "currency": "EUR", "timestamp": DAY})
     submitted = base.assign(idempotency_key="K" + ids, fingerprint="F" + ids, origin="day.csv")
-    batched = base.assign(batch_id="LB-" + (pd.Series(range(LIFE_CHUNK)) // 1000 + first // 1000).astype("str"))
-    facts = pd.concat([batched.assign(event_type=t) for t in _LIFE], ignore_index=True)
+    batched = base.assign(batch_id=f"{kind}B-" + (pd.Series(range(LIFE_CHUNK)) // BATCH + first // BATCH).astype("str"))
+    of = batched.iloc[::BATCH].assign(transaction_id="", amount_minor=1_000 * BATCH) if kind == "batch" else batched
+    facts = pd.concat([of.assign(event_type=t) for t in _LIFE], ignore_index=True)
     merchant = "M-" + pd.Series(np.arange(LIFE_CHUNK) % 200, dtype="str")
     payable, reserve = "liabilities:settlement_payable:" + merchant, "liabilities:rolling_reserve:" + merchant
     moves = pd.DataFrame({"event": range(LIFE_CHUNK), "amount_minor": 1_000, "currency": "EUR"})
     booked = moves.assign(debit_account="assets:bank:EUR", credit_account=payable)
     held = moves.assign(debit_account=payable, credit_account=reserve, amount_minor=100)
-    begun, confirmed, kept = (
-        batched.assign(event_type=t) for t in ("SETTLEMENT_INITIATED", "SETTLEMENT_CONFIRMED", "RESERVE_HELD")
-    )
-    pending = booked.assign(kind="pending")
-    with watch:
-        ledger.intake(f"in {first}", submitted)
-        ledger.append(f"plan {first}", facts)
-        receipt = ledger.append(f"go {first}", begun, pending)
-        last = int(ledger._db.value("SELECT max(transfer_no) FROM transfer"))
-        closing = booked.assign(kind="post", pending_no=np.arange(last - receipt.transfers + 1, last + 1))
-        ledger.append(f"done {first}", confirmed, closing)
-        ledger.append(f"hold {first}", kept, held)
+    names = {"go": "SETTLEMENT_INITIATED", "done": "SETTLEMENT_CONFIRMED", "hold": "RESERVE_HELD"}
+    return Lives(
+        f"{kind} {first}", submitted, facts, {stage: batched.assign(event_type=t) for stage, t in names.items()},
+        {"go": booked.assign(kind="pending"), "done": booked.assign(kind="post"), "hold": held},
+    )  # fmt: skip
+
+
+def live_all(ledger: Ledger, count: int, kind: str) -> tuple[float, float]:
+    watch = Stopwatch()
+    for first in range(0, count, LIFE_CHUNK):
+        prepared = lives(first, kind)
+        with watch:
+            prepared.live(ledger)
+    return watch.rates(count)
 
 
 def audit_latency(ledger: Ledger, transactions: int) -> str:
@@ -129,33 +160,29 @@ def audit_latency(ledger: Ledger, transactions: int) -> str:
     return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms (CPU {c50:.2f}, {c99:.2f})"
 
 
-def compare_with_bare(ledger: Ledger, count: int, lives: int, rates: tuple[float, float], folder: Path) -> None:
-    """`rates`: events and whole lives per second of the clock."""
-    appends = [f"bulk {first}" for first in range(0, count, CHUNK)][:BARE]
-    stages = [
-        f"{stage} {first}" for first in range(0, lives, LIFE_CHUNK) for stage in ("in", "plan", "go", "done", "hold")
-    ]
-    for what, ids, held, rate in (
-        ("append", appends, len(appends) * CHUNK, rates[0]),
-        ("life", stages, lives, rates[1]),
-    ):
-        bare = held / bare_seconds(ledger, ids, folder)
-        say(f"  bare {what:<6} {bare:>10,.0f} /s; {what} / bare {rate / bare:.2f}")
+def compare_with_bare(ledger: Ledger, what: str, ids: list[str], held: int, rate: float, folder: Path) -> None:
+    """`rate`: appended per second of the clock."""
+    bare = held / bare_seconds(ledger, ids, folder)
+    say(f"  bare {what:<6} {bare:>10,.0f} /s; {what} / bare {rate / bare:.2f}")
 
 
 def measure(url: str, count: int, folder: Path) -> tuple[float, float]:
-    lives = min(LIVES, max(count // 20, LIFE_CHUNK))
-    verified, lived = Stopwatch(), Stopwatch()
+    lived, verified = min(LIVES, max(count // 20, 2 * LIFE_CHUNK)), Stopwatch()
     with open_ledger(url, "bench") as ledger:
         appended = append_all(ledger, 0, count)
         say(f"  append      {shown(appended, 'events')}, {count:,} events")
         with verified:
             findings = ledger.verify([ledger.head()])
         say(f"  verify      {shown(verified.rates(count), 'rows')}, {len(findings)} findings")
-        for first in range(0, lives, LIFE_CHUNK):
-            live(ledger, first, lived)
-        say(f"  full life   {shown(lived.rates(lives), 'transactions')}, 7 events and 3 transfers each")
-        compare_with_bare(ledger, count, lives, (appended[0], lived.rates(lives)[0]), folder)
+        compare_with_bare(
+            ledger, "append", [f"bulk {n}" for n in range(0, count, CHUNK)][:BARE], min(BARE * CHUNK, count), appended[0],
+            folder,
+        )  # fmt: skip
+        for kind, what in (("each", "7 events"), ("batch", "4 events, the batches' facts once for a batch,")):
+            rates = live_all(ledger, lived, kind)
+            say(f"  full life   {shown(rates, 'transactions')}, {what} and 3 transfers each")
+            stages = [f"{s} {kind} {n}" for n in range(0, lived, LIFE_CHUNK) for s in ("in", "plan", *_STAGES)]
+            compare_with_bare(ledger, "life", stages, lived, rates[0], folder)
         say(f"  audit       {audit_latency(ledger, count // 10)}, {ledger.head().entries:,} events in the store")
     return appended
 

@@ -1,9 +1,11 @@
 """Idempotent intake by the ledger store, against plain `executemany` of the same rows into the same tables.
 
 Both write 100,000 rows per transaction (random ids and keys) into SQLite with WAL and synchronous=FULL, the same two
-tables and indexes; the peer neither looks for duplicates nor hashes, chains or guards anything. Then the last rows are
-handed in once more, from the same file and from another one. CPU seconds of one process; all figures of a line come
-from the same rows. `python -m benchmarks ledger_intake` (ROWS=3000000 in the environment measures further).
+tables and indexes; the peer neither looks for duplicates nor hashes, chains or guards anything. The last line is new rows
+against ROWS keys held (default 1,000,000). Then these are handed in once more, from the same file and from another one. By
+the clock, and per CPU second of this process in brackets; all figures of a line come from the same rows. The same on
+PostgreSQL, where the server works besides and the peer stays SQLite's. `python -m benchmarks ledger_intake` (ROWS=3000000 in
+the environment measures further; STORES=sqlite leaves one out).
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.ledger.store import Ledger, open_ledger
+from benchmarks.postgres import private_server
 
 CHUNK = 100_000
 _TABLES = """
@@ -71,39 +75,50 @@ class Peer:
         self._rows += len(rows)
 
 
-def keys_per_second(work: Callable[[], object]) -> float:
-    started = time.process_time()
+@dataclass(frozen=True)
+class Rate:
+    """Keys per second of the clock, and per CPU second of this process."""
+
+    clock: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.clock:,.0f} ({self.cpu:,.0f})"
+
+
+def rate_of(work: Callable[[], object]) -> Rate:
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return CHUNK / (time.process_time() - started)
+    return Rate(CHUNK / (time.perf_counter() - wall), CHUNK / (time.process_time() - cpu))
 
 
-def measure(folder: Path, rows: int, ledger: Ledger) -> None:
-    write, peer = sys.stdout.write, Peer(folder / "peer.sqlite")
-    write("keys held     intake keys/s   peer rows/s   intake / peer\n")
+def measure(peer: Peer, rows: int, ledger: Ledger) -> None:
+    write = sys.stdout.write
+    write("keys held        intake keys/s         peer rows/s   intake / peer by the clock\n")
     frame = submissions(0)
-    for start in range(0, rows, CHUNK):
+    for start in range(0, rows + 1, CHUNK):
         frame = submissions(start)
-        ours = keys_per_second(lambda rows=frame, number=start: ledger.intake(f"intake {number}", rows, 24))
-        theirs = keys_per_second(lambda rows=frame: peer.write(rows))
-        write(f"{start:>9,}{ours:>20,.0f}{theirs:>14,.0f}{ours / theirs:>15.0%}\n")
+        ours = rate_of(lambda rows=frame, number=start: ledger.intake(f"intake {number}", rows, 24))
+        theirs = rate_of(lambda rows=frame: peer.write(rows))
+        write(f"{start:>9,}{ours!s:>21}{theirs!s:>20}{ours.clock / theirs.clock:>16.0%}\n")
         sys.stdout.flush()
-    again = keys_per_second(lambda: ledger.intake("again", frame, 24))
+    again = rate_of(lambda: ledger.intake("again", frame, 24))
     copy = frame.assign(origin="copy.csv")
-    other = keys_per_second(lambda: ledger.intake("copy", copy, 24))
-    write(f"the same file read again: {again:,.0f} keys/s; another file with the same rows: {other:,.0f} keys/s\n")
-    started = time.process_time()
+    other = rate_of(lambda: ledger.intake("copy", copy, 24))
+    write(f"the same file read again: {again} keys/s; another file with the same rows: {other} keys/s\n")
     findings = ledger.verify()
-    entries = ledger.head().entries
-    write(f"verify: {entries / (time.process_time() - started):,.0f} rows/s, {len(findings)} findings\n")
+    write(f"verify: {ledger.head().entries:,} entries, {len(findings)} findings\n")
 
 
 def main() -> None:
     rows = int(os.environ.get("ROWS", "1000000"))
-    with (
-        tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder,
-        open_ledger(f"sqlite:///{folder}/ledger.sqlite", "bench") as ledger,
-    ):
-        measure(Path(folder), rows, ledger)
+    wanted = os.environ.get("STORES", "sqlite,postgresql").split(",")
+    with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder, private_server() as server:
+        urls = {"sqlite": f"sqlite:///{folder}/ledger.sqlite"} | ({"postgresql": server.url} if server else {})
+        for name in (n for n in urls if n in wanted):
+            sys.stdout.write(f"{name}\n")
+            with open_ledger(urls[name], "bench") as ledger:
+                measure(Peer(Path(folder) / f"{name}-peer.sqlite"), rows, ledger)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+# Recommended in docs/ledger.md: none of them touches durability.
+SETTINGS = ("shared_buffers=512MB", "max_wal_size=4GB", "wal_writer_delay=10ms")
+
 
 @dataclass(frozen=True)
 class PrivateServer:
@@ -47,7 +50,7 @@ def private_server(port: int = 54_329) -> Iterator[PrivateServer | None]:
     subprocess.run(
         initdb, check=True, capture_output=True, cwd=folder, user=account, extra_groups=[] if account else None
     )
-    settings = ("listen_addresses=", f"port={port}", f"unix_socket_directories={folder}", "shared_buffers=512MB", "max_wal_size=4GB")  # fmt: skip
+    settings = ("listen_addresses=", f"port={port}", f"unix_socket_directories={folder}", *SETTINGS)
     command = [binaries / "postgres", "-D", folder / "data", *(p for s in settings for p in ("-c", s))]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(

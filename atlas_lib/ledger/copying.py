@@ -7,7 +7,7 @@ value; whole numbers have 8 bytes. All big-endian. PostgreSQL documentation, COP
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from atlas_lib.ledger.digests import fixed_rows
 
+Piece: TypeAlias = "pa.Buffer | bytes"
 _BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
 _ABSENT = -1
@@ -22,7 +23,7 @@ _WHOLE_BYTES = 8
 _ROWS_AT_ONCE = 4096  # while the server takes these, the next are made
 
 
-def binary_copy(columns: Sequence[Any]) -> Iterator[pa.Buffer | bytes]:
+def binary_copy(columns: Sequence[Any]) -> Iterator[Piece]:
     """Columns of whole numbers, texts or bytes as the pieces of one COPY."""
     arrays = [_typed(column) for column in columns]
     yield _BEGIN

@@ -1,7 +1,8 @@
 """What the ledger asks of a database: one writer at a time, bulk rows, the same SQL on every store.
 
 Statements are written once, in words that SQLite and PostgreSQL share: `?` is a parameter, and
-`texts(?)` a list of texts given as one parameter (see `as_json`), read as rows with a column `value`.
+`texts(?)` a list of texts given as one parameter (see `as_json`), read as rows with a column `value`. A column of an index
+is compared with such a list by `IN listed(?)`: the index is asked for each, however few or many a planner expects.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from pandas.api.extensions import ExtensionArray
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
+from atlas_lib.ledger.canonical import text_array
 
 Column = Sequence[Any] | np.ndarray  # or an array of pyarrow
 Outcome = TypeVar("Outcome")
@@ -37,12 +41,18 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, dict[str, int]] = {}
+        self._numbers: dict[str, dict[Any, int]] = {}
+        self._newest: dict[str, tuple[pa.LargeStringArray, pa.Int64Array]] = {}
 
-    def of(self, table: str) -> Mapping[str, int]:
+    def of(self, table: str) -> Mapping[Any, int]:
         return self._numbers.get(table, {})
 
-    def add(self, table: str, numbers: Mapping[str, int]) -> None:
+    def same(self, table: str, ids: pa.LargeStringArray) -> pa.Int64Array | None:
+        """The numbers of the very ids, in their order, of the append before: what happens to a batch happens to all of it."""
+        newest = self._newest.get(table)
+        return newest[1] if newest is not None and newest[0].equals(ids) else None
+
+    def add(self, table: str, numbers: Mapping[Any, int]) -> None:
         """Bounded: all of before are dropped for those of an append that would be too many with them."""
         if len(numbers) > _REMEMBERED_IDS:
             return
@@ -51,8 +61,15 @@ class Remembered:
             held.clear()
         held.update(numbers)
 
+    def add_column(self, table: str, ids: pa.LargeStringArray, numbers: pa.Int64Array) -> None:
+        """Ids that are all different, with their numbers."""
+        if 0 < len(ids) <= _REMEMBERED_IDS:
+            self._newest[table] = ids, numbers
+            self.add(table, dict(zip(ids.to_pylist(), numbers.to_numpy().tolist(), strict=True)))
+
     def forget(self) -> None:
         self._numbers.clear()
+        self._newest.clear()
 
 
 class Database(ABC):
@@ -85,6 +102,7 @@ class Database(ABC):
             if self._is_inside:
                 with self._part():
                     yield
+                    self.arrived()
                 return
             self._is_inside, self._is_broken = True, False
             try:
@@ -177,7 +195,11 @@ class Database(ABC):
 
     @abstractmethod
     def insert(self, table: str, columns: Sequence[Column]) -> None:
-        """Rows in bulk, given as columns in the order of the table."""
+        """Rows in bulk, given as columns in the order of the table; what is asked afterwards finds them, or is told."""
+
+    @abstractmethod
+    def arrived(self) -> None:
+        """Wait for rows that are still on their way to the store; LedgerError when it refused any."""
 
     @abstractmethod
     def book(self, changes: pd.DataFrame) -> None:
@@ -205,8 +227,10 @@ class Database(ABC):
 
 
 def as_json(values: Iterable[Any]) -> str:
-    """Many values as one parameter, read back in SQL by `texts(?)`."""
-    return json.dumps(list(values), ensure_ascii=False)
+    """Many texts as one parameter, read back in SQL by `texts(?)`; in order, because an index is asked in its own order
+    at a third of the cost."""
+    texts = text_array(values if isinstance(values, (pd.Series, ExtensionArray, pa.Array)) else list(values))
+    return json.dumps(texts.take(pc.sort_indices(texts)).to_pylist(), ensure_ascii=False)
 
 
 def refused(found: str) -> LedgerError:

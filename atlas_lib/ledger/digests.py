@@ -7,6 +7,7 @@ beside what writes the same rows. Both give the same bytes, by the standard (FIP
 from __future__ import annotations
 
 import atexit
+import binascii
 import hashlib
 from functools import lru_cache
 from itertools import pairwise
@@ -42,12 +43,13 @@ def _one_by_one(rows: pa.LargeBinaryArray) -> bytes:
 def _in_bulk(rows: pa.LargeBinaryArray) -> bytes:
     engine = _engine().cursor()
     engine.register("given", pa.table([rows], names=["row"]))
-    found = engine.sql("SELECT unhex(sha256(row)) AS digest FROM given").to_arrow_table()["digest"]
-    return b"".join([_data_of(chunk) for chunk in found.chunks])
+    # Its own `unhex` takes a tenth of the whole.
+    found = engine.sql("SELECT sha256(row) AS digest FROM given").to_arrow_table()["digest"]
+    return b"".join([binascii.unhexlify(_data_of(chunk)) for chunk in found.chunks])
 
 
-def _data_of(chunk: pa.BinaryArray) -> memoryview:
-    start, size = chunk.offset * DIGEST_BYTES, len(chunk) * DIGEST_BYTES
+def _data_of(chunk: pa.StringArray) -> memoryview:
+    start, size = chunk.offset * 2 * DIGEST_BYTES, len(chunk) * 2 * DIGEST_BYTES
     return memoryview(chunk.buffers()[2])[start : start + size]
 
 

@@ -57,10 +57,10 @@ def decide(rows: pd.DataFrame, held: pd.DataFrame, ttl_hours: int | None) -> pd.
     held = held.assign(submitted_us=held["submitted_us"].fillna(0))  # an id that came by an append was never submitted
     known = pd.concat([held[_HELD].astype(given.dtypes), given], ignore_index=True) if before else given
     if not before and rows["transaction_id"].is_unique and rows["idempotency_key"].is_unique:
-        holder = np.arange(len(rows))
+        holder, first = np.arange(len(rows)), known
     else:
         holder = _find_holders(known, before, ttl_hours)[before:]
-    first = known.iloc[holder].reset_index(drop=True)
+        first = known.iloc[holder].reset_index(drop=True)
     is_new = holder == np.arange(before, len(known))
     outcome = "new" if is_new.all() else _outcomes(rows, first, is_new, was_held=holder < before)
     decided = {

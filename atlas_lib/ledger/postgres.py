@@ -2,7 +2,8 @@
 
 The writer's first statement is an advisory lock, under READ COMMITTED: a later isolation level would read the
 head before the lock is held. Numbers are given under that lock and no identity column is used, so a reader that
-follows the numbers misses nothing. Rows go in by COPY.
+follows the numbers misses nothing. Rows go in by COPY, sent by a second thread: while the server takes the rows of one
+table, those of the next are made. What it refuses is said by the next question, at the latest by the COMMIT.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +23,9 @@ import pyarrow as pa
 
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.copying import binary_copy
+from atlas_lib.ledger.copying import Piece, binary_copy
 from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, refused
+from atlas_lib.ledger.digests import IN_BULK
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
 
@@ -34,6 +38,7 @@ _SESSION = (
     "SET client_min_messages = warning",
     # Compiling a query that asks for ten thousand ids takes ten times as long as answering it.
     "SET jit = off",
+    "SET work_mem = '64MB'",  # for a hundred thousand ids at once
 )
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('atlas ledger ' || current_schema(), 0))"
 
@@ -52,24 +57,47 @@ class PostgresDatabase(Database):
             ) from error
         self._driver, self._url, self._where = psycopg, url, _without_secrets(url)
         self.connection: Any = None
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="ledger rows")
+        self._sent: list[Future[None]] = []
         self.connection = self._connect()
         self._prepare()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         with self._told():
+            self.arrived()
             return self._live().execute(_dialect(sql), parameters or None)
 
     def columns(self, sql: str, parameters: Sequence[int]) -> pa.RecordBatch:
         query = f"COPY ({_dialect(sql)}) TO STDOUT (FORMAT csv, HEADER)"
-        with self._told(), self._live().cursor() as cursor, cursor.copy(query, parameters) as copy:
-            return _from_csv(b"".join(copy))
+        with self._told():
+            self.arrived()
+            with self._live().cursor() as cursor, cursor.copy(query, parameters) as copy:
+                return _from_csv(b"".join(copy))
 
     def insert(self, table: str, columns: Sequence[Column]) -> None:
-        if not len(columns[0]):
+        count = len(columns[0])
+        pieces: SimpleQueue[Piece | BaseException | None] = SimpleQueue()
+        if not count:
             return
-        with self._told(), self._live().cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-            for piece in binary_copy(columns):
-                copy.write(piece)
+        with self._told():
+            if count < IN_BULK and not self._sent:
+                _send(self._live(), table, binary_copy(columns))
+                return
+            try:
+                self._sent.append(self._sender.submit(_send, self._live(), table, _taken(pieces)))
+                for piece in binary_copy(columns):
+                    pieces.put(piece)
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+                raise
+
+    def arrived(self) -> None:
+        wait(self._sent)
+        sent, self._sent = self._sent, []
+        with self._told():
+            for one in sent:  # what follows a refused one fails for that alone
+                one.result()
 
     def book(self, changes: pd.DataFrame) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
@@ -88,6 +116,7 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         self._aside.shutdown()
+        self._sender.shutdown()
         self.connection.close()
 
     def _connect(self) -> Any:
@@ -137,6 +166,8 @@ class PostgresDatabase(Database):
             self.execute(statement)
 
     def _roll_back(self) -> None:
+        wait(self._sent)
+        self._sent = []
         with suppress(self._driver.Error):
             if not self.connection.closed:
                 self.connection.execute("ROLLBACK")
@@ -172,6 +203,20 @@ class PostgresDatabase(Database):
         return bool(self.value(known, (table,)))
 
 
+def _send(connection: Any, table: str, pieces: Iterator[Piece]) -> None:
+    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        for piece in pieces:
+            copy.write(piece)
+
+
+def _taken(pieces: SimpleQueue[Piece | BaseException | None]) -> Iterator[Piece]:
+    """The pieces as they come, up to None; what went wrong while they were made ends the COPY as well."""
+    while (piece := pieces.get()) is not None:
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
+
+
 def _from_csv(text: bytes) -> pa.RecordBatch:
     """What COPY wrote, quoted or not: only an empty field without quotes is an absent value."""
     from pyarrow import csv
@@ -192,7 +237,8 @@ def _from_csv(text: bytes) -> pa.RecordBatch:
 
 @lru_cache(maxsize=256)
 def _dialect(sql: str) -> str:
-    return sql.replace("%", "%%").replace("?", "%s") if "?" in sql else sql
+    indexed = sql.replace("IN listed(?)", "= ANY (ARRAY(SELECT value FROM texts(?)))")
+    return indexed.replace("%", "%%").replace("?", "%s") if "?" in sql else sql
 
 
 def _check_url(url: str) -> None:

@@ -74,6 +74,9 @@ class SqliteDatabase(Database):
                 sql = f"INSERT INTO {table} VALUES {', '.join([row] * count)}"  # noqa: S608
                 self.connection.executemany(sql, (flat[n : n + size] for n in numbers))
 
+    def arrived(self) -> None:
+        """Nothing to do: rows are written before `insert` returns."""
+
     def book(self, changes: pd.DataFrame) -> None:
         numbers = changes["account_no"].tolist()
         new = ", ".join("0" * len(_BALANCE))
@@ -148,4 +151,4 @@ class SqliteDatabase(Database):
 
 @lru_cache(maxsize=256)
 def _dialect(sql: str) -> str:
-    return sql.replace("texts(?)", "json_each(?)")
+    return sql.replace("listed(?)", "(SELECT value FROM json_each(?))").replace("texts(?)", "json_each(?)")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,7 @@ from atlas_lib.ledger.chain import Head, Receipt
 from atlas_lib.ledger.database import Database, as_json
 from atlas_lib.ledger.events import EVENT_TEXTS, shape_events
 from atlas_lib.ledger.intake import SUBMISSION_COLUMNS, decide, intake_events, shape_submissions
-from atlas_lib.ledger.journal import Journal
+from atlas_lib.ledger.journal import Body, Journal
 from atlas_lib.ledger.postings import POSTED_KINDS, shape_transfers, to_postings
 from atlas_lib.ledger.sqlite import SqliteDatabase
 from atlas_lib.ledger.trail import About, read_trail
@@ -89,17 +90,19 @@ class Ledger:
         if ttl_hours is not None:
             append_id = f"{append_id}, keys for {ttl_hours} h"
         rows = shape_submissions(frame)
-        body = fingerprint_columns(*(rows[c] for c in (*SUBMISSION_COLUMNS, "amount_minor", "currency")))
+        content = (*SUBMISSION_COLUMNS, "amount_minor", "currency")
+        body = cache(lambda: fingerprint_columns(*(rows[c] for c in content)))
         return self._db.patiently(lambda: self._take_in(append_id, body, rows, ttl_hours))
 
-    def _take_in(self, append_id: str, body: str, rows: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
+    def _take_in(self, append_id: str, body: Body, rows: pd.DataFrame, ttl_hours: int | None) -> pd.DataFrame:
         with self._db.writing():
             replay = self._journal.replay(append_id, body)
             decided = decide(rows, self._held(rows, append_id, replay), ttl_hours)
             if replay is None:
+                place = self._journal.place()
                 self._journal.register(append_id, rows[decided["is_new"].to_numpy()])
                 events = self._unrecorded(intake_events(rows, decided, self._writer))
-                self._journal.write(append_id, body, events, shape_transfers(None, 0))
+                self._journal.write(append_id, body, events, shape_transfers(None, 0), place)
         return decided
 
     def append(
@@ -119,7 +122,7 @@ class Ledger:
         shaped = shape_events(events, self._writer)
         moved = shape_transfers(transfers, len(shaped))
         content = (*EVENT_TEXTS, "amount_minor")
-        body = fingerprint_columns(*(shaped[c] for c in content), *(moved[c] for c in moved))
+        body = cache(lambda: fingerprint_columns(*(shaped[c] for c in content), *(moved[c] for c in moved)))
 
         def write() -> Receipt:
             with self._db.writing():
@@ -275,7 +278,7 @@ class Ledger:
     def _held(self, rows: pd.DataFrame, append_id: str, replay: Receipt | None) -> pd.DataFrame:
         """What earlier appends hold under these ids and keys, oldest first; later ones do not change a replay."""
         found = " UNION ".join(
-            f"SELECT txn_no FROM txn WHERE {c} IN (SELECT value FROM texts(?))"  # noqa: S608
+            f"SELECT txn_no FROM txn WHERE {c} IN listed(?)"  # noqa: S608
             for c in ("transaction_id", "idempotency_key")
         )
         sql = (
@@ -283,7 +286,7 @@ class Ledger:
             f"FROM ({found}) AS held JOIN txn USING (txn_no) WHERE first_append <> ?{'' if replay is None else _BEFORE} "
             f"ORDER BY ({_FIRST_ENTRY})"
         )
-        ids, keys = (as_json(rows[c].dropna().unique()) for c in ("transaction_id", "idempotency_key"))
+        ids, keys = (as_json(rows[c]) for c in ("transaction_id", "idempotency_key"))
         since = () if replay is None else (replay.first_entry,)
         return self._db.frame(sql, (ids, keys, append_id, *since)).astype(object)
 

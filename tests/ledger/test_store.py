@@ -83,6 +83,57 @@ def test_a_refused_append_leaves_nothing_behind(ledger: Ledger, event: Make, tra
     assert ledger.verify().empty
 
 
+def test_a_large_append_that_is_refused_leaves_nothing_behind_and_the_next_is_written(
+    ledger: Ledger, event: Make, transfer: Make
+) -> None:
+    ids = [f"T-{n}" for n in range(2_500)]
+    head = ledger.head()
+    with pytest.raises(LedgerError, match="refused"):
+        ledger.append("a", event(*ids, "T-1", event_type="SETTLEMENT_CONFIRMED"), transfer(2_501))
+    assert ledger.head() == head
+    with pytest.raises(LedgerError, match="refused") as told:
+        ledger.append("b", event(*ids), transfer(2_500, kind="post", pending_no=7))
+    assert "in failed" not in str(told.value) and "aborted" not in str(told.value)
+    receipt = ledger.append("c", event(*ids, event_type="SETTLEMENT_CONFIRMED"), transfer(2_500))
+    assert (receipt.first_entry, receipt.entries, receipt.transfers) == (1, 2_500, 2_500)
+    assert ledger.append("c", event(*ids, event_type="SETTLEMENT_CONFIRMED"), transfer(2_500)).is_replay
+    with pytest.raises(LedgerError, match="other content"):
+        ledger.append("c", event(*ids, event_type="SETTLEMENT_CONFIRMED", amount_minor=7), transfer(2_500))
+    assert ledger.verify([ledger.head()]).empty
+
+
+@pytest.mark.parametrize("while_making", ["rows", "runs"])
+def test_rows_that_cannot_be_made_take_the_whole_append_back(
+    ledger: Ledger, ledger_url: str, event: Make, monkeypatch: pytest.MonkeyPatch, while_making: str
+) -> None:
+    ids = [f"T-{n}" for n in range(2_500)]
+    made_by = "sqlite.as_objects" if "sqlite" in ledger_url else "copying._rows"
+
+    def fails(*_: object) -> None:
+        raise MemoryError("no room for the rows of an append")
+
+    with monkeypatch.context() as broken, pytest.raises(MemoryError):
+        broken.setattr(f"atlas_lib.ledger.{made_by if while_making == 'rows' else 'journal.runs'}", fails)
+        ledger.append("a", event(*ids))
+    assert ledger.head().entries == 0
+    assert ledger.append("a", event(*ids)).first_entry == 1
+    assert ledger.verify([ledger.head()]).empty
+
+
+def test_ids_keep_their_numbers_in_whatever_order_and_part_they_come_again(
+    ledger: Ledger, submission: Make, event: Make
+) -> None:
+    ids = [f"T-{n}" for n in range(2_100)]
+    ledger.intake("in", submission(*reversed(ids)))
+    ledger.append("a", event(*reversed(ids)))
+    ledger.append("b", event(*ids, *ids))
+    ledger.append("c", event(*ids[5:2_060]))
+    ledger.append("d", event(*ids[5:2_060], "T-new"))
+    assert ledger.verify([ledger.head()]).empty
+    assert len(ledger.trail("transaction", "T-7")) == 6
+    assert ledger.trail("transaction", "T-new")["entry_id"].tolist() == [ledger.head().entries]
+
+
 def test_an_id_of_a_refused_append_gets_its_number_when_it_is_written(ledger: Ledger, event: Make) -> None:
     ledger.append("a", event("T-1", event_type="SETTLEMENT_CONFIRMED"))
     with pytest.raises(LedgerError, match="refused"):
