@@ -78,7 +78,8 @@ def _corrected_later(events: pd.DataFrame, end: pd.Timestamp, today: pd.Timestam
     corrected = after[after["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first]
     told = pd.Series([json.loads(d).get("as_of") for d in corrected["details"]], index=corrected.index, dtype="str")
     day = pd.to_datetime(told, utc=True).fillna(corrected["timestamp"].dt.normalize())
-    return pd.concat([after.loc[is_reserve, "entry_id"], corrected.loc[(day > end) & (day <= today), "entry_id"]])
+    late: pd.Series = pd.concat([after[is_reserve], corrected[(day > end) & (day <= today)]])["entry_id"]
+    return late
 
 
 def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:
