@@ -29,7 +29,7 @@ _MAX_ROWS, _MAX_TEXT, _MAX_NAME = 1_048_576, 32_767, 31
 _NARROW, _WIDE = 9, 46
 _COVER_WIDTH, _COVER_LINE, _LINE_HEIGHT = 90, 92, 15  # a line holds somewhat fewer letters than the column is wide
 _ROW_NUMBERS = ("_id", "_row", "period", "year", "sequence", "rank")
-_RIGHT = ("_minor", "_rate", "_ratio", "_count", "_bps", "_points", "_days")
+_RIGHT = ("_minor", "_rate", "_ratio", "_count", "_bps", "_points", "_days", "_units")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ GLOSSARY = {
     "Bridge": "Opening balance + matched lines + breaks = closing balance of an account; what is left over is the residual.",
     "Client_RR": "The reserve held back from the seller out of the purchase price of a contract until its term ends.",
     "Control total": "Rows or amounts in = out + held + rejected, per currency; the difference must be zero.",
+    "Coverage": "Reserve held / what it has to cover: refunds, chargebacks, and sales that are not delivered yet.",
     "CRDT, DBIT": "Credit and debit as the account's owner sees them: money in, money out.",
     "Dilution": "Refunds and chargebacks as a share of sales: what a receivable loses without a payment.",
     "DSO": "Days sales outstanding: receivables outstanding / receivables bought in a year x 365.",

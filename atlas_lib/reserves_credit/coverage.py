@@ -88,9 +88,12 @@ def measure_undelivered(
     """
     late = terms[terms["delivery_days"].fillna(0) > 0]
     first = today - pd.to_timedelta(late["delivery_days"].astype("int64"), unit="D")
-    sold = days.merge(late[ACCOUNT].assign(first=first), on=ACCOUNT, validate="many_to_one")
-    sold = sold[(sold["day"] > sold["first"]) & (sold["day"] <= today)]
-    returned = claims.groupby([*ACCOUNT, "own_day"])["claims_minor"].sum().rename("returned_minor")
+    earliest = first.min()  # NaT when nobody delivers later: then no day is after it
+    lately = days.loc[(days["day"] > earliest) & (days["day"] <= today), [*ACCOUNT, "day", "sales_minor"]]
+    sold = lately.merge(late[ACCOUNT].assign(first=first), on=ACCOUNT, validate="many_to_one")
+    sold = sold[sold["day"] > sold["first"]]
+    about = claims[claims["own_day"] > earliest]
+    returned = about.groupby([*ACCOUNT, "own_day"])["claims_minor"].sum().rename("returned_minor")
     both = sold.join(returned, on=[*ACCOUNT, "day"])
     left = (both["sales_minor"] - both["returned_minor"].fillna(0).astype("int64")).clip(lower=0)
     return left.groupby([both[k] for k in ACCOUNT]).sum().rename("undelivered_minor")

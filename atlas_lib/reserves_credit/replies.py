@@ -107,7 +107,7 @@ def plan_replies(
             "amount_minor": moved["sent_amount_minor"].fillna(moved["our_amount_minor"]).astype("int64"),
             "currency": moved["our_currency"],
             "bank_code": moved["reason_code"],
-            "said": moved["reason_text"],
+            "said": _said(moved),
             "bank_reference": moved["bank_reference"],
             "source": moved["source"],
             **_booked_attempt(moved),
@@ -115,6 +115,14 @@ def plan_replies(
     )
     outcomes = own.assign(outcome=outcome, status_before=known["our_status"].fillna(""))
     return ReplyPlan(moves, _closing(moves, moved, transfers, kind), outcomes)
+
+
+def _said(moved: pd.DataFrame) -> pd.Series:
+    """The bank's words; and which payment it speaks of, where that is not the one of the present payment file."""
+    is_other = moved["sent_payment_id"].notna() & (moved["sent_payment_id"] != moved["our_payment_id"])
+    other = "the bank speaks of " + moved["end_to_end_id"] + " in " + moved["sent_payment_id"].fillna("")
+    texts = moved["reason_text"] + other.where(moved["reason_text"] == "", "; " + other).where(is_other, "")
+    return texts.astype("str")
 
 
 def _booked_attempt(moved: pd.DataFrame) -> dict[str, pd.Series]:

@@ -40,11 +40,12 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     has corrected; purchases and payouts as the ledger stands now.
     """
     postings = ledger.postings(transaction_ids)
-    kinds = ledger.events(transaction_ids, event_types=_MOVEMENT)[["entry_id", "event_type", "details"]]
+    events = ledger.events(transaction_ids, event_types=_MOVEMENT)
     kind, merchant = _split_account(postings["account"])
     moves = postings.assign(subaccount=kind.map(_SUBACCOUNTS), merchant_id=merchant).dropna(subset=["subaccount"])
-    moves = moves.merge(kinds, on="entry_id", how="inner", validate="many_to_one")
-    moves = moves[~_is_corrected_later(moves, end, pd.Timestamp(ledger.today(), tz="UTC"))]
+    moves = moves.merge(events[["entry_id", "event_type"]], on="entry_id", how="inner", validate="many_to_one")
+    later = _corrected_later(events, end, pd.Timestamp(ledger.today(), tz="UTC"))
+    moves = moves[~moves["entry_id"].isin(later)]
     is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT)
     contract_id = moves["transaction_id"].str.replace(r"^contract:|:v\d+$", "", regex=True)
     moves = moves.assign(
@@ -69,17 +70,16 @@ def read_subaccounts(transaction_ids: list[str], ledger: Ledger, end: pd.Timesta
     }
 
 
-def _is_corrected_later(moves: pd.DataFrame, end: pd.Timestamp, today: pd.Timestamp) -> pd.Series:
+def _corrected_later(events: pd.DataFrame, end: pd.Timestamp, today: pd.Timestamp) -> pd.Series:
     """Reserve movements after `end`, and corrections of contracts by runs of days between `end` and now (beyond: mistyped)."""
-    is_after = moves["timestamp"] > end
-    is_reserve = moves["event_type"].str.startswith("RESERVE_")
-    is_first = moves["transaction_id"].str.endswith(":v1") & (moves["event_type"] == "CONTRACT_PURCHASED")
-    is_contract = moves["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first
-    corrected = moves[is_after & is_contract]
+    after = events[events["timestamp"] > end]
+    is_reserve = after["event_type"].str.startswith("RESERVE_")
+    is_first = after["transaction_id"].str.endswith(":v1") & (after["event_type"] == "CONTRACT_PURCHASED")
+    corrected = after[after["transaction_id"].str.startswith(keys.CONTRACT) & ~is_first]
     told = pd.Series([json.loads(d).get("as_of") for d in corrected["details"]], index=corrected.index, dtype="str")
     day = pd.to_datetime(told, utc=True).fillna(corrected["timestamp"].dt.normalize())
-    is_of_later_run = ((day > end) & (day <= today)).reindex(moves.index, fill_value=False)
-    return (is_after & is_reserve) | is_of_later_run
+    late: pd.Series = pd.concat([after[is_reserve], corrected[(day > end) & (day <= today)]])["entry_id"]
+    return late
 
 
 def total_subaccounts(subaccounts: pd.DataFrame) -> pd.DataFrame:

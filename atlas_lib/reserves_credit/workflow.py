@@ -75,12 +75,13 @@ def read_states(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
 
 
 def read_attempts(payout_ids: Iterable[str], ledger: Ledger) -> pd.DataFrame:
-    """Every payment file that these payouts were ever put into: end_to_end_id, amount_minor, contracts, set_off_minor."""
+    """Every payment file that these payouts were ever put into: end_to_end_id, payment_id, amount_minor, contracts, set_off_minor."""
     events = ledger.events(transaction_ids=[keys.PAYOUT + i for i in payout_ids], event_types=["PAYOUT_PREPARED"])
     facts = [json.loads(d) for d in events["details"]]
     told = pd.DataFrame(
         {
             "end_to_end_id": pd.Series([f["end_to_end_id"] for f in facts], dtype="str"),
+            "payment_id": events["batch_id"].to_numpy(),
             "amount_minor": events["amount_minor"].to_numpy("int64"),
             "contracts": pd.Series([f["contracts"] for f in facts], dtype="str"),
             "set_off_minor": pd.Series([f["set_off_minor"] for f in facts], dtype="int64"),

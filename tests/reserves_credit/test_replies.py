@@ -316,7 +316,8 @@ def test_details_of_a_collective_entry_have_their_own_amounts_in_every_version(o
 
 
 def test_a_late_booking_is_of_the_attempt_it_names_and_stops_the_present_one(office):
-    rejected(office, office.requested("M1"), office.of("M1") + "-1")
+    first = office.requested("M1")
+    rejected(office, first, office.of("M1") + "-1")
     office.now += pd.Timedelta(minutes=5)
     office.payouts = payouts({"amount_minor": 700_00, "set_off_minor": 50_00})
     olga = office.desk("olga", "settlement_ops")
@@ -328,6 +329,7 @@ def test_a_late_booking_is_of_the_attempt_it_names_and_stops_the_present_one(off
         office.desk("carl", "credit_manager").approve(payment_id, sha256)
     (state,) = workflow.read_states([office.of("M1")], office.ledger).to_dict("records")
     assert (state["amount_minor"], state["contracts"]) == (500_00, '{"C-M1": 50000}')
+    assert state["said"] == f"the bank speaks of {office.of('M1')}-1 in {first}"  # and not of the file that never left
     assert booked(office, entry(office, direction="CRDT", reference="BR2", reason=REASON)) == ["moved"]
     assert balance(office, "liabilities:payout_payable:M1") == 0
     office.now += pd.Timedelta(minutes=5)
