@@ -133,7 +133,7 @@ def test_where_batches_end_does_not_change_a_byte_of_the_file(tmp_path, monkeypa
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_two_threads_may_use_one_engine_at_the_same_time(tmp_path):
+def test_two_threads_may_use_one_engine_at_the_same_time():
     """Each has tables of the same names, and sees its own."""
     engine, start = DuckDBEngine(), threading.Barrier(2, timeout=30)
     steps = [("doubled", "SELECT id, 2 * minor AS minor FROM given"), ("total", "SELECT CAST(SUM(minor) AS BIGINT) AS minor FROM doubled")]  # fmt: skip
