@@ -139,6 +139,14 @@ def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_p
     assert counts[["rows_in_count", "rejected_count"]].sum().tolist() == [6, 3]
 
 
+def test_tables_are_of_one_size_wherever_the_batches_of_a_file_end():
+    batches = [pa.RecordBatch.from_pydict({"n": pa.array(["a", "b"] * n, pa.string()).dictionary_encode()}) for n in (1, 5, 0, 3)]  # fmt: skip
+    sized = list(pieces.in_sizes(iter(batches), 4))
+    assert [len(table) for table in sized] == [4, 4, 4, 4, 2]
+    assert pa.concat_tables(sized)["n"].to_pylist() == ["a", "b"] * 9
+    assert [len(table) for table in pieces.in_sizes(iter(batches), 18)] == [18]
+
+
 def test_an_id_with_the_character_nul_is_refused_and_can_be_shown(tmp_path):
     """A ledger of a run before would not find it again: SQLite ends the text there, PostgreSQL takes none."""
     rows = [ROW, ROW | {"transaction_id": "T\x002"}, ROW | {"transaction_id": "T3", "idempotency_key": "K\x00"}]
