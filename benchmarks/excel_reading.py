@@ -22,7 +22,7 @@ HEADER = "transaction_id idempotency_key merchant_id user_id type amount source_
 SHEET = "transactions"
 
 _READERS = {
-    "ours, to raw sheet": "from atlas_lib.ingest.workbook import read_inputs\nSTART\nrows = len(read_inputs(path)[0].frame)",
+    "ours, to raw sheet": "from atlas_lib.ingest import read_inputs\nSTART\nrows = len(read_inputs(path)[0].frame)",
     "ours, to clean rows": "from atlas_lib.core.settings import IngestSettings\nfrom atlas_lib.ingest import clean_inputs, read_inputs\nSTART\nrows = len(clean_inputs(read_inputs(path), IngestSettings())['submissions'])",
     "calamine alone (lists of cells)": "import python_calamine\nSTART\nrows = len(python_calamine.CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()) - 1",
     "pandas with calamine": "import pandas\nSTART\nrows = len(pandas.read_excel(path, engine='calamine'))",
@@ -56,13 +56,15 @@ def write_transactions(path: Path, rows: int) -> None:
 
 
 def measure(body: str, path: Path) -> tuple[int, float, float] | None:
-    """Rows, CPU seconds and peak MiB in a process of its own; None where the package is not installed."""
+    """Rows, CPU seconds and peak MiB in a process of its own; None where another's package is not installed."""
     code = _MEASURE.format(body=body.replace("START", "started = time.process_time()"))
     answer = subprocess.run(
         [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    if answer.returncode:
+    if "ModuleNotFoundError: No module named 'fastexcel'" in answer.stderr:
         return None
+    if answer.returncode:
+        raise RuntimeError(answer.stderr)
     rows, seconds, memory = json.loads(answer.stdout.splitlines()[-1])
     return rows, seconds, memory
 

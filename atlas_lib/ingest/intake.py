@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
-from atlas_lib.ingest.pieces import in_turn
+from atlas_lib.ingest.pieces import in_sizes, in_turn
 from atlas_lib.ledger.store import Ledger
 
 _HOUR_US = 3_600_000_000
@@ -206,7 +206,7 @@ def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[_Append]:
 def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     if isinstance(submissions, Path):
         with pq.ParquetFile(submissions, read_dictionary=_CODED) as file:
-            yield from _sized(file.iter_batches(_APPEND_ROWS, columns=columns))
+            yield from in_sizes(file.iter_batches(_APPEND_ROWS, columns=columns), _APPEND_ROWS)
         return
     rows = (
         pa.Table.from_pandas(submissions, preserve_index=False)
@@ -215,19 +215,6 @@ def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     )
     for start in range(0, len(rows), _APPEND_ROWS):
         yield rows.select(columns).slice(start, _APPEND_ROWS)
-
-
-def _sized(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of the size of an append: batches that hold codes end with the groups of their file."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if (count := sum(len(b) for b in held)) >= _APPEND_ROWS:
-            rows = pa.Table.from_batches(held)
-            yield rows.slice(0, _APPEND_ROWS)
-            held = rows.slice(_APPEND_ROWS).to_batches() if count > _APPEND_ROWS else []
-    if held:
-        yield pa.Table.from_batches(held)
 
 
 def _append_of(rows: pa.Table) -> _Append:

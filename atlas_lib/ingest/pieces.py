@@ -78,6 +78,19 @@ def _tables(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
+def in_sizes(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Tables of exactly that many rows, the last of what is left, wherever the batches end."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        while sum(len(b) for b in held) >= size:
+            rows = pa.Table.from_batches(held)
+            yield rows.slice(0, size)
+            held = rows.slice(size).to_batches()
+    if held:
+        yield pa.Table.from_batches(held)
+
+
 def _coded_columns(said: pq.FileMetaData) -> list[str]:
     """Text columns that the file holds as dictionaries throughout: so few bytes a value are no texts."""
     groups = [said.row_group(number) for number in range(said.num_row_groups)]

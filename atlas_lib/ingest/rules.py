@@ -222,6 +222,14 @@ def _invalid(values: pd.Series, is_valid: Callable[[str], bool]) -> Mask:
     return _mask(values.map(verdicts).astype("boolean"))
 
 
+def _without_nul(name: str) -> Rule:
+    """Databases end a text at the character NUL, or refuse it: the ledger would not find the id again."""
+    return Rule(
+        "NUL_CHARACTER", name, lambda r: _mask(r[name].str.contains("\x00", regex=False)),
+        "a text without the character NUL", "take it out, and ask who wrote the file: something in it may be lost",
+    )  # fmt: skip
+
+
 _OWN: dict[str, list[Rule]] = {
     "contracts": [
         Rule("NEGATIVE_PREMIUM", "premium", _below("premium", 0), "a premium of 0 or more"),
@@ -254,6 +262,8 @@ _OWN: dict[str, list[Rule]] = {
             "an id that does not begin with a name the ledger keeps for itself (" + " ".join(keys.OWN) + ")",
             "give the payment another id, such as the sender's own name before it",
         ),
+        _without_nul("transaction_id"),
+        _without_nul("idempotency_key"),
         Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
         Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],

@@ -1,9 +1,13 @@
 import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from atlas_lib.core.engine import _FOLD, DuckDBEngine, _last_readers, open_engine
+from atlas_lib.core.engine import _FOLD, DuckDBEngine, _last_readers, open_engine, write_parquet
 from atlas_lib.core.errors import AtlasError, SettingsError
 
 SALES = pd.DataFrame(
@@ -85,3 +89,65 @@ def test_the_quick_fold_of_plain_texts_is_the_fold_of_all(text):
         "folded"
     ]
     assert found["quick"].equals(found["slow"].rename("quick"))
+
+
+CODES = pa.dictionary(pa.int32(), pa.string())
+ROWS = [{"id": f"T-{n}", "currency": ("EUR", "USD", None, 'Zürich \\ "ß"')[n % 4], "minor": n} for n in range(5_000)]
+
+
+def batches(sizes, kinds):
+    """ROWS in batches of these sizes, the currency in turn as texts, as codes, or as a frame gives it."""
+    start, number = 0, 0
+    while start < len(ROWS):
+        rows, kind = ROWS[start : start + sizes[number % len(sizes)]], kinds[number % len(kinds)]
+        start, number = start + len(rows), number + 1
+        if kind == "frame":
+            yield from pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False).to_batches()
+        else:
+            texts = pa.array([row["currency"] for row in rows], pa.string())
+            given = {"id": [row["id"] for row in rows], "minor": [row["minor"] for row in rows]}
+            columns = given | {"currency": texts.dictionary_encode() if kind == "codes" else texts}
+            yield pa.RecordBatch.from_pydict(columns)
+
+
+@pytest.mark.parametrize("stored", [pa.string(), CODES], ids=["as texts", "as codes"])
+@pytest.mark.parametrize("kinds", [("texts",), ("codes",), ("frame",), ("codes", "texts"), ("texts", "frame", "codes")])
+def test_codes_and_texts_may_be_mixed_and_the_file_holds_the_same_table(tmp_path, monkeypatch, stored, kinds):
+    monkeypatch.setattr("atlas_lib.core.engine._ROWS_PER_GROUP", 1_024)
+    schema = pa.schema([("id", pa.string()), ("currency", stored), ("minor", pa.int64())])
+    path = write_parquet(tmp_path / "mixed.parquet", schema, batches((700, 1, 1_500), kinds))
+    assert pq.read_schema(path) == pa.schema([("id", pa.string()), ("currency", pa.string()), ("minor", pa.int64())])
+    assert pq.read_table(path).to_pylist() == [
+        {name: row[name] for name in ("id", "currency", "minor")} for row in ROWS
+    ]
+    assert pq.read_metadata(path).num_row_groups == 5
+
+
+def test_where_batches_end_does_not_change_a_byte_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("atlas_lib.core.engine._ROWS_PER_GROUP", 1_024)
+    schema = pa.schema([("id", pa.string()), ("currency", pa.string()), ("minor", pa.int64())])
+    one, other = (
+        write_parquet(tmp_path / f"{number}.parquet", schema, batches(sizes, ("texts",)))
+        for number, sizes in enumerate([(5_000,), (13, 2_900, 1)])
+    )
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_threads_may_use_one_engine_at_the_same_time():
+    """Each has tables of the same names, and sees its own."""
+    engine, start = DuckDBEngine(), threading.Barrier(2, timeout=30)
+    steps = [("doubled", "SELECT id, 2 * minor AS minor FROM given"), ("total", "SELECT CAST(SUM(minor) AS BIGINT) AS minor FROM doubled")]  # fmt: skip
+    schema = pa.schema([("id", pa.string()), ("minor", pa.int64())])
+
+    def work(factor):
+        given = pd.DataFrame({"id": [f"T-{n}" for n in range(20_000)], "minor": range(0, 20_000 * factor, factor)})
+        found = []
+        start.wait()
+        for _ in range(10):
+            found.append(int(engine.run(steps, {"given": given}, ["total"])["total"]["minor"].iloc[0]))
+            file = engine.write(steps[:1], {"given": given}, {"doubled": schema})["doubled"]
+            found.append(sum(pq.read_table(file)["minor"].to_pylist()))
+        return set(found)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, [1, 3])) == [{2 * f * sum(range(20_000))} for f in (1, 3)]

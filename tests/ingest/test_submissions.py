@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from types import SimpleNamespace
 
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest import clean_inputs, pieces, read_inputs, submissions
+from atlas_lib.ingest import clean_inputs, pieces, read_inputs, submissions, write_rejects_workbook
 
+DAY = dt.date(2026, 10, 30)
 HEADER = "transaction_id idempotency_key merchant_id user_id type amount currency destination_currency source_account destination_account settlement_window status created_at reference".split()
 ROW = dict(zip(HEADER, "T1 K1 M1 U1 SALE 12.50 EUR EUR A B T1 APPROVED 2026-10-30T09:15:00Z ref".split(), strict=True))
 TYPED = ["12.50", "7", "1,5", "1.234", "1,234", "1.234,56", "0", "-5", "(12.00)", "1e3", " 12.50", "12.505", "999999999", "99999999999", "€ 12", "12.5 EUR", "", None, "oops", "１２"]  # fmt: skip
@@ -134,6 +137,30 @@ def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_p
     assert "found payout:P-1. What to do: give the payment another id" in said
     counts = tables["received_counts"].query("table == 'transactions'")
     assert counts[["rows_in_count", "rejected_count"]].sum().tolist() == [6, 3]
+
+
+def test_tables_are_of_one_size_wherever_the_batches_of_a_file_end():
+    batches = [pa.RecordBatch.from_pydict({"n": pa.array(["a", "b"] * n, pa.string()).dictionary_encode()}) for n in (1, 5, 0, 3)]  # fmt: skip
+    sized = list(pieces.in_sizes(iter(batches), 4))
+    assert [len(table) for table in sized] == [4, 4, 4, 4, 2]
+    assert pa.concat_tables(sized)["n"].to_pylist() == ["a", "b"] * 9
+    assert [len(table) for table in pieces.in_sizes(iter(batches), 18)] == [18]
+
+
+def test_an_id_with_the_character_nul_is_refused_and_can_be_shown(tmp_path):
+    """A ledger of a run before would not find it again: SQLite ends the text there, PostgreSQL takes none."""
+    rows = [ROW, ROW | {"transaction_id": "T\x002"}, ROW | {"transaction_id": "T3", "idempotency_key": "K\x00"}]
+    odd = ROW | {"transaction_id": 'T4 "ü" \\ \x07', "idempotency_key": "K4"}
+    pd.DataFrame([*rows, odd]).to_parquet(tmp_path / "transactions.parquet")
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings())
+    assert sorted(tables["submissions"]["transaction_id"]) == ["T1", odd["transaction_id"]]
+    refused = tables["rejects"].query("severity == 'error'")
+    assert list(zip(refused["rule"], refused["column"], refused["source_row"], strict=True)) == [
+        ("NUL_CHARACTER", "transaction_id", 2), ("NUL_CHARACTER", "idempotency_key", 3),
+    ]  # fmt: skip
+    book = openpyxl.load_workbook(write_rejects_workbook(tmp_path / "rejects.xlsx", SimpleNamespace(**tables), DAY))
+    said = [str(cell.value) for row in book.worksheets[0].iter_rows() for cell in row]
+    assert sum("expected a text without the character NUL" in text for text in said) == 2
 
 
 def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):

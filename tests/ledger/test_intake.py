@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atlas_lib.core.errors import LedgerError
@@ -143,6 +143,10 @@ def test_the_bulk_decision_equals_reading_row_by_row(rows: list[tuple[int, ...]]
     assert decided["is_new"].tolist() == [e == i for i, e in enumerate(expected)][before:]
 
 
+ODD = ['say "hi"', "back\\slash\\", "tab\tline\nbell\x07", "nul\x00in", "\x7f\u2028 Zürich ß \U0001f600", "plain"]
+
+
+@example([(text, None, text) for text in ODD] + [(None, text, "plain") for text in ODD])
 @given(st.lists(st.tuples(*[st.none() | st.text()] * 2, st.text(min_size=1)), min_size=1, max_size=4))
 def test_details_are_the_json_that_an_encoder_writes(rows: list[tuple[str | None, str | None, str]]) -> None:
     columns = dict(zip(["fingerprint", "origin", "transaction_id"], map(list, zip(*rows, strict=True)), strict=True))
@@ -158,6 +162,16 @@ def test_details_are_the_json_that_an_encoder_writes(rows: list[tuple[str | None
     ]
     written = intake_events(frame, decided, "tester")["details"].tolist()
     assert written == [json.dumps(e, ensure_ascii=False, sort_keys=True) for e in expected]
+
+
+def test_what_json_writes_in_another_way_comes_back_from_the_store(ledger: Ledger, submission: Make) -> None:
+    odd = [text for text in ODD if "\x00" not in text]  # intake refuses those: see the rules of ingest
+    ledger.intake("a", submission(*odd, idempotency_key=odd))
+    ledger.intake("b", submission(*odd, idempotency_key=odd, origin='another "file"'))
+    details = [json.loads(text) for text in ledger.events()["details"]]
+    assert [d["idempotency_key"] for d in details] == odd * 2
+    assert [d.get("transaction_id") for d in details] == [None] * len(odd) + odd
+    assert {d["origin"] for d in details[len(odd) :]} == {'another "file"'}
 
 
 def test_a_shorter_life_of_keys_takes_in_what_a_longer_one_held_back(ledger: Ledger, submission: Make) -> None:
