@@ -19,6 +19,7 @@ from atlas_lib.ledger.digests import DIGEST_BYTES, digests, fixed_rows
 
 LEAF_BYTES = DIGEST_BYTES
 _ABSENT = 0xFFFFFFFF
+_SAMPLE = 1_000  # rows that tell whether texts of a column come often
 
 
 def text_array(values: Any) -> pa.LargeStringArray:
@@ -57,9 +58,10 @@ def as_objects(column: pa.Array | np.ndarray | Sequence[Any]) -> Sequence[Any]:
         return column
     if not pa.types.is_large_string(column.type):
         return list(column.to_pylist()) if column.null_count else list(column.to_numpy().tolist())
-    coded = column.dictionary_encode()
-    if len(coded.dictionary) * 2 > len(column):
+    sample = column.slice(0, _SAMPLE)
+    if len(sample.unique()) * 2 > len(sample):
         return list(column.to_pylist())
+    coded = column.dictionary_encode()
     words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
     return list(words[coded.indices.fill_null(len(words) - 1).to_numpy()].tolist())
 
