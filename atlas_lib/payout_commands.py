@@ -44,19 +44,21 @@ def prepare(
     payout_ids: Annotated[list[str], typer.Argument(help="payout ids as `list` shows them (PO-...)")],
     run_dir: RunDir = None,
 ) -> None:
-    """Put payouts into payment files; prints payment id and SHA-256 of each."""
+    """Put payouts into payment files; prints payment id, SHA-256, amount and currency of each."""
     desk = _desk(run_dir)
     made = desk.prepare(payout_ids)
-    orders = desk.orders().set_index("payment_id")
-    for payment_id, sha256 in orders.loc[made, "sha256"].items():
-        typer.echo(f"{payment_id!s} {sha256}")
+    orders = _in_units(desk.orders()).set_index("payment_id")
+    for order in orders.loc[made].itertuples():
+        typer.echo(f"{order.Index} {order.sha256} {order.amount} {order.currency}")
 
 
 @payouts_app.command()
 def approve(payment_id: PaymentId, sha256: Sha256, run_dir: RunDir = None) -> None:
     """Approve the payment file with this SHA-256, and no other: a file that was changed since is refused."""
-    _desk(run_dir).approve(payment_id, sha256)
-    typer.echo(f"{payment_id} is approved.")
+    desk = _desk(run_dir)
+    desk.approve(payment_id, sha256)
+    order = _in_units(desk.orders()).set_index("payment_id").loc[payment_id]
+    typer.echo(f"{payment_id} is approved: {order['amount']} {order['currency']} in {order['payout_count']} payout(s).")
 
 
 @payouts_app.command()

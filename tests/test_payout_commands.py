@@ -52,8 +52,10 @@ def test_a_payout_goes_from_ready_to_executed_and_a_forbidden_step_ends_with_exi
     payout_id = Office(tmp_path / "names").of("M1")
     forbidden = atlas(run, "ada", "auditor", "prepare", payout_id)
     assert (forbidden.returncode, "You may not" in forbidden.stderr) == (7, True)
-    payment_id, sha256 = atlas(run, "olga", "settlement_ops", "prepare", payout_id).stdout.split()
-    assert "is approved" in atlas(run, "carl", "credit_manager", "approve", payment_id, sha256).stdout
+    payment_id, sha256, *amount = atlas(run, "olga", "settlement_ops", "prepare", payout_id).stdout.split()
+    assert amount == ["500.00", "EUR"]
+    approved = atlas(run, "carl", "credit_manager", "approve", payment_id, sha256).stdout
+    assert "is approved: 500.00 EUR in 1 payout(s)" in approved
     outbox = Path(atlas(run, "olga", "settlement_ops", "request", payment_id).stdout.strip())
     assert outbox == run.directory.parent / "payments" / "outbox" / f"{payment_id}.xml"
     entry = ENTRY.format(
