@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import DuckDBEngine, Input
 from atlas_lib.core.errors import TableError
-from atlas_lib.core.tables import Table
+from atlas_lib.core.tables import Table, arrow_to_frame
 
 if TYPE_CHECKING:
     from atlas_lib.core.run import Run
@@ -37,6 +38,15 @@ class StepTables(SimpleNamespace):
 def sources(tables: SimpleNamespace) -> dict[str, Input]:
     """Tables as inputs for the engine: the files of a step, else the frames themselves."""
     return dict(vars(getattr(tables, "files", tables)))
+
+
+def loaded(source: Input, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows of a table that may still be a file, or some columns of them."""
+    if isinstance(source, pd.DataFrame):
+        return source if columns is None else source[list(columns)]
+    if isinstance(source, Path):
+        source = pq.read_table(source, columns=columns, partitioning=None)
+    return arrow_to_frame(source)
 
 
 def check_file(table: Table, path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from atlas_lib.example_data import (
     incidents,
     payments,
     plants,
+    processor_payouts,
     submissions,
     truth,
     workbook,
@@ -47,7 +48,9 @@ def generate(rows: int, seed: int, out: Path) -> None:
     paid = _draw_payments(rows, who, of_payments)
     booked = bank.book_payments(paid, who, AS_OF, of_bank)
     fx_rates = conditions.draw_fx_rates(AS_OF, of_rest)
-    lines = bank.number_lines(plants.plant_breaks(paid, booked, fx_rates, rows, AS_OF, of_bank), of_bank)
+    planted = plants.plant_breaks(paid, booked, fx_rates, rows, AS_OF, of_bank)
+    paid, planted = processor_payouts.pay_out(paid, planted, who)
+    lines = bank.number_lines(planted, of_bank)
     submitted = submissions.submit(paid, rows, of_rest)
     user = conditions.choose_blacklisted_user(paid, who)
     sheets = {

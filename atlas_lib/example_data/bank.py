@@ -12,6 +12,7 @@ from atlas_lib.example_data.names import numbered
 from atlas_lib.example_data.parties import CURRENCIES, Parties, own_iban
 
 OPENING_UNITS = (412_380.15, 96_210.40, 58_744.90, 7_912_350.0)
+NETTED = "netted"  # case of a line that is part of a payout's line
 CUT_OFF_HOUR = 16  # 17:00 CET in UTC, winter time
 _WINDOW_DAYS = {"RTGS": 0, "T0": 0, "T1": 1, "T2": 2}
 _WORDS = {
@@ -66,9 +67,10 @@ def booking_dates(payments: pd.DataFrame, slow: np.ndarray) -> np.ndarray:
 
 
 def number_lines(lines: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One statement per account and month; lines counted from 1 within it, in order of booking."""
+    """One statement per account and month; lines counted from 1 within it, in order of booking, without netted ones."""
     order = np.lexsort((rng.permutation(len(lines)), lines["booking_date"], lines["account"]))
-    frame = lines.iloc[order]
+    frame = lines.iloc[order].assign(bank_reference=numbered("NTB", 26_080_000 + np.arange(len(lines)), 9).to_numpy())
+    frame = frame[frame["case"] != NETTED]
     month = frame["booking_date"].to_numpy().astype("datetime64[M]")
     currency = np.array(CURRENCIES, dtype=object)[frame["account"]]
     statement = pd.Series(currency, index=frame.index) + "-" + pd.Series(month.astype(str), index=frame.index)
@@ -78,7 +80,6 @@ def number_lines(lines: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         line_id=line.astype(str),
         account_iban=np.array([own_iban(c) for c in CURRENCIES], dtype=object)[frame["account"]],
         currency=currency,
-        bank_reference=numbered("NTB", 26_080_000 + np.arange(len(frame)), 9).to_numpy(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
 import pandas as pd
@@ -50,8 +51,13 @@ def _entries(lines: pd.DataFrame) -> str:
     entry += "<BkTxCd><Prtry><Cd>NTRF</Cd></Prtry></BkTxCd>" + _charges(lines)
     entry += "<NtryDtls><TxDtls><Refs><EndToEndId>" + lines["end_to_end_id"].astype("str") + "</EndToEndId></Refs>"
     entry += "<RltdPties><" + party + "><Pty><Nm>" + name + "</Nm></Pty></" + party + "></RltdPties>"
-    entry += "<RmtInf><Ustrd>" + lines["remittance_text"].map(escape).astype("str") + "</Ustrd></RmtInf>"
+    entry += "<RmtInf>" + lines["remittance_text"].map(_texts).astype("str") + "</RmtInf>"
     return "".join(entry + "</TxDtls></NtryDtls></Ntry>\n")
+
+
+def _texts(text: str) -> str:
+    """`Ustrd` as often as it takes: Max140Text."""
+    return "".join(f"<Ustrd>{escape(part)}</Ustrd>" for part in wrap(text, 140, break_on_hyphens=False))
 
 
 def _charges(lines: pd.DataFrame) -> pd.Series:

@@ -25,18 +25,22 @@ _PAYMENT_TRUTH = {
     "structuring": ("AML_PENDING", "several purchases just under 10,000 EUR"),
 }
 _LINE_TRUTH = {case: break_type or "MATCHED" for case, (_, _, break_type) in (BANK_CASES | BANK_ONLY_CASES).items()} | {
-    "merged_payout": "MATCHED"
+    "merged_payout": "MATCHED",
+    "processor_payout": "MATCHED",
 }
+_GROUPS = ("merged_payout", "processor_payout")  # one line for several payments
 
 
 def find_pairs(payments: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """payment (its row), statement_id, line_id, case of every true pair, splits and merges included."""
     single = lines[lines["pair"] >= 0].assign(payment=lines["pair"])
     names = ["payment", "statement_id", "line_id", "case"]
-    merged = lines.loc[lines["case"].str.startswith("merged_payout"), ["case", "statement_id", "line_id"]]
-    group = payments.loc[payments["case"].str.startswith("merged_payout"), ["case"]]
-    many = group.assign(payment=group.index).merge(merged, on="case", how="inner", validate="many_to_one")
-    pairs = pd.concat([single[names], many[names].assign(case="merged_payout")], ignore_index=True)
+    groups = payments["payout"].where(payments["payout"] != "", payments["case"])
+    merged = lines.loc[lines["case"].str.startswith(_GROUPS), ["case", "statement_id", "line_id"]]
+    group = pd.DataFrame({"payment": payments.index, "case": groups})[groups.str.startswith(_GROUPS)]
+    many = group.merge(merged, on="case", how="inner", validate="many_to_one")
+    many = many.assign(case=many["case"].str.partition(":")[0])
+    pairs = pd.concat([single[names], many[names]], ignore_index=True)
     return pairs.sort_values(names[:3], kind="stable").reset_index(drop=True)
 
 
@@ -122,6 +126,9 @@ which bank line, and under which case. Nothing in this folder is an input: folde
 - `row_id` of a bank line is `statement_id/line_id`; `detail` then names the transaction.
 - A split payment has two lines with the same end-to-end id; an incomplete one has only the first.
 - A merged payout is one line for three payouts; every other one lists their references in its text.
+- A processor payout is one line for a merchant's days, less refunds, chargebacks, fees and the reserve held back of
+  each sale, and lists their references. One has payments of every type; of the other, the sales of the day before are
+  not listed: they are the prior balance.
 - `booked_in_destination` and `fx_difference`: a cross-currency payment booked in the currency it arrives in, at the
   day's rate or 2 % below it.
 - A lost end-to-end id reads {NOT_PROVIDED}; its amount occurs only once on its account.

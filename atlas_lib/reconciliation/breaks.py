@@ -18,14 +18,18 @@ A payment within the grace period is pending; one that no statement covers is un
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
-from atlas_lib.core.engine import open_engine
+from atlas_lib.core.bulk import loaded
+from atlas_lib.core.engine import Engine, Input, open_engine
 from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.break_types import TYPED
-from atlas_lib.reconciliation.carrying import Carried, known_before, mark_carried
+from atlas_lib.reconciliation.carrying import Carried, known_before
 from atlas_lib.reconciliation.open_rows import SIDES
 from atlas_lib.reconciliation.outcomes import OUTCOMES
 
@@ -36,22 +40,25 @@ def break_steps() -> list[tuple[str, str]]:
 
 
 def find_breaks(
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
-    statement_balances: pd.DataFrame,
-    matches: pd.DataFrame,
-    links: pd.DataFrame,
-    suggestions: pd.DataFrame,
-    payout_parts: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
+    statement_balances: Input,
+    matches: Input,
+    links: Input,
+    suggestions: Input,
+    payout_parts: Input,
     settings: ReconciliationSettings,
     carried: Carried | None = None,
-) -> dict[str, pd.DataFrame]:
+    engine: Engine | None = None,
+) -> dict[str, Any]:
     """breaks, reconciliation_items (every row of both sides once) and batch_index (every transaction once).
 
     `carried`: what of the sides was carried over from the run before, and from when on statements cover (`carrying`).
+    With transactions in a Parquet file the tables of every row are files too, in the folder of the engine given.
     """
     names = ("breaks", "reconciliation_items", "batch_index")
-    if transactions.empty and statement_lines.empty:
+    currencies = sorted(_currencies(transactions) | _currencies(statement_lines))
+    if not currencies:
         return {name: declared(name).empty() for name in names}
     inputs = {
         "transactions": transactions,
@@ -61,7 +68,7 @@ def find_breaks(
         "links": links,
         "suggestions": suggestions,
         "payout_parts": payout_parts,
-        "severity_limits": _severity_limits(transactions, statement_lines, settings),
+        "severity_limits": _severity_limits(currencies, settings),
     }
     inputs |= known_before(carried)
     parameters = {
@@ -72,16 +79,24 @@ def find_breaks(
         "late_after_days": settings.late_after_days,
         "fee_ppm": round(settings.agreed_fee_bps * 100),
     }
-    tables = open_engine(settings.engine).run(break_steps(), inputs, names, parameters)
-    tables["reconciliation_items"] = mark_carried(tables["reconciliation_items"], carried)
-    return {name: declared(name).shaped(frame) for name, frame in tables.items()}
+    engine = engine or open_engine(settings.engine)
+    if not isinstance(transactions, Path):
+        tables = engine.run(break_steps(), inputs, names, parameters)
+        return {name: declared(name).shaped(frame) for name, frame in tables.items()}
+    steps = [*break_steps(), ("breaks_found", "SELECT * FROM breaks")]
+    schemas = {"breaks_found": declared("breaks").arrow_schema} | {
+        name: declared(name).arrow_schema for name in names[1:]
+    }
+    files: dict[str, Any] = engine.write(steps, inputs, schemas, parameters)
+    return {"breaks": declared("breaks").shaped(loaded(files.pop("breaks_found")))} | files
 
 
-def _severity_limits(
-    transactions: pd.DataFrame, statement_lines: pd.DataFrame, settings: ReconciliationSettings
-) -> pd.DataFrame:
+def _currencies(side: Input) -> set[str]:
+    return set(loaded(side, ["currency"])["currency"])
+
+
+def _severity_limits(currencies: list[str], settings: ReconciliationSettings) -> pd.DataFrame:
     """The break amounts of the settings in minor units of every currency in use."""
-    currencies = sorted(set(transactions["currency"]) | set(statement_lines["currency"]))
     limits = [
         (
             c,

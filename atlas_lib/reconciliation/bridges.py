@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from atlas_lib.core.bulk import loaded
+from atlas_lib.core.engine import Input
 from atlas_lib.core.money import to_units
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReconciliationSettings
@@ -14,8 +16,8 @@ _STATES = ("matched", "break", "pending", "uncovered")
 
 
 def bridge_accounts(
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
     statement_balances: pd.DataFrame,
     reconciliation_items: pd.DataFrame,
     statement_coverage: pd.DataFrame | None = None,
@@ -73,17 +75,19 @@ def _sums_by_state(items: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return items[by].assign(**amounts).groupby(by, sort=True).sum()
 
 
-def _rows_in(transactions: pd.DataFrame, statement_lines: pd.DataFrame) -> pd.DataFrame:
+def _rows_in(ours: Input, bank: Input) -> pd.DataFrame:
+    transactions = loaded(ours, ["type", "status", "currency", "amount_minor"])
+    statement_lines = loaded(bank, ["status", "currency", "credit_debit_indicator", "amount_posted_minor"])
     is_due = (transactions["status"] == "APPROVED") | (
         (transactions["status"] == "REFUNDED") & (transactions["type"] == "SALE")
     )
     due = transactions[is_due]
-    ours = due["amount_minor"].where(due["type"] == "SALE", -due["amount_minor"])
+    signed = due["amount_minor"].where(due["type"] == "SALE", -due["amount_minor"])
     lines = statement_lines[statement_lines["status"] == "BOOK"]
     posted = lines["amount_posted_minor"]
-    bank = posted.where(lines["credit_debit_indicator"] == "CRDT", -posted)
-    ledger_side = pd.DataFrame({"side": "ledger", "currency": due["currency"], "amount_in_minor": ours})
-    bank_side = pd.DataFrame({"side": "bank", "currency": lines["currency"], "amount_in_minor": bank})
+    moved = posted.where(lines["credit_debit_indicator"] == "CRDT", -posted)
+    ledger_side = pd.DataFrame({"side": "ledger", "currency": due["currency"], "amount_in_minor": signed})
+    bank_side = pd.DataFrame({"side": "bank", "currency": lines["currency"], "amount_in_minor": moved})
     return pd.concat([ledger_side, bank_side], ignore_index=True)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from atlas_lib.core.engine import Input, open_engine
+from atlas_lib.core.engine import Engine, Input, open_engine
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
@@ -46,8 +46,8 @@ def states_before(before: Run | None) -> pd.DataFrame:
 
 def carry_forward(
     before: Run | None,
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
     statement_balances: pd.DataFrame,
     settings: ReconciliationSettings,
     decisions: pd.DataFrame | None = None,
@@ -74,24 +74,22 @@ def _table(run: Run | None, name: str) -> Input:
     return run.path(name) if run and run.has(name) else declared(name).empty()
 
 
-def add_carried(
-    transactions: pd.DataFrame, statement_lines: pd.DataFrame, carried: Carried
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both sides with what was carried."""
-    ours, lines = (frame.drop(columns="previous_state") for frame in carried[:2])
-    whole = (pd.concat([transactions, ours]), pd.concat([statement_lines, lines]))
-    return declared("transactions").shaped(whole[0]), declared("statement_lines").shaped(whole[1])
+def add_carried(transactions: Input, statement_lines: Input, carried: Carried, engine: Engine) -> tuple[Input, Input]:
+    """Both sides with what was carried: a file stays the file that it is where nothing was, else it is one of the engine's."""
+    names = ("transactions", "statement_lines")
+    whole = zip(names, (transactions, statement_lines), carried[:2], strict=True)
+    return tuple(_with_carried(*side, engine) for side in whole)  # type: ignore[return-value]
 
 
-def mark_carried(reconciliation_items: pd.DataFrame, carried: Carried | None) -> pd.DataFrame:
-    """is_carried: the row is not of this run's input."""
-    items = reconciliation_items
-    if carried is None:
-        return items.assign(is_carried=False)
-    ours, lines = carried[:2]
-    keys = pd.MultiIndex.from_frame(lines[["statement_id", "line_id"]])
-    at_bank = pd.MultiIndex.from_frame(items[["statement_id", "line_id"]]).isin(keys) & items["side"].eq("bank")
-    return items.assign(is_carried=at_bank | items["transaction_id"].isin(ours["transaction_id"]))
+def _with_carried(name: str, given: Input, carried: pd.DataFrame, engine: Engine) -> Input:
+    table, added = declared(name), carried.drop(columns="previous_state")
+    if isinstance(given, pd.DataFrame):
+        return table.shaped(pd.concat([given, added]))
+    if carried.empty:
+        return given
+    columns, key = ", ".join(table.column_names), ", ".join(table.key)
+    both = f"SELECT {columns} FROM given UNION ALL SELECT {columns} FROM added ORDER BY {key}"  # noqa: S608
+    return engine.write([(name, both)], {"given": given, "added": added}, {name: table.arrow_schema})[name]
 
 
 def follows_a_run(carried: Carried | None) -> bool:
@@ -100,11 +98,12 @@ def follows_a_run(carried: Carried | None) -> bool:
 
 
 def known_before(carried: Carried | None) -> dict[str, pd.DataFrame]:
-    """What breaks need to know of before: `broken_before` (transaction_id), `covered_before` (currency, day), `lines_carried`."""
+    """What breaks need to know of before: `broken_before` (transaction_id), `covered_before` (currency, day), `payments_carried`, `lines_carried`."""
     ours, lines, coverage, _ = carried or tuple(declared(name).empty() for name in _NAMES)
     days = coverage.melt("currency", ["covered_from", "covered_to"], value_name="day")
     return {
         "broken_before": ours.loc[ours["previous_state"] == "break", ["transaction_id"]].reset_index(drop=True),
         "covered_before": days[["currency", "day"]],
+        "payments_carried": ours[["transaction_id"]],
         "lines_carried": lines[["statement_id", "line_id"]],
     }

@@ -7,8 +7,9 @@ OUTCOMES = [
         SELECT 'ledger' AS side, t.transaction_id, '' AS statement_id, '' AS line_id, '' AS account, t.currency,
                t.sign * t.amount_minor AS amount_minor,
                CASE WHEN m.match_id IS NOT NULL THEN 'matched' ELSE COALESCE(o.state, 'break') END AS state,
-               COALESCE(m.match_id, k.break_id, '') AS group_id
+               COALESCE(m.match_id, k.break_id, '') AS group_id, c.transaction_id IS NOT NULL AS is_carried
         FROM ours t
+        LEFT JOIN payments_carried c ON c.transaction_id = t.transaction_id
         LEFT JOIN matched m ON m.transaction_id = t.transaction_id
         LEFT JOIN open_ours o ON o.transaction_id = t.transaction_id
         LEFT JOIN breaks k ON k.transaction_id = t.transaction_id AND k.side <> 'bank' AND NOT k.is_matched
@@ -16,13 +17,15 @@ OUTCOMES = [
         UNION ALL
         SELECT 'bank', '', b.statement_id, b.line_id, b.account, b.currency, b.sign * b.amount_posted_minor,
                CASE WHEN m.match_id IS NOT NULL THEN 'matched' ELSE 'break' END,
-               COALESCE(m.match_id, d.break_id, k.break_id, '')
+               COALESCE(m.match_id, d.break_id, k.break_id, ''), c.line_id IS NOT NULL
         FROM booked b
+        LEFT JOIN lines_carried c ON c.statement_id = b.statement_id AND c.line_id = b.line_id
         LEFT JOIN (SELECT statement_id, line_id, MIN(match_id) AS match_id FROM matches GROUP BY statement_id, line_id) m
                ON m.statement_id = b.statement_id AND m.line_id = b.line_id
         LEFT JOIN mismatched_lines l ON l.statement_id = b.statement_id AND l.line_id = b.line_id
         LEFT JOIN breaks d ON d.transaction_id = l.transaction_id AND d.side = 'both' AND NOT d.is_matched
-        LEFT JOIN breaks k ON k.statement_id = b.statement_id AND k.line_id = b.line_id AND k.side = 'bank'""",
+        LEFT JOIN breaks k ON k.statement_id = b.statement_id AND k.line_id = b.line_id AND k.side = 'bank'
+        ORDER BY side, transaction_id, statement_id, line_id""",
     ),
     (
         "worst",
@@ -53,6 +56,7 @@ OUTCOMES = [
         LEFT JOIN mismatched k ON k.transaction_id = t.transaction_id
         LEFT JOIN open_ours o ON o.transaction_id = t.transaction_id
         LEFT JOIN worst w ON w.transaction_id = t.transaction_id
-        LEFT JOIN held_back h ON h.transaction_id = t.transaction_id""",
+        LEFT JOIN held_back h ON h.transaction_id = t.transaction_id
+        ORDER BY t.transaction_id""",
     ),
 ]

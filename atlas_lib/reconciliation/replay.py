@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from atlas_lib.core.bulk import loaded
+from atlas_lib.core.engine import Engine, Input
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
@@ -219,12 +221,13 @@ def state_breaks(
     return {"break_states": declared("break_states").shaped(states), "decision_findings": _as_findings(findings)}
 
 
-def _is_here(before: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame) -> pd.Series[bool]:
+def _is_here(before: pd.DataFrame, transactions: Input, statement_lines: Input) -> pd.Series[bool]:
     """Whether the row that each earlier break is about is in this run; true where `before` does not tell the row."""
     if "side" not in before:
         return pd.Series(True, index=before.index)
-    ours = before["transaction_id"].isin(transactions["transaction_id"])
-    return ours.mask(before["side"] == "bank", _keys(before).isin(_keys(statement_lines))).astype("bool")
+    ours = before["transaction_id"].isin(loaded(transactions, ["transaction_id"])["transaction_id"])
+    lines = loaded(statement_lines, ["statement_id", "line_id"])
+    return ours.mask(before["side"] == "bank", _keys(before).isin(_keys(lines))).astype("bool")
 
 
 def _texts(keys: pd.Series, by_key: pd.Series) -> pd.Series:
@@ -233,31 +236,29 @@ def _texts(keys: pd.Series, by_key: pd.Series) -> pd.Series:
 
 
 def reconcile_decided(
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
     statement_balances: pd.DataFrame,
-    found: dict[str, pd.DataFrame],
+    found: dict[str, Any],
     decisions: pd.DataFrame,
     before: pd.DataFrame,
     settings: ReconciliationSettings,
     carried: Carried | None = None,
-) -> dict[str, pd.DataFrame]:
+    engine: Engine | None = None,
+) -> dict[str, Any]:
     """Everything after the passes: decisions replayed, breaks of what is left, and where each break stands.
 
     A decision that the run before had applied is done with when none of its rows is here any more.
 
     A break that is written off is no longer open; one in dispute is, until the bank has booked what was agreed.
     """
-    passed = {name: found[name] for name in ("matches", "links", "suggestions")}
     follows = follows_a_run(carried)
     applied = declared("applied_decisions").empty() if carried is None else carried[3]
-    matching = _not_done_with(decisions, applied, transactions, statement_lines)
-    played = replay_matches(
-        transactions, statement_lines, **passed, decisions=matching, payout_parts=found["payout_parts"]
-    )
-    findings = played.pop("decision_findings")
     sides = (transactions, statement_lines)
-    broken = find_breaks(*sides, statement_balances, **played, settings=settings, carried=carried)
+    small = {n: declared(n).shaped(loaded(found[n])) for n in ("links", "suggestions", "payout_parts", "search_limits")}
+    played = _replayed(sides, found | small, decisions, applied)
+    findings = played.pop("decision_findings")
+    broken = find_breaks(*sides, statement_balances, **played, settings=settings, carried=carried, engine=engine)
     payouts = build_waterfalls(*sides, played["matches"], played["suggestions"], played["payout_parts"], settings)
     seen = before.assign(is_here=_is_here(before, transactions, statement_lines))
     stated = state_breaks(broken["breaks"], seen, decisions, pd.Timestamp(settings.as_of), follows=follows)
@@ -268,7 +269,22 @@ def reconcile_decided(
     said = pd.concat([findings, stated["decision_findings"]], ignore_index=True)
     findings = declared("decision_findings").shaped(said)
     decided = {"decisions": decisions, "decision_findings": findings}
-    return {"search_limits": found["search_limits"]} | played | broken | payouts | stated | decided
+    return {"search_limits": small["search_limits"]} | played | broken | payouts | stated | decided
+
+
+def _replayed(
+    sides: tuple[Input, Input], found: dict[str, Any], decisions: pd.DataFrame, applied: pd.DataFrame
+) -> dict[str, Any]:
+    """What the passes found after the decisions about it; as it is where there are none, without loading both sides."""
+    names = ("matches", "links", "suggestions", "payout_parts")
+    if not decisions["action"].isin(_MATCHING).any():
+        return {name: found[name] for name in names} | {"decision_findings": _as_findings([])}
+    ours, lines, matches = (
+        declared(name).shaped(loaded(source))
+        for name, source in zip(("transactions", "statement_lines", "matches"), (*sides, found["matches"]), strict=True)
+    )
+    given = {name: found[name] for name in names} | {"matches": matches}
+    return replay_matches(ours, lines, **given, decisions=_not_done_with(decisions, applied, ours, lines))
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:

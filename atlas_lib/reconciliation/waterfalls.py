@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from atlas_lib.core.engine import open_engine
+from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 
@@ -76,9 +76,9 @@ _STEPS = [
 
 
 def build_waterfalls(
-    transactions: pd.DataFrame,
-    statement_lines: pd.DataFrame,
-    matches: pd.DataFrame,
+    transactions: Input,
+    statement_lines: Input,
+    matches: Input,
     suggestions: pd.DataFrame,
     payout_parts: pd.DataFrame,
     settings: ReconciliationSettings,
@@ -87,7 +87,7 @@ def build_waterfalls(
 
     One row per line that settles two or more payments (passes merge, payout, day_sum and manual), and per suggested one.
     """
-    if matches.empty and suggestions.empty:
+    if isinstance(matches, pd.DataFrame) and matches.empty and suggestions.empty:
         return {"payout_waterfalls": declared("payout_waterfalls").empty()}
     inputs = {
         "transactions": transactions, "statement_lines": statement_lines, "matches": matches,
@@ -105,14 +105,15 @@ def largest_payouts(payout_waterfalls: pd.DataFrame, currency: str) -> pd.DataFr
 
 
 def waterfall_steps(payouts: pd.DataFrame) -> pd.DataFrame:
-    """The first payout as steps from sales to the amount booked: label, amount_minor, is_total; empty steps left out."""
+    """Of the payouts with most parts the first, from sales to the amount booked: label, amount_minor, is_total; empty steps left out."""
     if payouts.empty:
         return pd.DataFrame({"label": [], "amount_minor": [], "is_total": []})
-    first = payouts.iloc[0]
     signs = {
         "sale": ("Sales", 1), "refund": ("Refunds", -1), "chargeback": ("Chargebacks", -1), "fee": ("Fees", -1),
         "payout": ("Payouts", -1), "reserve": ("Reserve", -1), "prior": ("Prior balance", 1), "difference": ("Difference", 1),
     }  # fmt: skip
+    parts = payouts[[f"{name}_minor" for name in signs]].ne(0).sum(axis=1)
+    first = payouts.iloc[int(parts.to_numpy().argmax())]
     rows = [(label, sign * int(first[f"{name}_minor"]), False) for name, (label, sign) in signs.items()]
     rows = [row for row in rows if row[1]] + [("Amount booked", int(first["net_minor"]), True)]
     return pd.DataFrame(rows, columns=["label", "amount_minor", "is_total"])

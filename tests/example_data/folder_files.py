@@ -30,6 +30,7 @@ def read_camt(path: Path) -> Iterator[dict]:
             "credit_debit_indicator": entry.findtext("{*}CdtDbtInd"),
             "bank_reference": entry.findtext("{*}AcctSvcrRef"),
             "counterparty_name": party.findtext("*/{*}Pty/{*}Nm"),
+            "remittance_text": " ".join(e.text for e in entry.findall("{*}NtryDtls/{*}TxDtls/{*}RmtInf/{*}Ustrd")),
         }
 
 

@@ -1,6 +1,6 @@
 """Statements: balances, calendar, structure, and the true pairs."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,31 @@ def test_parts_add_up_to_the_whole(case, one, lines, pairs, accepted):
     assert (groups[many].sum() == groups[single].first()).all()
 
 
+def test_a_processor_payout_is_its_sales_less_what_went_back_the_fees_and_the_reserve_of_each_sale(
+    lines, pairs, accepted, folder
+):
+    rates = pd.read_excel(folder / "reference.xlsx", sheet_name="merchants", engine="calamine", dtype=str).set_index(
+        "merchant_id"
+    )
+    own = pairs[pairs["case"] == "processor_payout"]
+    both = own.merge(accepted.reset_index(), on="transaction_id", validate="one_to_one")
+    rate = both["merchant_id"].map(rates["reserve_rate"].map(Decimal))
+    is_sale = both["type"] == "SALE"
+    reserve = (
+        (both["value"] * rate)
+        .map(lambda held: held.quantize(Decimal("0.01"), ROUND_HALF_EVEN))
+        .where(is_sale, Decimal(0))
+    )
+    net = (both["value"].where(is_sale, -both["value"]) - reserve).groupby(both["line_id"]).sum()
+    booked = own.drop_duplicates("line_id").merge(lines, on=["statement_id", "line_id"]).set_index("line_id")
+    assert (booked["amount"] == net.reindex(booked.index)).all()
+    types = both.groupby("line_id")["type"].agg(set)
+    assert {"SALE", "REFUND", "CHARGEBACK", "FEE"} in types.to_list()
+    text = both["line_id"].map(booked["remittance_text"])
+    is_listed = pd.Series([own in told for own, told in zip(both["reference"], text, strict=True)], index=both.index)
+    assert sorted(is_listed.groupby(both["line_id"]).all()) == [False, True]  # a prior balance is not listed
+
+
 def test_a_fee_variance_is_net_of_its_fee(lines, pairs, accepted):
     both = pairs[pairs["case"] == "fee_variance"].merge(lines, on=["statement_id", "line_id"], validate="one_to_one")
     assert (both["fee"] > 0).all()
@@ -115,6 +140,7 @@ def test_camt_entries_follow_the_order_of_the_schema(folder):
         assert found == [tag for tag in entry_order if tag in found]
         details = [etree.QName(e).localname for e in entry.find("{*}NtryDtls/{*}TxDtls")]
         assert details == ["Refs", "RltdPties", "RmtInf"]
+        assert all(len(text.text) <= 140 for text in entry.findall(".//{*}Ustrd"))  # Max140Text
 
 
 @settings(max_examples=6)

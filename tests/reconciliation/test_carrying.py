@@ -1,10 +1,13 @@
 """Open items of the run before: carried into the next run, aged on, and resolved when their other side comes."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from atlas_lib.core.bulk import loaded
+from atlas_lib.core.engine import open_engine, write_parquet
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation import (
@@ -40,7 +43,7 @@ def run_day(tmp_path):
         decided = declared("decisions").empty() if decisions is None else decisions
         kept = carry_forward(before, *given, balances, chosen, decided)
         carried = tuple(kept.values())
-        sides = (*add_carried(*given, carried), balances)
+        sides = (*add_carried(*given, carried, open_engine("duckdb")), balances)
         done = reconcile(sides, EMPTY, decided, states_before(before), chosen, carried)
         proof = bridge_accounts(*sides, done["reconciliation_items"], kept["statement_coverage"])
         for name, frame in (kept | done | proof).items():
@@ -328,3 +331,25 @@ def test_a_run_that_has_carried_keeps_its_run_before(made):
     run.manifest["stages"]["05_reconciliation"]["steps"]["carry_forward"] = []
     made("b", "2026-10-17", opening=5)
     assert run_before(run).run_id == "a"
+
+
+def test_files_give_the_tables_that_frames_give_with_what_was_carried(tmp_path):
+    names = ("transactions", "statement_lines")
+    ours, bank = ([payment(f"T{n}", 1_000 + n, "2026-10-20", reference=f"R{n}") for n in range(4)], [line(str(n), 1_000 + n, "2026-10-21", end_to_end_id=f"R{n}") for n in range(3)])  # fmt: skip
+    given = [frame_of(*side) for side in zip(names, (ours, bank), strict=True)]
+    old = [payment("T9", 777, "2026-10-19", reference="R9")], [line("9", 888, "2026-10-20", statement_id="S-1")]
+    carried = [frame_of(n, rows).assign(previous_state="break") for n, rows in zip(names, old, strict=True)]
+    carried += [declared("statement_coverage").empty(), declared("applied_decisions").empty()]
+    engine, files = open_engine("duckdb"), []
+    for name, frame in zip(names, given, strict=True):
+        table = declared(name)
+        files.append(write_parquet(tmp_path / name, table.arrow_schema, table.to_arrow(frame).to_batches()))
+    balances = balances_on(given[1], "2026-10-30", 0)
+    results = []
+    for sides in (given, files):
+        whole = (*add_carried(*sides, carried, engine), balances)
+        results.append(reconcile(whole, EMPTY, declared("decisions").empty(), declared("break_states").empty(), settings(as_of="2026-10-30"), tuple(carried), engine))  # fmt: skip
+    assert results[0]["reconciliation_items"]["is_carried"].sum() == 2
+    assert {name for name, table in results[1].items() if isinstance(table, Path)} == {"matches", "reconciliation_items", "batch_index"}  # fmt: skip
+    for name, frame in results[0].items():
+        pd.testing.assert_frame_equal(declared(name).shaped(loaded(results[1][name])), frame)

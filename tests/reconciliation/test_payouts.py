@@ -254,3 +254,14 @@ def test_the_largest_payout_is_drawn_without_its_empty_steps():
     assert steps["label"].tolist() == ["Sales", "Refunds", "Chargebacks", "Fees", "Reserve", "Amount booked"]
     assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 81_505
     assert waterfall_steps(pd.DataFrame()).empty
+
+
+def test_the_waterfall_drawn_is_of_the_payout_with_most_parts_and_of_these_the_largest():
+    ours = [payment(f"R{n}", n * 40_000, DAY, type="REFUND", reference="PO-1") for n in (1, 2)]
+    for payout, amount in (("PO-2", 30_000), ("PO-3", 50_000)):
+        ours.append(payment(f"{payout}S", amount, DAY, reference=payout))
+        ours.append(payment(f"{payout}R", 5_000, DAY, type="REFUND", reference=payout))
+    bank = [line("1", 120_000, "2026-10-07", end_to_end_id="PO-1", credit_debit_indicator="DBIT")]
+    bank += [line("2", 25_000, "2026-10-07", end_to_end_id="PO-2"), line("3", 45_000, "2026-10-07", end_to_end_id="PO-3")]  # fmt: skip
+    steps = waterfall_steps(largest_payouts(found(ours, bank)["payout_waterfalls"], "EUR"))
+    assert steps["amount_minor"].tolist() == [50_000, -5_000, 45_000]

@@ -47,6 +47,14 @@ def test_every_true_pair_is_matched_or_linked_with_its_break(example):
     assert len(found["matches"]) / len(pairs) >= 0.98
 
 
+def test_processor_payouts_are_taken_whole_with_reserve_and_prior_balance(example):
+    pairs, _, found = example
+    payouts = found["matches"].query("match_pass == 'payout'")
+    assert pairs_of(payouts) == pairs_of(pairs.query("case == 'processor_payout'"))
+    parts = found["payout_parts"]
+    assert (parts["reserve_minor"].sum() > 0, parts["is_prior"].any()) == (True, True)
+
+
 def test_every_planted_break_at_the_bank_is_found_under_its_type(example):
     _, planted, found = example
     breaks = found["breaks"]

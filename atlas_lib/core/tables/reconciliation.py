@@ -54,7 +54,7 @@ entry_id int - ledger entry of the decision
     table(
         "matches",
         _STAGE,
-        "match_id transaction_id statement_id line_id",
+        "transaction_id statement_id line_id",
         "Pairs of our transactions and bank lines that belong together; a split or merged payment has one row per pair.",
         """
 match_id string - the group of rows matched together
