@@ -160,7 +160,7 @@ def prune(
     from atlas_lib.core.opening import runs_dir as default_runs_dir
     from atlas_lib.scheduling import prune_runs
 
-    for gone in prune_runs(runs_dir or default_runs_dir(_root()), keep, is_trial=dry_run):
+    for gone in prune_runs(runs_dir or default_runs_dir(_root()), keep, is_dry_run=dry_run):
         typer.echo(f"{'would be ' if dry_run else ''}removed: {gone.name}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.opening import latest_run_of
+from atlas_lib.core.run import Run
 
 _HOOK_SECONDS = 60
 
@@ -72,15 +73,18 @@ def list_runs(runs_dir: Path) -> list[Path]:
     return [p.parent for p in manifests]
 
 
-def prune_runs(runs_dir: Path, keep: int, *, is_trial: bool = False) -> list[Path]:
+def prune_runs(runs_dir: Path, keep: int, *, is_dry_run: bool = False) -> list[Path]:
     """Remove all but the `keep` newest runs, and say which; never the latest one, the ledger, intake or payment files.
 
-    `is_trial` only says which would go.
+    A trial goes with the run that it was made from. `is_dry_run` only says which would go.
     """
     if keep < 1:
         raise SettingsError("At least one run must stay", expected="--keep 1 or more", found=str(keep))
     latest = latest_run_of(runs_dir)
-    old = [run for run in list_runs(runs_dir)[keep:] if run != latest]
-    for run in [] if is_trial else old:
-        shutil.rmtree(run)
+    found = [Run(path) for path in list_runs(runs_dir)]
+    runs = [run.directory for run in found if not run.is_trial]
+    kept = {path.name for path in runs if path in runs[:keep] or path == latest}
+    old = [run.directory for run in found if run.opened_as not in kept]
+    for path in [] if is_dry_run else old:
+        shutil.rmtree(path)
     return old

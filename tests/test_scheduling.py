@@ -69,7 +69,7 @@ def runs_dir(tmp_path) -> Path:
     now = time.time_ns()
     for age, name in enumerate(("newest", "middle", "oldest", "first")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text("{}")
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"run_id": name}))
         os.utime(tmp_path / name / "manifest.json", ns=(now - age * 10**9, now - age * 10**9))
     (tmp_path / "latest").write_text("oldest")
     for kept in ("ledger.sqlite", "intake/index", "payments/PAY-1.xml"):
@@ -80,7 +80,7 @@ def runs_dir(tmp_path) -> Path:
 
 def test_old_runs_go_but_never_the_latest_the_ledger_or_payment_files(runs_dir):
     assert [p.name for p in list_runs(runs_dir)] == ["newest", "middle", "oldest", "first"]
-    assert [p.name for p in prune_runs(runs_dir, 1, is_trial=True)] == ["middle", "first"]
+    assert [p.name for p in prune_runs(runs_dir, 1, is_dry_run=True)] == ["middle", "first"]
     assert len(list_runs(runs_dir)) == 4
     assert [p.name for p in prune_runs(runs_dir, 1)] == ["middle", "first"]
     assert sorted(p.name for p in runs_dir.iterdir()) == [
@@ -92,6 +92,14 @@ def test_old_runs_go_but_never_the_latest_the_ledger_or_payment_files(runs_dir):
         "payments",
     ]
     assert prune_runs(runs_dir, 1) == []
+
+
+def test_trials_count_for_no_run_and_go_with_theirs(runs_dir):
+    for name, origin in (("trial-a", "newest"), ("trial-b", "middle")):
+        (runs_dir / name).mkdir()
+        told = {"run_id": name, "forked_from": origin, "opened_as": origin}
+        (runs_dir / name / "manifest.json").write_text(json.dumps(told))
+    assert sorted(p.name for p in prune_runs(runs_dir, 1)) == ["first", "middle", "trial-b"]
 
 
 def test_no_run_at_all_cannot_be_asked_for(runs_dir):

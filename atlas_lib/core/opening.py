@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from atlas_lib.core import provenance
 from atlas_lib.core.errors import TableError
@@ -19,7 +20,7 @@ from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_s
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 _LATEST, _LATEST_TRIAL = "latest", "latest_trial"
 _TRIAL = """This is a trial of {} with another setting: it books into its own copy of the ledger, and nothing is paid or
-decided in it. A run made by 01_ingest or `atlas run` ends it."""
+decided in it. The value put back ends it, or a run made by 01_ingest or `atlas run`."""
 
 
 def runs_dir(root: Path | None = None) -> Path:
@@ -66,19 +67,45 @@ def open_ingest(input_path: str, settings: StageSettings, run_dir: str = "") -> 
 
 
 def open_stage(stage: str, settings: StageSettings, run_dir: str = "") -> Run:
-    """The run given, else the latest run or the trial opened since; a setting that a person changed opens a trial of it.
+    """The run given, else the latest one; a setting that a person changed opens a trial of it, also one made before.
 
-    A value equal to its default counts as not changed: the run's own value stands. A dashboard
-    (`ATLAS_VIEW_ONLY`) shows the latest run as it is, whatever the parameters cell says.
+    A value equal to its default counts as not changed: the run's own value stands. Notebooks after the changed one go on
+    in the trial. A dashboard (`ATLAS_VIEW_ONLY`) shows the latest run as it is, whatever the parameters cell says.
     """
     run = Run(Path(run_dir) if run_dir else _trial_since() or latest_run_dir(), stage)
-    present = run.manifest["settings"][stage]
-    wanted = settings.model_dump(mode="json") if run_dir else present | changed_values(settings)
-    if not is_view_only() and wanted != present:
-        run = _fork(run, stage, stage_settings(stage, wanted))
+    if is_view_only():
+        return run
+    run = _as_asked(run, stage, settings.model_dump(mode="json") if run_dir else changed_values(settings))
     if run.is_trial:
         print(_TRIAL.format(run.opened_as))  # noqa: T201  the person at the notebook must know
     return run
+
+
+def _as_asked(run: Run, stage: str, changed: Mapping[str, Any]) -> Run:
+    """The run or trial with these values of the stage: the one that is open, the one before it, or a new trial."""
+    before = _before_stage(run, stage)
+    wanted = before.manifest["settings"][stage] | changed
+    for known in (run, before):
+        if wanted == known.manifest["settings"][stage]:
+            return _opened(known, stage)
+    return _opened(_fork(before, stage, stage_settings(stage, wanted)), stage)
+
+
+def _before_stage(run: Run, stage: str) -> Run:
+    """The last one in which nothing was tried from this stage on: a second value is no trial of the first."""
+    order = list(STAGES)
+    while run.is_trial and order.index(run.manifest.get("tried_in", order[0])) >= order.index(stage):
+        run = Run(run.directory.parent / run.forked_from)
+    return run
+
+
+def _opened(run: Run, stage: str) -> Run:
+    pointer = run.directory.parent / _LATEST_TRIAL
+    if run.is_trial:
+        pointer.write_text(run.run_id, encoding="utf-8")
+    else:
+        pointer.unlink(missing_ok=True)
+    return Run(run.directory, stage)
 
 
 def latest_run_dir() -> Path:
@@ -92,13 +119,16 @@ def latest_run_dir() -> Path:
 
 
 def latest_run_of(folder: Path) -> Path | None:
-    """The run opened last in a runs directory, if there is one."""
-    return _pointed_at(folder, _LATEST)
+    """The run opened last in a runs directory, if there is one; never a trial, as earlier versions pointed at."""
+    latest = _pointed_at(folder, _LATEST)
+    while latest and (latest / "manifest.json").exists() and (run := Run(latest)).is_trial:
+        latest = folder / run.opened_as
+    return latest
 
 
 def _trial_since() -> Path | None:
     trial = None if is_view_only() else _pointed_at(runs_dir(), _LATEST_TRIAL)
-    return trial if trial and trial.exists() else None  # it may have been pruned
+    return trial if trial and trial.exists() else None  # it may have been removed
 
 
 def _pointed_at(folder: Path, pointer: str) -> Path | None:
@@ -111,7 +141,7 @@ def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
     order = list(STAGES)
     earlier = order[: order.index(stage)]
     plain = run.manifest["settings"] | {stage: settings.model_dump(mode="json")}
-    run_id = provenance.make_run_id(run.manifest["inputs"], plain, run.manifest["code"]["sha256"], settings.as_of)
+    run_id = provenance.make_trial_id(run.opened_as, plain, settings.as_of)
     directory = run.directory.parent / run_id
     if not (directory / "manifest.json").exists():
         kept = {n: t for n, t in run.manifest["tables"].items() if t["stage"] in earlier}
@@ -119,11 +149,10 @@ def _fork(run: Run, stage: str, settings: StageSettings) -> Run:
         for name in kept:
             shutil.copy2(run.directory / "tables" / f"{name}.parquet", directory / "tables")
         stages = {s: r for s, r in run.manifest["stages"].items() if s in earlier}
-        origin = {"forked_from": run.run_id, "opened_as": run.opened_as}
+        origin = {"forked_from": run.run_id, "opened_as": run.opened_as, "tried_in": stage}
         changed = {"run_id": run_id, "settings": plain, "tables": kept, "stages": stages, **origin}
-        Run.made(directory, run.manifest | changed)
-    (directory.parent / _LATEST_TRIAL).write_text(run_id, encoding="utf-8")
-    return Run(directory, stage)
+        return Run.made(directory, run.manifest | changed)
+    return Run(directory)
 
 
 def _previous(folder: Path) -> dict[str, str] | None:

@@ -97,5 +97,14 @@ def versions() -> dict[str, str]:
 
 def make_run_id(inputs: list[dict[str, Any]], settings: Mapping[str, Any], code: str, as_of: date) -> str:
     """As-of day and the first ten digits of the hash over inputs, settings and code."""
-    content = json.dumps([[(i["path"], i["sha256"]) for i in inputs], settings, code], sort_keys=True, default=str)
-    return f"{as_of.isoformat()}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    content = [[(i["path"], i["sha256"]) for i in inputs], settings, code]
+    return f"{as_of.isoformat()}-{_short_hash(content)}"
+
+
+def make_trial_id(opened_as: str, settings: Mapping[str, Any], as_of: date) -> str:
+    """Never the id of a run: a run with these settings books into the ledger, their trial does not."""
+    return f"{as_of.isoformat()}-trial-{_short_hash([opened_as, settings])}"
+
+
+def _short_hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]

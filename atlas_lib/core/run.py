@@ -36,6 +36,7 @@ from atlas_lib.core.tables import Table, declared
 
 _LEDGER_URL = "ATLAS_LEDGER_URL"
 _VIEW_ONLY = "ATLAS_VIEW_ONLY"
+_INSIDE = {"rail": "simulated", "commit_service": "local"}
 _LEDGER_FILE = "ledger.sqlite"
 
 
@@ -95,14 +96,12 @@ class Run:
         """Where a trial has its copy of the ledger."""
         return self.directory / _LEDGER_FILE
 
-    def shared_folder(self, name: str) -> Path:
-        """A folder that the runs of a directory share; a trial, which nobody else may find, has its own."""
-        return (self.directory if self.is_trial else self.directory.parent) / name
-
     @property
     def settings(self) -> Any:
-        """The settings that hold for the opened stage (its own model in core/settings)."""
-        return stage_settings(self.stage, self.manifest["settings"][self.stage])
+        """The settings that hold for the opened stage (its own model in core/settings); a trial reaches no bank and no cluster."""
+        held = stage_settings(self.stage, self.manifest["settings"][self.stage])
+        inside = {name: value for name, value in _INSIDE.items() if self.is_trial and name in type(held).model_fields}
+        return held.model_copy(update=inside)
 
     def has(self, name: str) -> bool:
         return name in self.manifest["tables"]

@@ -88,7 +88,9 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
 
 
 def _listed(rows: NDArray[np.int64], names: Mapping[int, str], texts: Sequence[tuple[Texts, Texts]]) -> pd.DataFrame:
-    """One line per cell, column by column: its row, place, header, kind and value."""
+    """One line per cell, column by column: its row, place, header, kind and value; none without a column."""
+    if not names:
+        return pd.DataFrame()
     return pd.DataFrame(
         {
             "kind": np.concatenate([kinds for kinds, _ in texts]),

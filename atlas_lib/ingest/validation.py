@@ -41,6 +41,7 @@ from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
+_LEFT_EMPTY = ("delivery_days",)  # a text there ("at once") costs the figure, not the merchant
 _PAYMENTS = ("transactions", "customer_payments")
 _LARGEST = 1e12  # units; refused by the rules, kept out of the arithmetic here
 
@@ -153,7 +154,7 @@ def _parse_sheet(table: str, sheet: NamedSheet, settings: IngestSettings, faults
     rows = pd.DataFrame({name: p.result.reset_index(drop=True) for name, p in parsed.items()})
     for name, p in parsed.items():
         for rule, mask in p.faults.items():
-            faults.add(name, rule, mask)
+            faults.add(name, rule, mask, "warning" if name in _LEFT_EMPTY else "error")
         for rule, mask in p.inferred.items():
             faults.add(name, rule, mask, "warning")
     rows = rows.assign(

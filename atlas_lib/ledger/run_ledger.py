@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.run import Run, ledger_url
 from atlas_lib.ledger.database import Database
 from atlas_lib.ledger.schema import KEPT, RUNS
@@ -52,13 +53,32 @@ def _copy_rows(source: Database, path: Path) -> None:
 
 def _own_url(run: Run) -> str:
     if run.is_trial and not run.ledger_copy.exists():
-        origin = run.directory.parent / run.forked_from
-        source = open_database(_own_url(Run(origin)) if origin.exists() else ledger_url(run.directory.parent))
-        try:
-            copy_ledger(source, run.ledger_copy)
-        finally:
-            source.close()
+        import filelock
+
+        with filelock.FileLock(run.ledger_copy.with_suffix(".lock")):  # two notebooks of one trial make one copy
+            if not run.ledger_copy.exists():
+                _copy_from(_origin_url(run), run.ledger_copy)
     return run.ledger_url
+
+
+def _origin_url(run: Run) -> str:
+    if run.forked_from == run.opened_as:
+        return ledger_url(run.directory.parent)
+    origin = run.directory.parent / run.forked_from
+    if not origin.exists():
+        raise LedgerError(
+            "The trial that this one was made from is gone, and what it booked", where=run.run_id, found=f"no {origin.name}",
+            remedy="open the earlier notebook again, then this one",
+        )  # fmt: skip
+    return _own_url(Run(origin))
+
+
+def _copy_from(url: str, path: Path) -> None:
+    source = open_database(url)
+    try:
+        copy_ledger(source, path)
+    finally:
+        source.close()
 
 
 def _pieces(source: Database, table: str) -> Iterator[list[tuple[object, ...]]]:

@@ -26,6 +26,7 @@ DAY = [*ACCOUNT, "day"]
 TERMS = ["reserve_rate", "reserve_base", "hold_days"]
 SUMS = ["sales_minor", "fees_minor", "row_count", "row_mark"]
 CLAIMS = ["claims_minor", "chargebacks_minor"]
+_NEW = "chargebacks_minor"
 NAME_LENGTH = 13
 MOVEMENT_EVENTS = {"hold": "RESERVE_HELD", "release": "RESERVE_RELEASED", "draw": "RESERVE_DRAWN"}
 _EVENT, _ACTOR = MOVEMENT_EVENTS["hold"], "02_reserves_credit"
@@ -116,13 +117,14 @@ def _columns(
 ) -> pd.DataFrame:
     """The lists of all events below each other: account, number of the event, the columns.
 
-    An amount that events of an earlier version do not have is 0.
+    Events of an earlier version do not say how much of the claims are chargebacks: 0. Any other part that is missing is an
+    event that was not written by this.
     """
     count = [len(f[part].get("day", [])) for f in facts]
     rows = numbered.loc[numbered.index.repeat(count)].rename_axis("number").reset_index()
     columns = {
         name: pd.Series(
-            [v for f, n in zip(facts, count, strict=True) for v in f[part].get(name, [0] * n)],
+            [v for f, n in zip(facts, count, strict=True) for v in (f[part].get(name, []) or [0] * n * (name == _NEW))],
             dtype=object if kind != "str" else "str",
         )
         for name, kind in types.items()

@@ -9,7 +9,13 @@ from atlas_lib.core import provenance
 from atlas_lib.core.errors import CheckFailed, TableError
 from atlas_lib.core.opening import create_run, latest_run_dir, open_stage
 from atlas_lib.core.run import Run, StageSummary
-from atlas_lib.core.settings import BatchingSettlementSettings, PortfolioSettings, ReconciliationSettings, run_settings
+from atlas_lib.core.settings import (
+    BatchingSettlementSettings,
+    PortfolioSettings,
+    ReconciliationSettings,
+    ReservesCreditSettings,
+    run_settings,
+)
 from atlas_lib.core.tables import declared
 
 LIQUIDITY = {
@@ -112,6 +118,40 @@ def test_notebooks_go_on_in_a_trial_until_a_run_is_made_and_the_dashboard_never_
         assert open_stage("03_portfolio", PortfolioSettings()).run_id == run.run_id
     create_run(tmp_path / "input", run_settings({"as_of": "2026-10-30"}), tmp_path / "runs")
     assert open_stage("03_portfolio", PortfolioSettings()).run_id == run.run_id
+
+
+def test_another_value_is_tried_on_the_run_and_not_on_the_trial_before(run):
+    first = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    second = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.06))
+    assert (second.forked_from, second.settings.annual_rate) == (run.run_id, 0.06)
+    assert open_stage("02_reserves_credit", ReservesCreditSettings()).run_id == second.run_id  # nothing was tried there
+    assert open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05)).run_id == first.run_id
+    back = open_stage("03_portfolio", PortfolioSettings())  # the cell as it was
+    assert (back.run_id, back.is_trial) == (run.run_id, False)
+    assert open_stage("04_batching_settlement", BatchingSettlementSettings()).run_id == run.run_id
+
+
+def test_a_run_with_the_settings_of_a_trial_is_a_run(run, tmp_path):
+    trial = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    made = create_run(tmp_path / "input", run_settings({"as_of": "2026-10-30", "annual_rate": 0.05}), tmp_path / "runs")
+    assert (made.is_trial, made.run_id != trial.run_id, latest_run_dir()) == (False, True, made.directory)
+    (tmp_path / "runs" / "latest").write_text(run.run_id)
+    again = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    assert (again.is_trial, again.run_id) == (True, trial.run_id)
+
+
+def test_a_trial_reaches_neither_bank_nor_cluster(run):
+    wanted = BatchingSettlementSettings(rail="sepa", sepa_accounts_path="a.csv", commit_service="etcd://host:1")
+    trial = open_stage("04_batching_settlement", wanted)
+    assert (trial.opened_as, trial.manifest["settings"]["04_batching_settlement"]["rail"]) == (run.run_id, "sepa")
+    assert (trial.settings.rail, trial.settings.commit_service) == ("simulated", "local")
+    assert trial.settings.sepa_accounts_path == "a.csv"
+
+
+def test_the_latest_run_is_never_a_trial_as_earlier_versions_left_it(run):
+    trial = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    (run.directory.parent / "latest").write_text(trial.run_id)
+    assert latest_run_dir() == run.directory
 
 
 def test_a_trial_that_was_pruned_is_not_looked_for(run):

@@ -234,6 +234,17 @@ def test_delivery_days_are_none_or_some_and_never_below(days, broken):
     assert rules_of(rows, "merchants") == (["DAYS_OUT_OF_RANGE"] if broken else [])
 
 
+@pytest.mark.parametrize("text", ["sofort", "3-5 Tage", "2026-10-30"])
+def test_a_text_for_the_time_of_delivery_costs_the_figure_and_not_the_merchant(tmp_path, text):
+    (tmp_path / "merchants.csv").write_text(
+        f"Händler_ID;Händlername;Lieferzeit\nM1;A;{text}\nM2;B;28\n", encoding="utf-8"
+    )
+    clean = clean_inputs(read_inputs(tmp_path), SETTINGS)
+    assert clean["merchants"]["delivery_days"].isna().tolist() == [True, False]
+    told = clean["rejects"]
+    assert told[["column", "severity"]].to_numpy().tolist() == [["delivery_days", "warning"]]
+
+
 @pytest.mark.parametrize("header", ["Lieferfrist", "delivery days", "Lieferzeit", "Days to delivery"])
 def test_the_time_of_delivery_is_read_under_its_usual_headers(tmp_path, header):
     (tmp_path / "merchants.csv").write_text(f"Händler_ID;Händlername;{header}\nM1;A;28\nM2;B;\n", encoding="utf-8")

@@ -1,8 +1,13 @@
 """A trial books into a copy of the ledger, whatever store the ledger is; the store itself stays as it is."""
 
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
+from atlas_lib.core.errors import LedgerError
 from atlas_lib.core.opening import create_run, open_stage
 from atlas_lib.core.settings import PortfolioSettings, ReservesCreditSettings, run_settings
 from atlas_lib.ledger.run_ledger import open_run_ledger
@@ -56,6 +61,37 @@ def test_what_a_trial_books_is_in_no_other_ledger(book, submission, event, trans
     with open_run_ledger(trial, "trial") as again:  # it is copied once
         assert again.receipt("mine") is not None
         assert again.verify([head]).empty
+
+
+def test_two_notebooks_of_one_trial_have_one_copy_though_the_store_grows(book, event, transfer):
+    trial = open_stage("02_reserves_credit", ReservesCreditSettings(reserve_percent=20.0))
+    with open_run_ledger(trial, "one") as one:
+        book.append("later", event("t-2"), transfer(1))
+        with open_run_ledger(trial, "two") as two:
+            one.append("mine", event("t-2"), transfer(1))
+            assert two.receipt("mine") is not None
+            assert two.receipt("later") is None
+    start = threading.Barrier(4)
+    again = open_stage("02_reserves_credit", ReservesCreditSettings(reserve_percent=30.0))
+
+    def open_at_once(n: int) -> bool:
+        start.wait()
+        with open_run_ledger(again, "many") as copy:
+            copy.append(f"writer {n}", event(f"w-{n}"))
+            return bool(copy.verify().empty)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(open_at_once, range(4)))
+    with open_run_ledger(again, "reader") as copy:
+        assert all(copy.receipt(f"writer {n}") for n in range(4))
+
+
+def test_a_trial_whose_trial_is_gone_says_so():
+    first = open_stage("02_reserves_credit", ReservesCreditSettings(reserve_percent=20.0))
+    nested = open_stage("03_portfolio", PortfolioSettings(annual_rate=0.05))
+    shutil.rmtree(first.directory)
+    with pytest.raises(LedgerError, match=r"made from is gone.*open the earlier notebook"):
+        open_run_ledger(nested, "trial")
 
 
 def test_a_trial_of_a_trial_goes_on_with_what_that_one_booked(book, event, transfer):
