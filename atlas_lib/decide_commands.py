@@ -125,7 +125,7 @@ def fraud(transaction: str, verdict: str, reason: Reason = "", run_dir: RunDir =
 def fraud_labels(file: Path, run_dir: RunDir = None) -> None:
     """Write what was decided about fraud alerts as a CSV file that `atlas run` reads beside the payments."""
     from atlas_lib.ledger.run_ledger import open_run_ledger
-    from atlas_lib.reconciliation.fraud_console import labels_of, read_judgements
+    from atlas_lib.reconciliation.views.fraud_console import labels_of, read_judgements
 
     with open_run_ledger(_run(run_dir), "decide") as ledger:
         labels = labels_of(read_judgements(ledger))

@@ -129,7 +129,7 @@ def _answer(address: str) -> tuple[float, float]:
 def _history(folder: Path, user: str) -> tuple[float, float]:
     from atlas_lib.core.run import Run
     from atlas_lib.dashboard.rows import read_newest
-    from atlas_lib.reconciliation.fraud_console import HISTORY_COLUMNS
+    from atlas_lib.reconciliation.views.fraud_console import HISTORY_COLUMNS
 
     began, cpu = time.perf_counter(), time.process_time()
     found = read_newest(Run(folder / "drilldowns"), "user", user, HISTORY_COLUMNS)

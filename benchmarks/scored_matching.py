@@ -22,7 +22,7 @@ import pandas as pd
 
 from atlas_lib.evaluation.labelled_pairs import Columns, Labelled, read_labelled
 from atlas_lib.evaluation.matching_quality import chosen_settings
-from atlas_lib.reconciliation.scoring import score_candidates
+from atlas_lib.reconciliation.scored.scoring import score_candidates
 
 RECALLS = (0.82, 0.945)
 SIZES = (10_000, 40_000)

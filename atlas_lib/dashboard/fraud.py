@@ -16,7 +16,7 @@ from atlas_lib.core.run import Run
 from atlas_lib.dashboard.access import customers_key, may_see_customers
 from atlas_lib.dashboard.rows import read_newest
 from atlas_lib.ledger.run_ledger import open_run_ledger
-from atlas_lib.reconciliation.fraud_console import (
+from atlas_lib.reconciliation.views.fraud_console import (
     HISTORY_COLUMNS,
     FraudDesk,
     add_state,

@@ -15,7 +15,7 @@ from atlas_lib.dashboard.listings import listing_of
 from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.run_ledger import open_run_ledger
-from atlas_lib.reconciliation.fraud_console import SUBJECT
+from atlas_lib.reconciliation.views.fraud_console import SUBJECT
 from atlas_lib.reserves_credit.roles import Actor
 
 # Title, table and the column that leads to it, in the order a person asks.

@@ -19,7 +19,7 @@ import pandas as pd
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.evaluation.labelled_pairs import Labelled
 from atlas_lib.present.charts import Chart
-from atlas_lib.reconciliation.scoring import ScoredPairs, ScoringSettings, assign_pairs, score_pairs
+from atlas_lib.reconciliation.scored.scoring import ScoredPairs, ScoringSettings, assign_pairs, score_pairs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import pandas as pd
 
 ALERT: Final = "alert:"  # what stands about an exposure, reserves_credit/alert_log.py
 CONTRACT: Final = "contract:"  # a purchase and its versions, reserves_credit/purchases.py
-FRAUD: Final = "fraud:"  # verdicts on alerts of the fraud console, reconciliation/fraud_console.py
+FRAUD: Final = "fraud:"  # verdicts on alerts of the fraud console, reconciliation/views/fraud_console.py
 MERCHANT: Final = "merchant:"  # a merchant blocked or freed by a person, reserves_credit/desk.py
 PAYOUT: Final = "payout:"  # the life of a payout, reserves_credit/workflow.py
 POLICY: Final = "policy:"  # reserve policies, reserves_credit/policies.py

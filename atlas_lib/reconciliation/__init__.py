@@ -16,22 +16,22 @@ from atlas_lib.reconciliation.bridges import (
     worst_breaks,
 )
 from atlas_lib.reconciliation.carrying import add_carried, carry_forward, states_before
-from atlas_lib.reconciliation.compliance import judge_compliance, pending_compliance
-from atlas_lib.reconciliation.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.decisions import read_decisions
-from atlas_lib.reconciliation.due import list_due
 from atlas_lib.reconciliation.final_index import build_final_index, list_user_rows, read_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
-from atlas_lib.reconciliation.merchants import (
+from atlas_lib.reconciliation.predecessor import run_before
+from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
+from atlas_lib.reconciliation.views.compliance import judge_compliance, pending_compliance
+from atlas_lib.reconciliation.views.daily import add_up_days, reconcile_days
+from atlas_lib.reconciliation.views.due import list_due
+from atlas_lib.reconciliation.views.merchants import (
     main_currency,
     merchant_performance,
     outstanding_merchants,
     rank_merchants,
     volumes_by_month,
 )
-from atlas_lib.reconciliation.predecessor import run_before
-from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
-from atlas_lib.reconciliation.spend import profile_spending, top_spenders
+from atlas_lib.reconciliation.views.spend import profile_spending, top_spenders
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 
 __all__ = [

@@ -30,12 +30,12 @@ from atlas_lib.core.engine import Computed, Engine, Input, as_input, open_engine
 from atlas_lib.core.money import exponent
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.reconciliation.candidates import CANDIDATES, RESULTS
-from atlas_lib.reconciliation.passes import GROUPS, LINKS, NAMED, ROUND
-from atlas_lib.reconciliation.payouts import MOST_DAYS, NAMED_PAYOUTS, WHOLE_DAYS
-from atlas_lib.reconciliation.references import reference_steps
-from atlas_lib.reconciliation.remaining import MOST_ROWS, remaining_steps
-from atlas_lib.reconciliation.sums import sum_steps
+from atlas_lib.reconciliation.passes.candidates import CANDIDATES, RESULTS
+from atlas_lib.reconciliation.passes.named import GROUPS, LINKS, NAMED, ROUND
+from atlas_lib.reconciliation.passes.payouts import MOST_DAYS, NAMED_PAYOUTS, WHOLE_DAYS
+from atlas_lib.reconciliation.passes.references import reference_steps
+from atlas_lib.reconciliation.passes.remaining import MOST_ROWS, remaining_steps
+from atlas_lib.reconciliation.passes.sums import sum_steps
 from atlas_lib.reconciliation.tolerances import amount_scales, tolerance_table
 
 _EXTENT = [

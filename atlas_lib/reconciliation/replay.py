@@ -14,7 +14,7 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.carrying import Carried, follows_a_run
-from atlas_lib.reconciliation.solutions import lay_along
+from atlas_lib.reconciliation.passes.solutions import lay_along
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
 _MATCHING = ("force", "unmatch")

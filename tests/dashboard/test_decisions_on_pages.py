@@ -29,7 +29,7 @@ from atlas_lib.dashboard.reconciling import pair_keys
 from atlas_lib.dashboard.requests import Asked, answer, decide_and_say, result_of
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation.decisions import read_decisions
-from atlas_lib.reconciliation.fraud_console import read_judgements
+from atlas_lib.reconciliation.views.fraud_console import read_judgements
 from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.workflow import name_payout
 from tests.finished_run import ROOT

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_lib.reconciliation.assignment import best_assignment, best_rivals, pair_probabilities
+from atlas_lib.reconciliation.scored.assignment import best_assignment, best_rivals, pair_probabilities
 
 SIZE = 4
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.engine import open_engine
-from atlas_lib.reconciliation.blocking import find_pairs
-from atlas_lib.reconciliation.words import compare_words, fold_texts, read_words
+from atlas_lib.reconciliation.scored.blocking import find_pairs
+from atlas_lib.reconciliation.scored.words import compare_words, fold_texts, read_words
 
 LIMITS = {"days_before": 1, "days_after": 5, "amount_rate": 0.15, "crowded_rows": 50}
 

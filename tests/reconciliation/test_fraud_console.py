@@ -8,7 +8,7 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import clean_inputs, read_inputs
 from atlas_lib.ledger.store import open_ledger
-from atlas_lib.reconciliation.fraud_console import (
+from atlas_lib.reconciliation.views.fraud_console import (
     FraudDesk,
     add_state,
     alert_sources,

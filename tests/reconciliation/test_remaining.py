@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atlas_lib.reconciliation import remaining
-from atlas_lib.reconciliation.scoring import score_candidates
+from atlas_lib.reconciliation.passes import remaining
+from atlas_lib.reconciliation.scored.scoring import score_candidates
 from tests.reconciliation.reconciliation_frames import frame_of, line, match, payment, reconcile
 from tests.reconciliation.reconciliation_frames import settings as chosen
 
@@ -114,7 +114,7 @@ def test_the_wanted_precisions_of_the_run_are_those_of_the_scoring(sides, monkey
         asked.append(scoring)
         return score_candidates(ours, lines, scoring, labels)
 
-    monkeypatch.setattr("atlas_lib.reconciliation.scoring.score_candidates", spy)
+    monkeypatch.setattr("atlas_lib.reconciliation.scored.scoring.score_candidates", spy)
     match(*sides, chosen(auto_precision=0.98, suggest_precision=0.9))
     assert [(s.auto_precision, s.suggest_precision) for s in asked] == [(0.98, 0.9)]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import InputError
-from atlas_lib.reconciliation.scoring import ScoringSettings, score_candidates
+from atlas_lib.reconciliation.scored.scoring import ScoringSettings, score_candidates
 
 SYLLABLES = np.array("al ba cor den el fir gor han ist jur kal lim mor nad os pet qui rom sal tur".split())
 START = pd.Timestamp("2026-03-01")

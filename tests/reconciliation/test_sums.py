@@ -10,9 +10,9 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from atlas_lib.core.engine import open_engine
-from atlas_lib.reconciliation.candidates import RESULTS
-from atlas_lib.reconciliation.solutions import lay_along
-from atlas_lib.reconciliation.subset_sums import exact_subsets, expected_by_chance
+from atlas_lib.reconciliation.passes.candidates import RESULTS
+from atlas_lib.reconciliation.passes.solutions import lay_along
+from atlas_lib.reconciliation.passes.subset_sums import exact_subsets, expected_by_chance
 from tests.reconciliation.reconciliation_frames import frame_of, line, match, payment, reconcile, settings
 
 AMOUNTS = [31_317, 52_919, 42_118, 77_003]

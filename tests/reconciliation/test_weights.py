@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atlas_lib.reconciliation.features import Pairs, Usual, amount_feature, usual_differences
-from atlas_lib.reconciliation.weights import Feature, correct_by_labels, estimate_weights
+from atlas_lib.reconciliation.scored.features import Pairs, Usual, amount_feature, usual_differences
+from atlas_lib.reconciliation.scored.weights import Feature, correct_by_labels, estimate_weights
 
 
 def paired(count, seed):

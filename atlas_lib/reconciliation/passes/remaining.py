@@ -21,7 +21,7 @@ import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.references import WITHIN_AMOUNT
+from atlas_lib.reconciliation.passes.references import WITHIN_AMOUNT
 
 MOST_ROWS = 10_000  # of either side
 _MOST_LINES_IN_BLOCK = 200
@@ -136,7 +136,7 @@ def _score(
     _warn_of_untried(ours, lines, scope.iloc[0])
     if ours.empty or lines.empty:
         return pd.DataFrame(columns=list(_PAIR)).astype(_PAIR)
-    from atlas_lib.reconciliation.scoring import ScoringSettings, score_candidates
+    from atlas_lib.reconciliation.scored.scoring import ScoringSettings, score_candidates
 
     usual = ScoringSettings.model_validate({})
     wanted = {

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from atlas_lib.core.engine import Engine
-from atlas_lib.reconciliation.words import Words
+from atlas_lib.reconciliation.scored.words import Words
 
 _KEY_WORDS = 4  # words of a text that make its keys
 _COMMON_RATE = 0.05  # a word of more texts than this says nothing

@@ -6,7 +6,7 @@ amount_minor, value_minor, is_first).
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
-from atlas_lib.reconciliation.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
+from atlas_lib.reconciliation.passes.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
 
 _COST = NAMED_COST.format(
     strength="strength", value="value_minor", amount="amount_minor", ours="transaction_date", bank="booking_date"

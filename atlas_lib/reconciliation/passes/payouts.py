@@ -12,7 +12,7 @@ Placeholders as in `passes`.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
-from atlas_lib.reconciliation.references import WITHIN_AMOUNT
+from atlas_lib.reconciliation.passes.references import WITHIN_AMOUNT
 
 MOST_DAYS = 7  # in a row that one payout settles
 SURE_RATE = 0.0001  # sums by chance, up to which whole days need no name

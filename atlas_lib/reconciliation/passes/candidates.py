@@ -5,8 +5,8 @@ with the rows and not with their square.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
-from atlas_lib.reconciliation.passes import RANKED
-from atlas_lib.reconciliation.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
+from atlas_lib.reconciliation.passes.named import RANKED
+from atlas_lib.reconciliation.passes.references import NAMED_COST, SETTLED, WITHIN_AMOUNT
 
 _SETTLED_COST = NAMED_COST.format(
     strength="strength", value="value_minor", amount="amount_minor", ours="transaction_date", bank="booking_date"

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atlas_lib.reconciliation.weights import Feature
-from atlas_lib.reconciliation.words import Words, compare_words
+from atlas_lib.reconciliation.scored.weights import Feature
+from atlas_lib.reconciliation.scored.words import Words, compare_words
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

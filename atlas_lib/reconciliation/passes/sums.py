@@ -26,9 +26,9 @@ import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.group_sums import search_groups
-from atlas_lib.reconciliation.solutions import Solution, weigh
-from atlas_lib.reconciliation.subset_sums import search_payouts
+from atlas_lib.reconciliation.passes.group_sums import search_groups
+from atlas_lib.reconciliation.passes.solutions import Solution, weigh
+from atlas_lib.reconciliation.passes.subset_sums import search_payouts
 
 _FOUND: dict[str, Any] = {
     "status": "str", "match_pass": "str", "group_key": "str", "transaction_id": "str", "line_key": "str",

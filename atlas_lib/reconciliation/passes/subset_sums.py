@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.payouts import HOPELESS_RATE, MOST_SHOWN
-from atlas_lib.reconciliation.solutions import Solution
+from atlas_lib.reconciliation.passes.payouts import HOPELESS_RATE, MOST_SHOWN
+from atlas_lib.reconciliation.passes.solutions import Solution
 
 MOST_LINES = 2_000  # searched one by one
 MOST_SUMS = 500_000  # listed on a side

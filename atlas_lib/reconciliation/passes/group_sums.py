@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.solutions import Solution
-from atlas_lib.reconciliation.subset_sums import listed_sums
+from atlas_lib.reconciliation.passes.solutions import Solution
+from atlas_lib.reconciliation.passes.subset_sums import listed_sums
 
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
 _SAME = ["name", "currency", "sign", "total"]

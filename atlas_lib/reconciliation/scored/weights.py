@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from atlas_lib.reconciliation.assignment import pair_probabilities
+from atlas_lib.reconciliation.scored.assignment import pair_probabilities
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atlas_lib.core.engine import EngineName, open_engine
 from atlas_lib.core.errors import InputError
-from atlas_lib.reconciliation import features
-from atlas_lib.reconciliation.assignment import best_assignment, best_rivals, pair_probabilities
-from atlas_lib.reconciliation.blocking import find_pairs
-from atlas_lib.reconciliation.features import Pairs, Usual
-from atlas_lib.reconciliation.weights import Feature, Weights, correct_by_labels, estimate_weights
-from atlas_lib.reconciliation.words import fold_texts, read_words
+from atlas_lib.reconciliation.scored import features
+from atlas_lib.reconciliation.scored.assignment import best_assignment, best_rivals, pair_probabilities
+from atlas_lib.reconciliation.scored.blocking import find_pairs
+from atlas_lib.reconciliation.scored.features import Pairs, Usual
+from atlas_lib.reconciliation.scored.weights import Feature, Weights, correct_by_labels, estimate_weights
+from atlas_lib.reconciliation.scored.words import fold_texts, read_words
 
 _LEAST_PROBABILITY = 0.1  # from which a pair is possible at all
 _TEXTS = ("reference_text", "name_text")
