@@ -312,7 +312,8 @@ def test_a_newcomer_prepares_approves_and_requests_a_payout_of_the_example(run, 
     open_ids = [line.split()[0] for line in listed if " Ready " in line]
     payouts = run.read("payouts")
     ready = payouts[payouts["payout_id"].isin(open_ids) & (payouts["currency"] == "EUR")].iloc[0]
-    payment_id, sha256 = desk("olga", "settlement_ops", "prepare", ready["payout_id"]).split()
+    payment_id, sha256, *amount = desk("olga", "settlement_ops", "prepare", ready["payout_id"]).split()
+    assert amount == [f"{ready['amount_minor'] / 100:,.2f}", "EUR"]
     assert "approved" in desk("carl", "credit_manager", "approve", payment_id, sha256)
     outbox = Path(desk("olga", "settlement_ops", "request", payment_id).strip())
     text = outbox.read_text(encoding="utf-8")
