@@ -124,7 +124,7 @@ def _columns(
     rows = numbered.loc[numbered.index.repeat(count)].rename_axis("number").reset_index()
     columns = {
         name: pd.Series(
-            [v for f, n in zip(facts, count, strict=True) for v in (f[part].get(name, []) or [0] * n * (name == _NEW))],
+            [v for f, n in zip(facts, count, strict=True) for v in f[part].get(name, [0] * n if name == _NEW else [])],
             dtype=object if kind != "str" else "str",
         )
         for name, kind in types.items()
