@@ -104,9 +104,10 @@ class Database(ABC):
                     yield
                     self.arrived()
                 return
-            self._is_inside, self._is_broken = True, False
+            self._is_inside = True
             try:
                 self._begin(is_writer)
+                self._is_broken = False
                 yield
                 if self._is_broken:  # half of a part would be kept, or the server drops all of it and says nothing
                     raise LedgerError(
@@ -215,6 +216,12 @@ class Database(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    def _refused(self, found: str) -> LedgerError:
+        """The store's own word on why it did not do what it was asked; what was begun can only be taken back."""
+        self.remembered.forget()
+        self._is_broken = True
+        return LedgerError("The ledger store refused", found=found.strip())
+
     @abstractmethod
     def _told(self) -> AbstractContextManager[None]:
         """Inside, the driver's errors become ours."""
@@ -231,8 +238,3 @@ def as_json(values: Iterable[Any]) -> str:
     at a third of the cost."""
     texts = text_array(values if isinstance(values, (pd.Series, ExtensionArray, pa.Array)) else list(values))
     return json.dumps(texts.take(pc.sort_indices(texts)).to_pylist(), ensure_ascii=False)
-
-
-def refused(found: str) -> LedgerError:
-    """The store's own word on why it did not do what it was asked."""
-    return LedgerError("The ledger store refused", found=found.strip())

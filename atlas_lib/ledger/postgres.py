@@ -24,7 +24,7 @@ import pyarrow as pa
 from atlas_lib.core.errors import LedgerError, StoreUnreachable
 from atlas_lib.ledger.chain import VERSION
 from atlas_lib.ledger.copying import Piece, binary_copy
-from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database, refused
+from atlas_lib.ledger.database import BUSY_SECONDS, PATIENCE_SECONDS, WHOLE, Column, Database
 from atlas_lib.ledger.digests import IN_BULK
 from atlas_lib.ledger.schema import RUNS, postgres_schema
 from atlas_lib.ledger.upgrade import postgres_upgrade
@@ -141,9 +141,9 @@ class PostgresDatabase(Database):
         try:
             yield
         except self._driver.Error as error:
-            self.remembered.forget()
+            found = self._refused(error.diag.message_primary or str(error))
             if self.connection is not None and not self.connection.closed:
-                raise refused(error.diag.message_primary or str(error)) from error
+                raise found from error
             raise StoreUnreachable(
                 "The ledger store cannot be reached", where=self._where, found=str(error).strip(),
                 remedy="start the server or correct ATLAS_LEDGER_URL and PGPASSWORD; then do the same again: what was "

@@ -131,7 +131,9 @@ def _sqlite_guards(table: str) -> Iterator[str]:
 
 
 def _sqlite_trigger(name: str, when: str, condition: str, message: str) -> str:
-    return f"CREATE TRIGGER {name} BEFORE {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    # FAIL on an insert: see SqliteDatabase.insert. A statement that changes or deletes rows is taken back itself.
+    ends = "FAIL" if when.startswith("INSERT") else "ABORT"
+    return f"CREATE TRIGGER {name} BEFORE {when} WHEN {condition} BEGIN SELECT RAISE({ends}, '{message}'); END"
 
 
 def indexes() -> Iterator[str]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from atlas_lib.core.errors import LedgerError
 from atlas_lib.ledger.canonical import as_objects
 from atlas_lib.ledger.chain import VERSION
-from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database, refused
+from atlas_lib.ledger.database import BUSY_SECONDS, WHOLE, Column, Database
 from atlas_lib.ledger.schema import RUNS, sqlite_schema
 from atlas_lib.ledger.upgrade import sqlite_upgrade
 
@@ -63,7 +63,11 @@ class SqliteDatabase(Database):
         return pa.RecordBatch.from_arrays(arrays, names)
 
     def insert(self, table: str, columns: Sequence[Column]) -> None:
-        """Many rows to a statement: half of what a row costs is the call."""
+        """Many rows to a statement: half of what a row costs is the call.
+
+        OR FAIL: what a refused statement did so far stays until the whole transaction is taken back, which it always is.
+        Without it SQLite keeps a copy of every page that a statement is about to change, of a random id's index one per row.
+        """
         flat = list(chain.from_iterable(zip(*map(as_objects, columns), strict=True)))
         row = f"({', '.join('?' * len(columns))})"
         width = len(columns) * _ROWS_AT_ONCE
@@ -71,7 +75,7 @@ class SqliteDatabase(Database):
         bulk, rest = range(0, end, width), range(end, len(flat), len(columns))
         with self._told():
             for numbers, size, count in ((bulk, width, _ROWS_AT_ONCE), (rest, len(columns), 1)):
-                sql = f"INSERT INTO {table} VALUES {', '.join([row] * count)}"  # noqa: S608
+                sql = f"INSERT OR FAIL INTO {table} VALUES {', '.join([row] * count)}"  # noqa: S608
                 self.connection.executemany(sql, (flat[n : n + size] for n in numbers))
 
     def arrived(self) -> None:
@@ -103,8 +107,7 @@ class SqliteDatabase(Database):
         try:
             yield
         except _ERRORS as error:
-            self.remembered.forget()
-            raise refused(str(error)) from error
+            raise self._refused(str(error)) from error
 
     def _begin(self, is_writer: bool) -> None:
         self.execute("BEGIN IMMEDIATE" if is_writer else "BEGIN")

@@ -161,6 +161,12 @@ def test_work_of_which_a_part_was_refused_is_not_kept_even_if_the_refusal_was_ca
     assert ledger.verify().empty
 
 
+def test_of_refused_rows_nothing_is_kept_even_if_the_refusal_was_caught(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="part of this was refused"), ledger._db.writing(), suppress(LedgerError):
+        ledger._db.insert("batch", [range(1, 61), ["B-1", "B-2", *["B-3"] * 58]])
+    assert ledger._db.rows("SELECT * FROM batch") == []
+
+
 @pytest.mark.parametrize("event_type", ["SETTLEMENT_CONFIRMED", "SETTLEMENT_REVERSED", "CONTRACT_PURCHASED"])
 def test_a_transaction_is_confirmed_or_reversed_or_bought_once(ledger: Ledger, event: Make, event_type: str) -> None:
     ledger.append("a", event("T-1", event_type=event_type))
