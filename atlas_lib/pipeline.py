@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -164,7 +165,9 @@ class _Kernels:
     """Kernels started ahead of their use; at most one waits, importing."""
 
     def __init__(self, runs_dir: Path, count: int) -> None:
-        self._environment = os.environ | {_RUNS_DIR: str(runs_dir.resolve())}
+        # A kernel is killed when its notebook is through: what it put aside is removed here.
+        self._aside = tempfile.TemporaryDirectory(prefix="atlas-", ignore_cleanup_errors=True)
+        self._environment = os.environ | {_RUNS_DIR: str(runs_dir.resolve()), "TMPDIR": self._aside.name}
         self._left = count
         self._waiting = self._start() if count else None
 
@@ -183,6 +186,7 @@ class _Kernels:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
             self._waiting = None
+        self._aside.cleanup()
 
     def _start(self) -> tuple[Any, Any]:
         """The client stays open until the kernel is taken: closed at once, its request would be lost."""

@@ -78,9 +78,12 @@ def test_the_same_run_again_changes_no_byte_and_books_nothing(run, runs_dir):
     assert event_counts(run) == events
 
 
-def test_the_same_run_elsewhere_gives_the_same_bytes(run, tmp_path):
-    other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path)))
-    assert other.run_id == run.run_id
+def test_the_same_run_elsewhere_gives_the_same_bytes_and_leaves_nothing_beside(run, tmp_path, monkeypatch):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setenv("TMPDIR", str(aside))
+    other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path / "runs")))
+    assert (other.run_id, list(aside.iterdir())) == (run.run_id, [])
     assert {n: t["sha256"] for n, t in other.manifest["tables"].items()} == {
         n: t["sha256"] for n, t in run.manifest["tables"].items()
     }

@@ -288,6 +288,7 @@ class SparkEngine(_Scratch):
                 expected="pyspark and a Java 17 runtime",
                 remedy="pip install 'atlas-settlement[spark]'",
             ) from error
+        aside = tempfile.gettempdir()  # else the system's own folder and, for the warehouse, the current one
         options = {
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.adaptive.enabled": "false",
@@ -298,7 +299,9 @@ class SparkEngine(_Scratch):
             "spark.ui.showConsoleProgress": "false",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir={aside}",
+            "spark.local.dir": aside,
+            "spark.sql.warehouse.dir": f"{aside}/spark-warehouse",
             "spark.sql.execution.arrow.pyspark.enabled": "true",
         }
         builder = SparkSession.builder.master(master).appName("atlas-settlement")

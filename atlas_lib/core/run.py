@@ -21,6 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,7 +192,7 @@ class Run:
 
     def folder(self, name: str) -> Path:
         """A folder of the run to write into; a dashboard, which changes nothing, gets a passing one."""
-        path = (Path(tempfile.mkdtemp(prefix="atlas-")) if is_view_only() else self.directory) / name
+        path = (Path(_passing().name) / self.run_id if is_view_only() else self.directory) / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -253,6 +254,12 @@ def ledger_url(folder: Path) -> str:
 def is_view_only() -> bool:
     """Whether notebooks show finished runs only (the dashboard sets it)."""
     return os.environ.get(_VIEW_ONLY) == "1"
+
+
+@cache
+def _passing() -> tempfile.TemporaryDirectory[str]:
+    """Where a dashboard's kernel writes what is looked at and gone with it."""
+    return tempfile.TemporaryDirectory(prefix="atlas-", ignore_cleanup_errors=True)
 
 
 def _control_totals(table: Table, frame: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,11 @@ def serve(arguments: list[str]) -> None:
     pages_mask_accounts()
     os.environ.pop(ACCOUNTS_VARIABLE, None)  # only a request says whose kernel may show them
     app: Any = _application().instance(token=os.environ.get(TOKEN) or None, **own)
-    app.initialize(arguments)
-    app.start()
+    # Kernels are killed at the end: what they put aside, workbooks for download above all, is removed here.
+    with tempfile.TemporaryDirectory(prefix="atlas-dashboard-", ignore_cleanup_errors=True) as aside:
+        os.environ["TMPDIR"] = aside
+        app.initialize(arguments)
+        app.start()
 
 
 def _application() -> Any:

@@ -58,15 +58,16 @@ def run(finished_run, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def address(run) -> Iterator[str]:
-    """`atlas dashboard` on a free port, waiting for a proxy's header."""
+def address(run, tmp_path_factory) -> Iterator[str]:
+    """`atlas dashboard` on a free port, waiting for a proxy's header; stopped, it leaves nothing beside."""
+    aside = tmp_path_factory.mktemp("aside")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = run.directory.parent
     environment = os.environ | {
         "ATLAS_RUNS_DIR": str(folder), "ATLAS_LOGIN_HEADER": "X-Forwarded-User", "ATLAS_PEOPLE": str(folder / "people.yaml"),
-        "ATLAS_DASHBOARD_TOKEN": TOKEN,
+        "ATLAS_DASHBOARD_TOKEN": TOKEN, "TMPDIR": str(aside),
     }  # fmt: skip
     command = [sys.executable, "-m", "atlas_lib.cli", "dashboard", f"--port={port}", "--no-open-browser"]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,6 +77,7 @@ def address(run) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(30)
+    assert list(aside.iterdir()) == []
 
 
 def wait_for(url: str) -> None:
