@@ -203,10 +203,10 @@ class Database(ABC):
         """Wait for rows that are still on their way to the store; LedgerError when it refused any."""
 
     @abstractmethod
-    def book(self, changes: pd.DataFrame) -> None:
+    def book(self, made: Callable[[], pd.DataFrame]) -> None:
         """Bring the balances up to date with the transfers just written.
 
-        `changes`: account_no, debits_posted, credits_posted, debits_pending, credits_pending.
+        `made` gives the changes: account_no, debits_posted, credits_posted, debits_pending, credits_pending.
         """
 
     @abstractmethod

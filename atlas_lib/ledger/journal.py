@@ -141,7 +141,7 @@ class Journal:
                 transfers["amount_minor"].to_numpy(), text_array(transfers["currency"]),
             ],
         )  # fmt: skip
-        self._db.book(account_movements(transfers, sides).assign(account_no=account))
+        self._db.book(lambda: account_movements(transfers, sides).assign(account_no=account))
 
     def _chain(
         self, append_id: str, body: str, head: Head, events: bytes, transfer_no: int, moved: bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -99,7 +99,7 @@ class PostgresDatabase(Database):
             for one in sent:  # what follows a refused one fails for that alone
                 one.result()
 
-    def book(self, changes: pd.DataFrame) -> None:
+    def book(self, made: Callable[[], pd.DataFrame]) -> None:
         """Nothing to do: a trigger books the transfers, so that no writer needs a right on the balances."""
 
     def reconnect(self, patience_seconds: float) -> None:

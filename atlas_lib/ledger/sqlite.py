@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -81,7 +81,8 @@ class SqliteDatabase(Database):
     def arrived(self) -> None:
         """Nothing to do: rows are written before `insert` returns."""
 
-    def book(self, changes: pd.DataFrame) -> None:
+    def book(self, made: Callable[[], pd.DataFrame]) -> None:
+        changes = made()
         numbers = changes["account_no"].tolist()
         new = ", ".join("0" * len(_BALANCE))
         added = ", ".join(f"{c} = {c} + ?" for c in _BALANCE)
