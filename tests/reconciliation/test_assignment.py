@@ -44,6 +44,17 @@ def test_the_best_pair_is_given_up_where_two_others_are_worth_more():
     assert best_assignment(left, right, np.array([0.9, 0.8, 0.8])).tolist() == [False, True, True]
 
 
+def test_a_pair_without_a_rival_is_taken_beside_contested_ones_and_one_of_no_value_is_none():
+    left, right = np.array([0, 0, 1, 2, 3, 3]), np.array([0, 1, 0, 2, 3, 2])
+    value = np.array([0.9, 0.8, 0.8, 0.3, 0.4, 0.0])
+    assert best_assignment(left, right, value).tolist() == [False, True, True, True, True, False]
+
+
+def test_nothing_to_assign_is_no_error():
+    none = np.zeros(0, dtype=np.int64)
+    assert best_assignment(none, none, np.zeros(0)).tolist() == []
+
+
 @given(st.lists(st.floats(-6, 6), min_size=1, max_size=7), st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
 def test_on_a_graph_without_circles_the_probabilities_are_those_of_all_matchings(log_odds, seed):

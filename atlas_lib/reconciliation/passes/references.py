@@ -112,14 +112,16 @@ FIELDS = [
                          AND {WITHIN_AMOUNT.format(value="b.gross_minor", amount="o.amount_minor")}
                          AND days_between(o.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
                     THEN 1 ELSE 0 END AS agrees,
-               CASE WHEN s.number IS NOT NULL OR b.quoted_key <> b.reference_key OR i.transaction_id IS NOT NULL THEN 1
-                    ELSE 0 END AS has_rival
-        FROM (SELECT x.*, CASE WHEN c.name IS NULL THEN x.name END AS called
-              FROM {_OUR_KEYS} x LEFT JOIN crowded_names c ON c.name = x.name) o
+               CASE WHEN o.is_shared = 1 OR b.quoted_key <> b.reference_key THEN 1 ELSE 0 END AS has_rival
+        FROM (SELECT x.transaction_id, x.currency, x.amount_minor, x.transaction_date, x.is_after_cut_off, x.is_credit, x.is_due,
+                     x.id_key, x.reference_key, CASE WHEN c.name IS NULL THEN x.name END AS called,
+                     CAST(CASE WHEN s.number IS NULL AND i.transaction_id IS NULL THEN 0 ELSE 1 END AS TINYINT) AS is_shared
+              FROM {_OUR_KEYS} x
+              LEFT JOIN crowded_names c ON c.name = x.name
+              LEFT JOIN (SELECT DISTINCT number FROM shared_names) s ON s.number = key_number(x.name, '')
+              LEFT JOIN called_ids i ON i.transaction_id = x.transaction_id) o
         FULL OUTER JOIN {_BANK_KEYS} b ON b.name = o.called
         LEFT JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
-        LEFT JOIN (SELECT DISTINCT number FROM shared_names) s ON s.number = key_number(o.name, '')
-        LEFT JOIN called_ids i ON i.transaction_id = o.transaction_id
         LEFT JOIN crowded_names q ON q.name = b.quoted_key
         WHERE o.transaction_id IS NULL OR b.line_id IS NULL OR b.strength = 2 OR b.quoted_key IS NULL OR q.name IS NOT NULL
               OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key))""",
