@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from atlas_lib.core.engine import write_parquet
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.pieces import coded_columns
-from atlas_lib.ingest.plain import CODED
 
 _IN_MEMORY_BYTES = 2**28  # of the file, its compression taken away: some two million payments
 _OUT_ROWS = 122_880
+_ORDER = "transaction_id"
 
 
 def fits_in_memory(path: Path) -> bool:
@@ -31,13 +31,15 @@ def fits_in_memory(path: Path) -> bool:
 def write_accepted(submissions: Path, held: pd.DataFrame, path: Path) -> Path:
     """`transactions` without the rows `held` (source_file, source_sheet, source_row), in the order of their ids."""
     schema = declared("transactions").arrow_schema
-    with pq.ParquetFile(submissions, read_dictionary=coded_columns(pq.read_metadata(submissions))) as file:
+    said = pq.read_metadata(submissions)
+    coded = [name for name in coded_columns(said) if name != _ORDER]  # one id handed in again and again has a code too
+    with pq.ParquetFile(submissions, read_dictionary=coded, metadata=said) as file:
         rows = file.read(columns=schema.names).unify_dictionaries().combine_chunks()
-    order = pc.sort_indices(rows["transaction_id"])
+    order = pc.sort_indices(rows[_ORDER])
     if len(held):
         order = order.filter(pc.invert(_is_held(rows, held).take(order)))
-    coded = [pa.field(f.name, CODED, f.nullable) if rows.schema.field(f.name).type == CODED else f for f in schema]
-    return write_parquet(path, pa.schema(coded), _in_order(rows, order))
+    written = pa.schema([f.with_type(rows.schema.field(f.name).type) for f in schema])
+    return write_parquet(path, written, _in_order(rows, order))
 
 
 def _in_order(rows: pa.Table, order: pa.Array) -> Iterator[pa.RecordBatch]:
