@@ -25,7 +25,8 @@ _ORDER = "transaction_id"
 
 def fits_in_memory(path: Path) -> bool:
     said = pq.read_metadata(path)
-    return sum(said.row_group(number).total_byte_size for number in range(said.num_row_groups)) <= _IN_MEMORY_BYTES
+    groups = (said.row_group(number) for number in range(said.num_row_groups))
+    return sum(int(group.total_byte_size) for group in groups) <= _IN_MEMORY_BYTES
 
 
 def write_accepted(submissions: Path, held: pd.DataFrame, path: Path) -> Path:
