@@ -1,4 +1,4 @@
-"""Accepted rows of a file: the same whether they are sorted in memory or by the engine."""
+"""Accepted rows of a file: the same whether they are sorted as one part or as several."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from atlas_lib.core import engine
 from atlas_lib.core.engine import open_engine, write_parquet
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import accepted
@@ -39,20 +40,25 @@ def submissions() -> pd.DataFrame:
 
 
 def accept(rows: pd.DataFrame, folder) -> dict:
-    table, engine = declared("submissions"), open_engine("duckdb")
+    table, own = declared("submissions"), open_engine("duckdb")
     path = write_parquet(folder / "submissions.parquet", table.arrow_schema, table.to_arrow(rows).to_batches())
     with open_ledger(f"sqlite:///{folder / 'ledger.sqlite'}", "test") as ledger:
-        made = accept_submissions(path, engine, ledger, 24)
+        made = accept_submissions(path, own, ledger, 24)
     found = pq.read_table(made["transactions"])
     assert found.schema.equals(declared("transactions").arrow_schema)
     return made | {"transactions": declared("transactions").from_arrow(found)}
 
 
-@pytest.mark.parametrize("largest", [2**28, 0])
-def test_each_row_is_accepted_or_held_and_the_accepted_lie_in_the_order_of_their_ids(largest, tmp_path, monkeypatch):
-    monkeypatch.setattr(accepted, "_IN_MEMORY_BYTES", largest)
+@pytest.mark.parametrize(("largest", "parts"), [(2**28, 1), (3_000, 3)])
+def test_each_row_is_accepted_or_held_and_the_accepted_lie_in_the_order_of_their_ids(
+    largest, parts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(accepted, "_PART_BYTES", largest)
+    monkeypatch.setattr(engine, "_ROWS_PER_GROUP", 64)
     given = submissions()
     made = accept(given, tmp_path)
+    rows_of_a_part = accepted._part_rows(pq.read_metadata(tmp_path / "submissions.parquet"))
+    assert min(-(-ROWS // rows_of_a_part), 3) == parts
     table, held = made["transactions"], made["intake_results"]
     assert len(held) == ROWS // 3 and held["status"].eq("duplicate").all()
     assert table["transaction_id"].tolist() == sorted(table["transaction_id"])
@@ -62,9 +68,9 @@ def test_each_row_is_accepted_or_held_and_the_accepted_lie_in_the_order_of_their
     pd.testing.assert_frame_equal(table, kept[table.columns])
 
 
-@pytest.mark.parametrize("largest", [2**28, -1])
+@pytest.mark.parametrize("largest", [2**28, 0])
 def test_a_file_without_rows_gives_one(largest, tmp_path, monkeypatch):
-    monkeypatch.setattr(accepted, "_IN_MEMORY_BYTES", largest)
+    monkeypatch.setattr(accepted, "_PART_BYTES", largest)
     assert accept(submissions().iloc[:0], tmp_path)["transactions"].empty
 
 
