@@ -34,11 +34,11 @@ def write_accepted(submissions: Path, held: pd.DataFrame, path: Path) -> Path:
     coded = [name for name in coded_columns(said) if name != _ORDER]  # one id handed in again and again has a code too
     with pq.ParquetFile(submissions, read_dictionary=coded, metadata=said) as file:
         written = pa.schema([f.with_type(file.schema_arrow.field(f.name).type) for f in schema])
-        order = _order(file, held)
         size = _part_rows(said)
         if size >= said.num_rows:
             rows = file.read(columns=schema.names).unify_dictionaries().combine_chunks()
-            return write_parquet(path, written, _in_order(rows, order))
+            return write_parquet(path, written, _in_order(rows, _order(rows, held)))
+        order = _order(file.read(columns=[_ORDER, *held]), held)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             parts = _lay_out(file, written, order.to_numpy(), size, Path(folder))
             return write_parquet(path, written, _of_parts(parts))
@@ -50,12 +50,10 @@ def _part_rows(said: pq.FileMetaData) -> int:
     return max(int(share * said.num_rows), 1)
 
 
-def _order(file: pq.ParquetFile, held: pd.DataFrame) -> pa.Array:
+def _order(rows: pa.Table, held: pd.DataFrame) -> pa.Array:
     """The numbers of the rows that are not held, in the order of their ids."""
-    order = pc.sort_indices(file.read(columns=[_ORDER])[_ORDER])
-    if held.empty:
-        return order
-    return order.filter(pc.invert(_is_held(file.read(columns=list(held)), held)).take(order))
+    order = pc.sort_indices(rows[_ORDER])
+    return order if held.empty else order.filter(pc.invert(_is_held(rows.select(list(held)), held)).take(order))
 
 
 def _is_held(rows: pa.Table, held: pd.DataFrame) -> pa.Array:
