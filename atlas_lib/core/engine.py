@@ -422,7 +422,8 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
     with ThreadPoolExecutor(1) as pool:
         groups = _groups(schema, batches)
         first = next(groups, schema.empty_table())
-        with pq.ParquetWriter(path, schema, store_schema=not has_codes, **_encodings(first)) as writer:
+        options = {"store_schema": not has_codes, "write_batch_size": _ROWS_PER_GROUP} | _encodings(first)
+        with pq.ParquetWriter(path, schema, **options) as writer:
             written: Future[None] | None = pool.submit(_write_groups, writer, first) if first.num_rows else None
             for table in groups:
                 if written:

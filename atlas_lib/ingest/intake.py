@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
+from atlas_lib.ingest.accepted import write_accepted
 from atlas_lib.ingest.pieces import in_sizes, in_turn
 from atlas_lib.ledger.store import Ledger
 
@@ -172,10 +173,10 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
 
 def _accepted(submissions: Input, held: pd.DataFrame, engine: Engine) -> Output:
     """The submitted rows without those that are held back."""
-    inputs, table = {"submissions": submissions, "held": held[_SOURCE]}, declared("transactions")
     if isinstance(submissions, Path):
-        return engine.write(_ACCEPTED, inputs, {"transactions": table.arrow_schema})["transactions"]
-    return table.shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
+        return write_accepted(submissions, held[_SOURCE], engine.new_file("transactions"))
+    inputs = {"submissions": submissions, "held": held[_SOURCE]}
+    return declared("transactions").shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
 
 
 def _settle(rows: pd.DataFrame, engine: Engine, ledger: Ledger, ttl_hours: int) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def pieces_of(sheet: NamedSheet) -> Iterator[Piece]:
         return
     start, said = 1, pq.read_metadata(sheet.path)
     size = PIECE_ROWS if said.num_rows <= PIECE_ROWS else min(PIECE_ROWS, STEP_ROWS)
-    with pq.ParquetFile(sheet.path, read_dictionary=_coded_columns(said), metadata=said) as file:
+    with pq.ParquetFile(sheet.path, read_dictionary=coded_columns(said), metadata=said) as file:
         for found in _tables(file.iter_batches(size), size):
             cells = _known_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
             rows = pd.RangeIndex(start, start + len(cells))
@@ -91,7 +91,7 @@ def in_sizes(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]
         yield pa.Table.from_batches(held)
 
 
-def _coded_columns(said: pq.FileMetaData) -> list[str]:
+def coded_columns(said: pq.FileMetaData) -> list[str]:
     """Text columns that the file holds as dictionaries throughout: so few bytes a value are no texts."""
     groups = [said.row_group(number) for number in range(said.num_row_groups)]
     texts = [c for c in range(said.num_columns) if said.schema.column(c).logical_type.type == "STRING"]

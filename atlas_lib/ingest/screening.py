@@ -193,8 +193,8 @@ def _inputs(
     given: Mapping[str, Input], policies: pd.DataFrame, matches: pd.DataFrame, engine: Engine
 ) -> dict[str, Input]:
     known = {name: given[name] for name in ("transactions", "history") if name in given}
-    every = " UNION ".join(f"SELECT currency FROM {name}" for name in known)  # noqa: S608 - the names are the two above
-    steps = [("used", every), ("codes", "SELECT DISTINCT currency FROM used ORDER BY currency")]
+    every = " UNION ALL ".join(f"SELECT currency FROM {name}" for name in known)  # noqa: S608 - the names are the two above
+    steps = [("codes", f"SELECT DISTINCT currency FROM ({every}) used ORDER BY currency")]  # noqa: S608 - as above
     currencies = engine.run(steps, known, ["codes"])["codes"]["currency"].tolist()
     blocking = matches[~matches["is_weak"].astype(bool)]
     return {

@@ -32,4 +32,6 @@ def is_own(ids: pd.Series) -> pd.Series:
     """Whether each id begins with a name of the ledger's own, in small or capital letters: `Payout:1` is taken for one."""
     ids = ids.astype("str")
     has_mark = ids.str.contains(":", regex=False).fillna(False).astype(bool)
+    if not has_mark.any():
+        return has_mark
     return has_mark & ids.where(has_mark, "").str.lower().str.startswith(OWN)
