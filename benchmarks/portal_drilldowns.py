@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import write_parquet
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.provenance import file_sha256
 from atlas_lib.core.settings import STAGES, run_settings
 from atlas_lib.core.tables import declared

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import DuckDBEngine, Input
+from atlas_lib.core.duckdb_engine import DuckDBEngine
+from atlas_lib.core.engine import Input
 from atlas_lib.core.errors import TableError
 from atlas_lib.core.tables import Table, arrow_to_frame
 

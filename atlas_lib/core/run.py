@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core import provenance, signature
 from atlas_lib.core.bulk import StepTables, check_file
-from atlas_lib.core.engine import Output, write_parquet
+from atlas_lib.core.engine import Output
 from atlas_lib.core.errors import CheckFailed, TableError
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.settings import stage_settings
 from atlas_lib.core.tables import Table, declared
 

@@ -19,12 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from atlas_lib.core.engine import write_parquet
+from atlas_lib.core.parquet import ROWS_PER_GROUP, write_parquet
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.pieces import coded_columns
 
 _PART_BYTES = 2**27  # of the file, its compression taken away: some million payments
-_OUT_ROWS = 122_880
 _ORDER, _PLACE = "transaction_id", "place"
 
 
@@ -65,8 +64,8 @@ def _is_held(rows: pa.Table, held: pd.DataFrame) -> pa.Array:
 
 
 def _in_order(rows: pa.Table, order: pa.Array) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(order), _OUT_ROWS):
-        yield from rows.take(order.slice(start, _OUT_ROWS)).to_batches()
+    for start in range(0, len(order), ROWS_PER_GROUP):
+        yield from rows.take(order.slice(start, ROWS_PER_GROUP)).to_batches()
 
 
 def _lay_out(file: pq.ParquetFile, schema: pa.Schema, order: NDArray[np.uint64], size: int, folder: Path) -> list[Path]:

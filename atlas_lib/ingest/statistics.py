@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atlas_lib.core.engine import DuckDBEngine, Engine, Output
+from atlas_lib.core.duckdb_engine import DuckDBEngine
+from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.recognition import NamedSheet

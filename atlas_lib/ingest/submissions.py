@@ -18,8 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atlas_lib.core.engine import Engine, Output, write_parquet
+from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.money import scale_of
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from atlas_lib.core.engine import _FOLD, DuckDBEngine, _last_readers, open_engine, write_parquet
+from atlas_lib.core.duckdb_engine import DuckDBEngine, _last_readers
+from atlas_lib.core.engine import FOLD, open_engine
 from atlas_lib.core.errors import AtlasError, SettingsError
+from atlas_lib.core.parquet import write_parquet
 
 SALES = pd.DataFrame(
     {
@@ -83,7 +85,7 @@ def test_a_table_goes_with_its_last_reader_and_those_asked_for_stay():
 
 @pytest.mark.parametrize("text", ["AS26-0001", "as26-0001 ", "Zahlung 4/b", "groß-Ü", "", "ABC", "é_1", None])
 def test_the_quick_fold_of_plain_texts_is_the_fold_of_all(text):
-    whole = _FOLD % ", 'g'"
+    whole = FOLD % ", 'g'"
     steps = [("folded", f"SELECT fold_text(s) AS quick, {whole} AS slow FROM texts")]  # noqa: S608
     found = DuckDBEngine().run(steps, {"texts": pd.DataFrame({"s": pd.Series([text], dtype="str")})}, ["folded"])[
         "folded"
@@ -113,7 +115,7 @@ def batches(sizes, kinds):
 @pytest.mark.parametrize("stored", [pa.string(), CODES], ids=["as texts", "as codes"])
 @pytest.mark.parametrize("kinds", [("texts",), ("codes",), ("frame",), ("codes", "texts"), ("texts", "frame", "codes")])
 def test_codes_and_texts_may_be_mixed_and_the_file_holds_the_same_table(tmp_path, monkeypatch, stored, kinds):
-    monkeypatch.setattr("atlas_lib.core.engine._ROWS_PER_GROUP", 1_024)
+    monkeypatch.setattr("atlas_lib.core.parquet.ROWS_PER_GROUP", 1_024)
     schema = pa.schema([("id", pa.string()), ("currency", stored), ("minor", pa.int64())])
     path = write_parquet(tmp_path / "mixed.parquet", schema, batches((700, 1, 1_500), kinds))
     assert pq.read_schema(path) == pa.schema([("id", pa.string()), ("currency", pa.string()), ("minor", pa.int64())])
@@ -124,7 +126,7 @@ def test_codes_and_texts_may_be_mixed_and_the_file_holds_the_same_table(tmp_path
 
 
 def test_where_batches_end_does_not_change_a_byte_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("atlas_lib.core.engine._ROWS_PER_GROUP", 1_024)
+    monkeypatch.setattr("atlas_lib.core.parquet.ROWS_PER_GROUP", 1_024)
     schema = pa.schema([("id", pa.string()), ("currency", pa.string()), ("minor", pa.int64())])
     one, other = (
         write_parquet(tmp_path / f"{number}.parquet", schema, batches(sizes, ("texts",)))

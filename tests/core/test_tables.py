@@ -2,8 +2,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from atlas_lib.core.engine import write_parquet
 from atlas_lib.core.errors import TableError
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import TABLES, declared
 from atlas_lib.core.tables.schema import table

@@ -7,8 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from atlas_lib.core import engine
-from atlas_lib.core.engine import open_engine, write_parquet
+from atlas_lib.core import parquet
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import accepted
 from atlas_lib.ingest.intake import accept_submissions
@@ -54,7 +55,7 @@ def test_each_row_is_accepted_or_held_and_the_accepted_lie_in_the_order_of_their
     largest, parts, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(accepted, "_PART_BYTES", largest)
-    monkeypatch.setattr(engine, "_ROWS_PER_GROUP", 64)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 64)
     given = submissions()
     made = accept(given, tmp_path)
     rows_of_a_part = accepted._part_rows(pq.read_metadata(tmp_path / "submissions.parquet"))

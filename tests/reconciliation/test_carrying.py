@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.bulk import loaded
-from atlas_lib.core.engine import open_engine, write_parquet
+from atlas_lib.core.engine import open_engine
+from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation import (
