@@ -3,8 +3,8 @@
 Each run books its verdict per merchant and currency (`merchant:<merchant>:<currency>`, PAYOUT_JUDGED): the gates that
 block, what is set off, and a mark of the account it goes to (what is owed per contract is booked with the purchases). The
 verdict of the latest as-of day counts, of one day that of the run opened last; a run made anew for an earlier day books
-nothing against it, nor one that broke off and goes on after a later one, nor one in which a person only tries other
-settings. The desk asks when a payout is prepared, approved and requested, whatever run is open.
+nothing against it, nor one that broke off and goes on after a later one. A trial books into its own copy. The desk
+asks when a payout is prepared, approved and requested, whatever run is open.
 
 The mark is a part of a hash, long enough to tell a corrected account from the old one and too short to find an account
 by it (2^32 marks, some 10^18 German accounts): an account number itself never goes into the ledger.
@@ -48,7 +48,6 @@ def keep_verdicts(
     run_id: str,
     settings: ReservesCreditSettings,
     *,
-    is_trial: bool,
     today: date | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Book this run's verdict on every merchant and currency of the summary; the same verdict is booked once.
@@ -56,11 +55,8 @@ def keep_verdicts(
     So is one on every merchant of the input (without a currency: it holds for all of them), and on the debts of sales of
     those that the summary does not show.
 
-    A trial books nothing: other settings that somebody tries are no verdict. `today`: the day of the ledger's clock unless given;
-    an as-of day beyond it was mistyped, and keeps no later verdict out.
+    `today`: the day of the ledger's clock unless given; an as-of day beyond it was mistyped, and keeps no later verdict out.
     """
-    if is_trial:
-        return {}
     said = [
         _verdicts(payout_summary, payouts, payout_positions, merchants),
         _of_merchants(merchants, screening_findings),

@@ -26,7 +26,7 @@ def office(tmp_path) -> Office:
     return made
 
 
-def judge(office: Office, as_of: str, run_id: str, iban: str = _OLD, *, is_trial: bool = False, **row: Any) -> None:
+def judge(office: Office, as_of: str, run_id: str, iban: str = _OLD, **row: Any) -> None:
     """A run of this day says this of M1's payout, as the notebook books it."""
     facts = {"status": "Ready", "reasons": "", "set_off_minor": 0, "amount_minor": 500_00} | row
     key = {"merchant_id": ["M1"], "currency": ["EUR"]}
@@ -35,7 +35,7 @@ def judge(office: Office, as_of: str, run_id: str, iban: str = _OLD, *, is_trial
     positions = pd.DataFrame({**key, "set_off_minor": facts["set_off_minor"]})
     known = merchants({"merchant_id": "M1", "iban": iban or None, "bic": "COBADEFFXXX"})
     rest = (declared("screening_findings").empty(), office.ledger, run_id, settings(as_of))
-    keep_verdicts(summary, open_rows, positions, known, *rest, is_trial=is_trial, today=_TODAY)
+    keep_verdicts(summary, open_rows, positions, known, *rest, today=_TODAY)
 
 
 def prepared(office: Office) -> tuple[Any, str, str]:
@@ -136,9 +136,7 @@ def test_the_run_that_is_opened_counts_over_an_older_verdict(office):
     prepared(office)
 
 
-def test_a_trial_in_a_notebook_is_no_verdict_and_the_same_verdict_is_booked_once(office):
-    judge(office, "2026-10-31", "trial", status="Blocked", reasons="LIMIT_BREACH", is_trial=True)
-    assert office.ledger.events().empty
+def test_the_same_verdict_is_booked_once(office):
     for _ in range(2):
         judge(office, "2026-10-31", "today")
     assert office.ledger.events()["transaction_id"].tolist() == ["merchant:M1:EUR", "merchant:M1:"]
@@ -219,4 +217,4 @@ def judge_none(office: Office, known: pd.DataFrame, findings: pd.DataFrame | Non
     whole = {n: pd.Series(dtype="int64") for n in ("amount_minor", "set_off_minor")}
     rows = [summary, *(key.assign(**{n: s}) for n, s in whole.items())]
     found = declared("screening_findings").empty() if findings is None else findings
-    keep_verdicts(*rows, known, found, office.ledger, "today", settings("2026-10-31"), is_trial=False, today=_TODAY)
+    keep_verdicts(*rows, known, found, office.ledger, "today", settings("2026-10-31"), today=_TODAY)
