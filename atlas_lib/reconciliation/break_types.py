@@ -1,5 +1,11 @@
 """What does not tie out, typed by the table in `breaks`, with reason, age, severity and stable id."""
 
+# ruff: noqa: S608 - the pieces put together are constants of this room
+
+from atlas_lib.reconciliation.open_rows import shared_ids
+
+_AGREED = "CAST(FLOOR(({amount} * :fee_ppm + 500000) / CAST(1000000 AS DOUBLE)) AS BIGINT)"
+
 TYPED = [
     (
         "missing_at_bank",
@@ -74,16 +80,23 @@ TYPED = [
                    || CAST(:late_after_days AS VARCHAR(9)) || ' are agreed.' AS reason
         FROM matched m JOIN ours t ON t.transaction_id = m.transaction_id WHERE m.days_late > :late_after_days""",
     ),
+    ("groups_shared", shared_ids("match_id, ''")),
+    (
+        "fee_candidates",
+        f"""
+        SELECT * FROM matches WHERE ABS(fee_minor - {_AGREED.format(amount="amount_minor")}) > :tolerance
+           OR key_number(match_id, '') IN (SELECT number FROM groups_shared)""",
+    ),
     (
         "fees",
-        """
+        f"""
         SELECT m.match_id, MIN(m.transaction_id) AS transaction_id,
                MIN(m.statement_id || chr(31) || m.line_id) AS line_key,
                COUNT(DISTINCT m.statement_id || chr(31) || m.line_id) AS line_count, MIN(m.currency) AS currency,
                CAST(SUM(m.amount_minor) AS BIGINT) AS amount_minor, MAX(m.booking_date) AS break_date,
                CAST(SUM(m.fee_minor) AS BIGINT) AS fee_minor,
-               CAST(FLOOR((SUM(m.amount_minor) * :fee_ppm + 500000) / CAST(1000000 AS DOUBLE)) AS BIGINT) AS agreed_minor
-        FROM matches m JOIN ours t ON t.transaction_id = m.transaction_id
+               {_AGREED.format(amount="SUM(m.amount_minor)")} AS agreed_minor
+        FROM fee_candidates m JOIN ours t ON t.transaction_id = m.transaction_id
         WHERE t.type = 'SALE' GROUP BY m.match_id""",
     ),
     (

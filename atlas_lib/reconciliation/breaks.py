@@ -92,7 +92,7 @@ def find_breaks(
 
 
 def _currencies(side: Input) -> set[str]:
-    return set(loaded(side, ["currency"])["currency"])
+    return set(loaded(side, ["currency"])["currency"].unique())
 
 
 def _severity_limits(currencies: list[str], settings: ReconciliationSettings) -> pd.DataFrame:
