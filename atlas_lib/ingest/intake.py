@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.accepted import write_accepted
-from atlas_lib.ingest.pieces import in_sizes, in_turn
+from atlas_lib.ingest.pieces import coded_columns, in_sizes, in_turn
 from atlas_lib.ledger.store import Ledger
 
 _HOUR_US = 3_600_000_000
@@ -206,7 +206,9 @@ def _uncontested(submissions: Input, contested: pd.Series) -> Iterator[_Append]:
 
 def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
     if isinstance(submissions, Path):
-        with pq.ParquetFile(submissions, read_dictionary=_CODED) as file:
+        said = pq.read_metadata(submissions)
+        coded = sorted(set(_CODED) & set(coded_columns(said)))
+        with pq.ParquetFile(submissions, read_dictionary=coded, metadata=said) as file:
             yield from in_sizes(file.iter_batches(_APPEND_ROWS, columns=columns), _APPEND_ROWS)
         return
     rows = (

@@ -79,3 +79,13 @@ def test_one_id_sent_in_every_row_is_accepted_once(tmp_path):
     rows = submissions().assign(transaction_id="T1")
     made = accept(rows, tmp_path)
     assert made["transactions"]["transaction_id"].tolist() == ["T1"] and len(made["intake_results"]) == ROWS - 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_file_of_few_rows_which_has_no_codes_is_accepted(count, tmp_path):
+    rows = (
+        submissions()
+        .iloc[:count]
+        .assign(currency=["EUR", "USD", "GBP"][:count], idempotency_key=[f"K{n}" for n in range(count)])
+    )
+    assert len(accept(rows, tmp_path)["transactions"]) == count
