@@ -21,7 +21,7 @@ from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES, StageSettings
 from atlas_lib.present import report
 from atlas_lib.present.summary import write_summary
-from atlas_lib.scheduling import only_run_of
+from atlas_lib.scheduling import only_run_of, turn_at_the_ledger
 
 WARM_IMPORTS = (
     "import atlas_lib.core.run, atlas_lib.core.engine, atlas_lib.present.tables, atlas_lib.ledger.store, "
@@ -65,7 +65,8 @@ def _run_stages(run: Run, input_path: Path, progress: Progress) -> Run:
                 progress.resumed(stage)
                 continue
             started = time.perf_counter()
-            _execute(run, stage, input_path, kernels, progress)
+            with turn_at_the_ledger(run.directory.parent, stage):
+                _execute(run, stage, input_path, kernels, progress)
             run = Run(run.directory)
             anchor_ledger(run)
             report.write_stage_page(run, stage, run.directory / "notebooks" / f"{stage}.ipynb")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.errors import Refused, SettingsError
-from atlas_lib.core.opening import latest_run_of
+from atlas_lib.core.opening import LEDGER_STAGE, latest_run_of
 from atlas_lib.core.run import Run
 
 _HOOK_SECONDS = 60
+_LOCKS, _TURN_SECONDS = ".locks", 3600
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def only_run_of(runs_dir: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
     import filelock
 
     names = "\n".join(f"{i['path']} {i['sha256']}" for i in manifest["inputs"])
-    folder = runs_dir / ".locks"
+    folder = runs_dir / _LOCKS
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.lock", timeout=0)
     try:
@@ -43,6 +44,27 @@ def only_run_of(runs_dir: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def turn_at_the_ledger(runs_dir: Path, stage: str) -> Iterator[None]:
+    """Reserves are decided on what the ledger holds and proven against it a moment later: runs of one runs directory
+    take turns at that stage. A process that dies lets go.
+    """
+    import filelock
+
+    if stage != LEDGER_STAGE:
+        yield
+        return
+    folder = runs_dir / _LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / "ledger.lock", timeout=_TURN_SECONDS):
+            yield
+    except filelock.Timeout as error:
+        raise Refused(
+            f"Another run is at {stage}", where=str(runs_dir), remedy="run again when it is through, or stop it"
+        ) from error
 
 
 def tell_failure(command: str, error: str, exit_code: int, summary: Path | None) -> None:

@@ -112,6 +112,27 @@ def test_a_run_that_broke_while_paying_resumes_there_and_pays_nothing_twice(run,
     assert again.manifest["tables"] == run.manifest["tables"]
 
 
+def test_reserves_that_another_run_changed_after_this_one_broke_off_are_decided_again(run, runs_dir, tmp_path):
+    """As after a run that broke between its reserves and their proof, while another booked further sales."""
+    copy = shutil.copytree(runs_dir, tmp_path / "runs") / run.run_id
+    broken = json.loads((copy / "manifest.json").read_text())
+    for stage in list(STAGES)[2:]:
+        del broken["stages"][stage]
+    reserves = broken["stages"]["02_reserves_credit"]
+    reserves["steps"] = {"keep_reserves": reserves["steps"]["keep_reserves"]}
+    del reserves["verdict"]
+    (copy / "manifest.json").write_text(json.dumps(broken))
+    later = tmp_path / "later"
+    shutil.copytree(ROOT / "example_data", later)
+    sales = pd.read_csv(later / "transactions.csv", dtype="str")
+    more = sales[(sales["type"] == "SALE") & (sales["status"] == "APPROVED")].tail(40)
+    again = more.assign(transaction_id="X" + more["transaction_id"], idempotency_key="X" + more["transaction_id"])
+    again.to_csv(later / "transactions.csv", index=False)
+    other = run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path / "runs", "--input", later))
+    assert other != copy
+    assert run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path / "runs")) == copy
+
+
 def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
     settings = tmp_path / "settings.yaml"
     own = (ROOT / "example_data" / "settings.yaml").read_text(encoding="utf-8")

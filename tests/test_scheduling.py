@@ -15,7 +15,7 @@ from atlas_lib.core.errors import Refused, SettingsError
 from atlas_lib.core.run import Run, StageSummary
 from atlas_lib.core.settings import STAGES
 from atlas_lib.present.summary import write_summary
-from atlas_lib.scheduling import list_runs, only_run_of, prune_runs, tell_failure
+from atlas_lib.scheduling import list_runs, only_run_of, prune_runs, tell_failure, turn_at_the_ledger
 
 INPUTS = {"run_id": "one", "inputs": [{"path": "a.csv", "sha256": "1" * 64}]}
 
@@ -27,6 +27,21 @@ def test_the_same_inputs_run_once_at_a_time_and_others_do_not_wait(tmp_path):
         with only_run_of(tmp_path, {"run_id": "three", "inputs": [{"path": "a.csv", "sha256": "2" * 64}]}):
             pass
     with only_run_of(tmp_path, INPUTS):
+        pass
+
+
+def test_runs_take_turns_where_they_decide_on_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr("atlas_lib.scheduling._TURN_SECONDS", 0)
+    stage = "02_reserves_credit"
+    with turn_at_the_ledger(tmp_path, stage), turn_at_the_ledger(tmp_path, "03_portfolio"):
+        pass
+    with (
+        turn_at_the_ledger(tmp_path, stage),
+        pytest.raises(Refused, match=f"at {stage}"),
+        turn_at_the_ledger(tmp_path, stage),
+    ):
+        pass
+    with turn_at_the_ledger(tmp_path, stage):
         pass
 
 

@@ -19,6 +19,7 @@ from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_s
 
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 _LATEST, _LATEST_TRIAL = "latest", "latest_trial"
+LEDGER_STAGE = "02_reserves_credit"  # decides on what the ledger holds, and proves itself against it
 _TRIAL = """This is a trial of {} with another setting: it books into its own copy of the ledger, and nothing is paid or
 decided in it. The value put back ends it, or a run made by 01_ingest or `atlas run`."""
 
@@ -105,7 +106,10 @@ def _opened(run: Run, stage: str) -> Run:
         pointer.write_text(run.run_id, encoding="utf-8")
     else:
         pointer.unlink(missing_ok=True)
-    return Run(run.directory, stage)
+    opened = Run(run.directory, stage)
+    if stage == LEDGER_STAGE and not opened.is_complete(stage):
+        opened.forget_steps()  # it broke off, and another run may have booked since
+    return opened
 
 
 def latest_run_dir() -> Path:

@@ -137,6 +137,12 @@ class Run:
             self.save()
         return StepTables(self, record["steps"][name])
 
+    def forget_steps(self) -> None:
+        """The steps of the opened stage are done once more."""
+        if self._stage_record()["steps"]:
+            self._stage_record()["steps"] = {}
+            self.save()
+
     def write(self, name: str, content: Output) -> None:
         """Validate against the declaration and write; half a file never stands under the final name.
 
