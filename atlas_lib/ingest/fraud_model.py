@@ -122,7 +122,8 @@ def _judge(rows: pd.DataFrame, known: pd.DataFrame, parted_us: int, precision: f
     later = known[known["created_us"] >= parted_us]
     truth = later["is_fraud"].to_numpy(dtype=bool)
     days = max((int(later["created_us"].max()) - parted_us) / _DAY_US, 1.0)
-    night = np.where(later["hour"].to_numpy() < 5, NIGHT_POINTS, 0)
+    has_time = later["created_us"].to_numpy() % _DAY_US != 0
+    night = np.where(has_time & (later["hour"].to_numpy() < 5), NIGHT_POINTS, 0)
     own = measure_scores(np.minimum(later["points"].to_numpy(dtype=np.float64) + night, 10_000), truth, days, precision)
     measured = {"own observations": own}
     fraud = past["is_fraud"].to_numpy(dtype=bool)

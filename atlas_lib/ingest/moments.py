@@ -126,16 +126,19 @@ def _day_and_month(found: pd.DataFrame, may_infer: bool) -> tuple[pd.DataFrame, 
     """Year, month and day as numbers, which texts leave their order open, and which got it from their column.
 
     With slashes or dashes `13/04/2026` says by itself that the day is first. Where such texts all agree, and the column
-    holds nothing but text, they decide for the others.
+    holds nothing but text, they decide for the others with the same sign between: who writes another may use another order.
     """
     a, b, c = (pd.to_numeric(found[n]).to_numpy(dtype=np.float64) for n in "abc")
     ymd = np.asarray(found["a"].fillna("").str.len() == 4)
     open_order = np.asarray(found["sep"].isin(["/", "-"])) & ~ymd
     day_first, month_first = open_order & (a > 12) & (b <= 12), open_order & (b > 12) & (a <= 12)
     unclear = open_order & (a <= 12) & (b <= 12) & (a != b)
-    decided = may_infer and bool(day_first.any()) != bool(month_first.any())
-    inferred = unclear & decided
-    swapped = month_first | (inferred & bool(month_first.any()))
+    inferred, swapped = np.zeros(len(found), dtype=bool), month_first.copy()
+    for sign in ("/", "-") if may_infer else ():
+        alike = np.asarray(found["sep"] == sign)
+        if (day_first & alike).any() != (month_first & alike).any():
+            inferred |= unclear & alike
+            swapped |= unclear & alike & (month_first & alike).any()
     day = np.where(ymd, c, np.where(swapped, b, a))
     month = np.where(ymd, b, np.where(swapped, a, b))
     own = [pd.to_numeric(found[n], errors="coerce").to_numpy(dtype=np.float64) for n in ("year", "month", "day")]

@@ -93,7 +93,7 @@ _SCORED: Steps = [
                                    CASE WHEN t.night_points > 0 THEN 'between midnight and five (UTC)' END) END AS fraud_reasons,
                COALESCE(f.policy_flags, '') AS policy_flags
         FROM (SELECT transaction_id, status,
-                     CASE WHEN user_id <> '' AND type IN ('SALE', 'REFUND')
+                     CASE WHEN user_id <> '' AND type IN ('SALE', 'REFUND') AND epoch_micros(created_at) % 86400000000 <> 0
                            AND CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) % 24 < 5 THEN :night_points ELSE 0 END AS night_points
               FROM transactions) t
         LEFT JOIN points p ON p.transaction_id = t.transaction_id

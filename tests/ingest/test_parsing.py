@@ -263,6 +263,12 @@ def test_a_contradiction_or_date_cells_decide_nothing(other):
     assert read("date", "03/04/2026", "31/12/2026", other)[1] == {"AMBIGUOUS_DATE"}
 
 
+def test_an_order_is_proven_only_for_dates_with_the_same_sign_between():
+    found, rules = read("date", "01-10-2026", "1/13/2026", "2/3/2026")
+    assert found == [None, pd.Timestamp(2026, 1, 13), pd.Timestamp(2026, 2, 3)]
+    assert rules >= {"AMBIGUOUS_DATE"}
+
+
 @given(st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2199, 12, 31)), min_size=1, max_size=8), st.sampled_from(["%d.%m.%Y", "%Y-%m-%d", "%Y/%m/%d", "%d %B %Y", "%b %d, %Y", "%Y%m%d"]))  # fmt: skip
 def test_a_column_of_dates_in_one_form_equals_strptime_on_every_row(days, form):
     parsed = PARSERS["date"](pd.Series([day.strftime(form) for day in days], dtype="str"))

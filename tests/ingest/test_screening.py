@@ -142,6 +142,12 @@ def test_the_last_twenty_payments_count_where_they_are_not_older_than_90_days():
     assert scores(screen(payments(*early, *late, {"minutes": 60.0 * 24 * 95, "amount_minor": 20_000})))[-1] == 0
 
 
+def test_a_bare_date_tells_nothing_of_the_hour():
+    usual = [{"minutes": 60.0 * 24 * d} for d in range(5)]
+    assert scores(screen(payments(*usual, {"minutes": 60.0 * (24 * 6 + 12)})))[-1] == 0
+    assert scores(screen(payments(*usual, {"minutes": 60.0 * (24 * 6 + 12) + 1})))[-1] == 0.02
+
+
 def test_history_in_another_currency_is_another_history():
     usual = [{"minutes": 60.0 * 24 * d, "currency": "JPY"} for d in range(5)]
     assert scores(screen(payments(*usual, {"minutes": 9000.0, "amount_minor": 50_000})))[-1] == 0
