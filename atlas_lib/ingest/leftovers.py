@@ -116,10 +116,10 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
     """Rows that say total and lack other cells, or that have no key and the sum of the rows above, with what they state."""
     found, told = np.zeros(len(below.rows), dtype=bool), []
     names = [f.name for f in fields(below.fit.table, "") if f.kind == "amount" and f.name in below.fit.positions]
-    key = next((f.name for f in fields(below.fit.table, "") if f.kind == "text" and f.name in below.fit.positions), "")
+    key, *others = _identifying(below.fit) or [""]
     if not names or not key:
         return found, []
-    worded, keyless = _total_words(below, data, key)
+    worded, keyless = _total_words(below, data & ~_is_whole(below, others), key)
     candidates = np.flatnonzero(worded | keyless)
     if not len(candidates):
         return found, []
@@ -136,6 +136,18 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
             told.append((place, text if mixes else text + _differences(names, amounts[place], sums, place)))
             sums.close(place)
     return found, told
+
+
+def _identifying(fit: Fit) -> list[str]:
+    """The required columns that hold no amount, the one that names the row first: a text where there is one."""
+    required = [f for f in fields(fit.table, "") if f.is_required and f.kind != "amount" and f.name in fit.positions]
+    return [f.name for f in sorted(required, key=lambda f: f.kind != "text")]
+
+
+def _is_whole(below: _Below, others: Sequence[str]) -> Mask:
+    """Rows that lack nothing required but perhaps their key: bookings, whatever they say or sum to."""
+    spots = [list(below.fit.positions).index(name) for name in others]
+    return np.asarray(below.mapped[:, spots].all(axis=1) & bool(spots))
 
 
 def _mixes_currencies(below: _Below, data: Mask) -> bool:

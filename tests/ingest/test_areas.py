@@ -81,6 +81,32 @@ def test_a_client_called_total_is_no_totals_row():
     assert found(rows, "merchants")[0] == [("merchants", 1, [2, 3])]
 
 
+LINES = ["end_to_end_id", "booking_date", "amount_posted", "currency", "credit_debit_indicator", "remittance_text"]
+SALES = ["transaction_id", "merchant_id", "type", "amount", "currency", "source_account", "destination_account", "status", "created_at"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [(150.0, "sweep to main account"), (61.3, "TOTAL ENERGIES PARIS"), (61.3, "Total Wine & More")]
+)
+def test_a_bank_line_without_a_reference_is_no_totals_row_whatever_it_sums_to_or_says(amount, text):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    tables, left = found([LINES, *rows, [None, "2026-10-02", amount, None, None, text]], "statement_lines")
+    assert (tables, left) == ([("statement_lines", 1, [2, 3, 4])], [])
+
+
+@pytest.mark.parametrize("total", [["", "Summe", 150.0], [None, "Summe", 150.0], [None, None, 150.0]])
+def test_a_total_of_bank_lines_lacks_their_date(total):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    tables, left = found([LINES, *rows, [*total, None, None, None]], "statement_lines")
+    assert (tables, left) == ([("statement_lines", 1, [2, 3])], [("totals", 4, 4)])
+
+
+def test_a_sale_that_lacks_only_its_id_is_no_totals_row():
+    rest = ["EUR", "A", "B", "APPROVED", "2026-10-01"]
+    rows = [["T1", "M1", "SALE", 100.0, *rest], ["T2", "M1", "SALE", 50.0, *rest], [None, "M1", "SALE", 150.0, *rest]]
+    assert found([SALES, *rows], "transactions") == ([("transactions", 1, [2, 3, 4])], [])
+
+
 def test_a_header_repeated_on_every_printed_page_is_no_data():
     tables, left = found([HEADER, *ROWS[:2], HEADER, ROWS[2]])
     assert tables == [("liquidity", 1, [2, 3, 5])]
