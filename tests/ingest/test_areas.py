@@ -64,11 +64,21 @@ def test_a_subtotal_without_a_word_is_known_by_its_sum():
     assert [use for use, _, _ in left] == ["totals", "totals"]
 
 
-@pytest.mark.parametrize(("code", "is_compared"), [("EUR", True), ("USD", False)])
+@pytest.mark.parametrize(("code", "is_compared"), [("EUR", True), ("eur ", True), ("USD", False)])
 def test_a_total_that_does_not_add_up_says_so_unless_it_mixes_currencies(code, is_compared):
     rows = [["M1", "Shop", 100.0, "EUR"], ["M2", "Bar", 75.0, code], ["Total", None, 176.0, None]]
     _, left = find_areas(Grid.of_rows([MERCHANTS, *rows]), "merchants")
     assert ("states 176.00 for credit_limit, the rows above it sum to 175.00" in left[0].reason) is is_compared
+
+
+@pytest.mark.parametrize(
+    ("amount", "stated", "is_said"),
+    [(10.01, 4004.0, False), (10.01, 4004.01, True), (10.01, 4005.9, True), (10.0149, 4004.0, False)],
+)
+def test_a_total_of_many_rows_is_compared_to_the_cent_unless_they_are_unrounded(amount, stated, is_said):
+    rows = [[f"M{n}", "Shop", amount, "EUR"] for n in range(400)]
+    _, left = find_areas(Grid.of_rows([MERCHANTS, *rows, ["Total", None, stated, None]]), "merchants")
+    assert ("it states" in left[0].reason) is is_said
 
 
 def test_a_row_without_a_key_whose_figures_are_no_sum_stays_data():
