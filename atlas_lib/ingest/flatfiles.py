@@ -21,6 +21,7 @@ from atlas_lib.core.tables import arrow_to_frame
 from atlas_lib.ingest.dialects import SAMPLE_SIZE, Dialect, decode, find_dialect
 from atlas_lib.ingest.grid import Grid
 from atlas_lib.ingest.headers import Left, RawSheet, find_header, fit_row
+from atlas_lib.ingest.parquet_columns import check_columns, is_bytes, without_views
 from atlas_lib.ingest.recognition import RawNote, raw_sheets
 
 _LINE_WITHOUT_DIGIT = re.compile(r"^[^\d\r\n]{8,4000}$", re.MULTILINE)
@@ -35,6 +36,8 @@ def read_parquet(path: Path, name: str) -> RawSheet:
     try:
         file = pq.ParquetFile(path)
         fit = find_header([file.schema_arrow.names], Path(name).stem, Path(name).parent.name)
+        if fit is not None:
+            check_columns(file, name, sorted(fit.positions.values()))
         rows = int(file.metadata.num_rows)
         in_pieces = fit is not None and fit.table == "transactions" and rows > 0
         table = file.read() if not in_pieces else pa.Table.from_batches([next(file.iter_batches(1))])
@@ -51,9 +54,12 @@ def read_parquet(path: Path, name: str) -> RawSheet:
 
 
 def plain_types(table: pa.Table) -> pa.Table:
-    """Decimals and dictionaries to what the parsers know; nested columns to their text."""
+    """Decimals, dictionaries and texts kept as bytes to what the parsers know; bytes that are no text stay as they are."""
+    table = without_views(table)
     for i, column in enumerate(table.schema):
-        if pa.types.is_decimal(column.type):
+        if is_bytes(column.type):
+            table = table.set_column(i, column.name, _as_text(table.column(i)))
+        elif pa.types.is_decimal(column.type):
             table = table.set_column(i, column.name, table.column(i).cast(pa.float64()))
         elif pa.types.is_dictionary(column.type) or pa.types.is_large_string(column.type):
             table = table.set_column(i, column.name, table.column(i).cast(pa.string()))
@@ -62,6 +68,13 @@ def plain_types(table: pa.Table) -> pa.Table:
                 i, column.name, table.column(i).cast(pa.timestamp("us", tz=column.type.tz), safe=False)
             )
     return table
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return column
 
 
 def read_text(path: Path, name: str) -> Iterator[RawSheet]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atlas_lib.ingest.far_cells import Edges, far_edges
+
 _WITHOUT_VALUE = re.compile(
     rb"<(?:\w+:)?c\b([^>]*[^/])>\s*<(?:\w+:)?f\b[^>]*?(?:/>|>([^<]*)</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v></(?:\w+:)?v>\s*)?</(?:\w+:)?c>"
 )
@@ -27,37 +29,19 @@ _HIDDEN_COLUMN = re.compile(rb'<(?:\w+:)?col\b[^>]*\bhidden="(?:1|true)"')
 
 @dataclass(frozen=True)
 class Unseen:
-    """Of one sheet: cell (`P2`) to its formula (`=L2*N2`) or error value; how many rows and columns are hidden."""
+    """Of one sheet: cell (`P2`) to its formula (`=L2*N2`) or error value; how many rows and columns are hidden; where a far cell stands."""
 
     gaps: dict[str, str] = field(default_factory=dict)
     hidden_rows: int = 0
     hidden_columns: int = 0
     merged: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
+    edges: Edges | None = None
 
 
 def look_behind(path: Path) -> dict[str, Unseen]:
     """Per sheet name, for .xlsx and .xlsm."""
     with zipfile.ZipFile(path) as archive:
         return {name: _unseen(archive.read(part)) for name, part in _sheet_parts(archive).items()}
-
-
-def cell_position(place: str) -> tuple[int, int]:
-    """`cell_position("P2") == (1, 15)`: row and column counted from 0."""
-    letters = place.rstrip("0123456789")
-    column = 0
-    for letter in letters:
-        column = column * 26 + ord(letter) - 64
-    return int(place[len(letters) :]) - 1, column - 1
-
-
-def column_letter(position: int) -> str:
-    """0 is A, 25 is Z, 26 is AA."""
-    letters = ""
-    number = position + 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
 
 
 def xml_parser(**options: Any) -> dict[str, Any]:
@@ -67,10 +51,12 @@ def xml_parser(**options: Any) -> dict[str, Any]:
 
 def _unseen(xml: bytes) -> Unseen:
     """A plain search first: most large sheets hold neither formulas nor anything hidden."""
-    has_gaps = b"<f" in xml or b":f" in xml or b't="e"' in xml
+    is_prefixed = b":c" in xml
+    has_gaps = b"<f" in xml or (is_prefixed and b":f" in xml) or b't="e"' in xml
     hidden = b"hidden=" in xml
     rows = len(_HIDDEN_ROW.findall(xml)) if hidden else 0
-    return Unseen(_gaps(xml) if has_gaps else {}, rows, len(_HIDDEN_COLUMN.findall(xml)) if hidden else 0)
+    columns = len(_HIDDEN_COLUMN.findall(xml)) if hidden else 0
+    return Unseen(_gaps(xml) if has_gaps else {}, rows, columns, edges=far_edges(xml, is_prefixed))
 
 
 def _gaps(xml: bytes) -> dict[str, str]:

@@ -17,7 +17,8 @@ from atlas_lib.ingest.vocabulary import fields
 Mask = NDArray[np.bool_]
 _TOTAL = r"(?i)^\W*((grand|sub|zwischen|end|gesamt|net)[\s-]*)?(total|totals|summe|sum|gesamt|insgesamt|übertrag|carried forward|brought forward)\b.{0,24}$"
 _PROSE = r"(\s|:$|.{20})"
-_TOLERANCE = 0.005
+_HALF_CENT = 0.005  # what a stated total is rounded by; and once more for every amount above it that is unrounded
+_FLOAT_ERROR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,10 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
     """Rows that say total and lack other cells, or that have no key and the sum of the rows above, with what they state."""
     found, told = np.zeros(len(below.rows), dtype=bool), []
     names = [f.name for f in fields(below.fit.table, "") if f.kind == "amount" and f.name in below.fit.positions]
-    key = next((f.name for f in fields(below.fit.table, "") if f.kind == "text" and f.name in below.fit.positions), "")
+    key, *others = _identifying(below.fit) or [""]
     if not names or not key:
         return found, []
-    worded, keyless = _total_words(below, data, key)
+    worded, keyless = _total_words(below, data & ~_is_whole(below, others), key)
     candidates = np.flatnonzero(worded | keyless)
     if not len(candidates):
         return found, []
@@ -138,10 +139,23 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
     return found, told
 
 
+def _identifying(fit: Fit) -> list[str]:
+    """The required columns that hold no amount, the one that names the row first: a text where there is one."""
+    required = [f for f in fields(fit.table, "") if f.is_required and f.kind != "amount" and f.name in fit.positions]
+    return [f.name for f in sorted(required, key=lambda f: f.kind != "text")]
+
+
+def _is_whole(below: _Below, others: Sequence[str]) -> Mask:
+    """Rows that lack nothing required but perhaps their key: bookings, whatever they say or sum to."""
+    spots = [list(below.fit.positions).index(name) for name in others]
+    return np.asarray(below.mapped[:, spots].all(axis=1) & bool(spots))
+
+
 def _mixes_currencies(below: _Below, data: Mask) -> bool:
     """Whether a column names several currencies, whose sum means nothing."""
     columns = [c for name, c in below.fit.positions.items() if name in ("currency", "source_currency")]
-    return any(len(below.grid.series(c, below.rows[data]).dropna().unique()) > 1 for c in columns)
+    found = (below.grid.series(c, below.rows[data]).dropna().astype(str) for c in columns)
+    return any(len(codes.str.strip().str.upper().unique()) > 1 for codes in found)
 
 
 def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask]:
@@ -165,6 +179,9 @@ class _Sums:
         self.given = amounts.copy()
         self.amounts = np.nan_to_num(amounts)
         self.from_top = np.cumsum(self.amounts, axis=0)
+        is_unrounded = np.abs(self.amounts - self.amounts.round(2)) > _FLOAT_ERROR * np.abs(self.amounts)
+        self.limits = _HALF_CENT * (1 + np.cumsum(is_unrounded, axis=0))
+        self.limits += _FLOAT_ERROR * (1 + np.cumsum(np.abs(self.amounts), axis=0))
         self.taken_out = np.zeros(amounts.shape[1])
         self.last = -1
         self.at_last = np.zeros(amounts.shape[1])
@@ -179,9 +196,9 @@ class _Sums:
         given = ~np.isnan(stated)
         whole, part = self.above(place)
         enough = ((whole, place >= 2), (part, place - self.last > 2))
-        limit = _TOLERANCE * (place + 1)
+        limit = self.limits[place]
         return bool(given.any()) and any(
-            counts and bool((np.abs(total - stated)[given] <= limit).all()) for total, counts in enough
+            counts and bool((np.abs(total - stated) <= limit)[given].all()) for total, counts in enough
         )
 
     def close(self, place: int) -> None:
@@ -194,8 +211,8 @@ class _Sums:
 def _differences(names: Sequence[str], stated: NDArray[np.float64], sums: _Sums, place: int) -> str:
     """What a totals row states where it differs from the rows above it."""
     whole, part = sums.above(place)
-    limit, text = _TOLERANCE * (place + 1), ""
-    for name, value, top, since in zip(names, stated, whole, part, strict=True):
+    text = ""
+    for name, value, top, since, limit in zip(names, stated, whole, part, sums.limits[place], strict=True):
         if not np.isnan(value) and min(abs(value - top), abs(value - since)) > limit:
             text += f"; it states {value:,.2f} for {name}, the rows above it sum to {since:,.2f}"
     return text

@@ -13,7 +13,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from atlas_lib.ingest.formulas import Unseen, column_letter, xml_parser
+from atlas_lib.ingest.formulas import Unseen, xml_parser
+from atlas_lib.ingest.places import column_letter
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from atlas_lib.core.tables import arrow_to_frame
 from atlas_lib.ingest.cells import Mask
 from atlas_lib.ingest.flatfiles import plain_types
+from atlas_lib.ingest.parquet_columns import without_views
 from atlas_lib.ingest.plain import CODED
 from atlas_lib.ingest.recognition import NamedSheet
 
@@ -59,7 +60,7 @@ def pieces_of(sheet: NamedSheet) -> Iterator[Piece]:
     start, said = 1, pq.read_metadata(sheet.path)
     size = PIECE_ROWS if said.num_rows <= PIECE_ROWS else min(PIECE_ROWS, STEP_ROWS)
     with pq.ParquetFile(sheet.path, read_dictionary=coded_columns(said), metadata=said) as file:
-        for found in _tables(file.iter_batches(size), size):
+        for found in map(without_views, _tables(file.iter_batches(size), size)):
             cells = _known_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
             rows = pd.RangeIndex(start, start + len(cells))
             yield Piece(sheet, cells, rows, len(cells) == said.num_rows, found)

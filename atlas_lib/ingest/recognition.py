@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from atlas_lib.ingest.areas import Merged, find_areas
-from atlas_lib.ingest.formulas import column_letter
 from atlas_lib.ingest.grid import Grid
 from atlas_lib.ingest.headers import (
     EXPLAINING,
@@ -23,6 +22,7 @@ from atlas_lib.ingest.headers import (
     named_table,
     unit_currency,
 )
+from atlas_lib.ingest.places import column_letter
 from atlas_lib.ingest.vocabulary import fields
 
 Note = dict[str, object]

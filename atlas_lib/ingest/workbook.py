@@ -11,10 +11,12 @@ from typing import Any
 from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.areas import Merged
 from atlas_lib.ingest.cells import Uncalculated
-from atlas_lib.ingest.formulas import Unseen, cell_position, look_behind
+from atlas_lib.ingest.far_cells import refuse_far
+from atlas_lib.ingest.formulas import Unseen, look_behind
 from atlas_lib.ingest.grid import Grid, with_cells
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.older_formats import look_behind_ods, look_behind_xls
+from atlas_lib.ingest.places import cell_position
 from atlas_lib.ingest.recognition import raw_sheets
 
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
@@ -30,6 +32,7 @@ def read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
         if meta.typ != calamine.SheetTypeEnum.WorkSheet:
             continue
         behind = unseen.get(meta.name, Unseen())
+        refuse_far(name, meta.name, behind.edges)
         rows, merged = _guarded(name, partial(_cells, book, meta.name))
         with_cells(rows, {cell_position(place): Uncalculated(text) for place, text in behind.gaps.items()})
         grid = Grid.of_rows(rows)
@@ -60,6 +63,11 @@ def _open(path: Path, name: str) -> tuple[Any, dict[str, Unseen]]:
     is_old = start == _COMPOUND_FILE
     if is_old and _is_encrypted(path):
         raise _protected(name)
+    if not is_old and "xl/workbook.bin" in _guarded(name, partial(_parts, path)):
+        raise InputError(
+            "A binary workbook (.xlsb) is not read", where=name, expected="a workbook (.xlsx, .xlsm, .xls or .ods)",
+            found="sheets in the binary format", remedy=_SAVE_AGAIN,
+        )  # fmt: skip
     try:
         book = _guarded(name, partial(calamine.CalamineWorkbook.from_path, str(path)))
     except InputError as error:
@@ -89,10 +97,13 @@ def _is_encrypted(path: Path) -> bool:
     return streams["EncryptedPackage"] or not (streams["Workbook"] or streams["Book"])
 
 
-def _look_into_archive(path: Path) -> dict[str, Unseen]:
+def _parts(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as archive:
-        is_opendocument = "content.xml" in archive.namelist()
-    return look_behind_ods(path) if is_opendocument else look_behind(path)
+        return archive.namelist()
+
+
+def _look_into_archive(path: Path) -> dict[str, Unseen]:
+    return look_behind_ods(path) if "content.xml" in _parts(path) else look_behind(path)
 
 
 def _protected(name: str) -> InputError:

@@ -64,11 +64,21 @@ def test_a_subtotal_without_a_word_is_known_by_its_sum():
     assert [use for use, _, _ in left] == ["totals", "totals"]
 
 
-@pytest.mark.parametrize(("code", "is_compared"), [("EUR", True), ("USD", False)])
+@pytest.mark.parametrize(("code", "is_compared"), [("EUR", True), ("eur ", True), ("USD", False)])
 def test_a_total_that_does_not_add_up_says_so_unless_it_mixes_currencies(code, is_compared):
     rows = [["M1", "Shop", 100.0, "EUR"], ["M2", "Bar", 75.0, code], ["Total", None, 176.0, None]]
     _, left = find_areas(Grid.of_rows([MERCHANTS, *rows]), "merchants")
     assert ("states 176.00 for credit_limit, the rows above it sum to 175.00" in left[0].reason) is is_compared
+
+
+@pytest.mark.parametrize(
+    ("amount", "stated", "is_said"),
+    [(10.01, 4004.0, False), (10.01, 4004.01, True), (10.01, 4005.9, True), (10.0149, 4004.0, False)],
+)
+def test_a_total_of_many_rows_is_compared_to_the_cent_unless_they_are_unrounded(amount, stated, is_said):
+    rows = [[f"M{n}", "Shop", amount, "EUR"] for n in range(400)]
+    _, left = find_areas(Grid.of_rows([MERCHANTS, *rows, ["Total", None, stated, None]]), "merchants")
+    assert ("it states" in left[0].reason) is is_said
 
 
 def test_a_row_without_a_key_whose_figures_are_no_sum_stays_data():
@@ -79,6 +89,32 @@ def test_a_row_without_a_key_whose_figures_are_no_sum_stays_data():
 def test_a_client_called_total_is_no_totals_row():
     rows = [MERCHANTS, ["M1", "Total Energies", None, None], ["M2", "Other", 5.0, "EUR"]]
     assert found(rows, "merchants")[0] == [("merchants", 1, [2, 3])]
+
+
+LINES = ["end_to_end_id", "booking_date", "amount_posted", "currency", "credit_debit_indicator", "remittance_text"]
+SALES = ["transaction_id", "merchant_id", "type", "amount", "currency", "source_account", "destination_account", "status", "created_at"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [(150.0, "sweep to main account"), (61.3, "TOTAL ENERGIES PARIS"), (61.3, "Total Wine & More")]
+)
+def test_a_bank_line_without_a_reference_is_no_totals_row_whatever_it_sums_to_or_says(amount, text):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    tables, left = found([LINES, *rows, [None, "2026-10-02", amount, None, None, text]], "statement_lines")
+    assert (tables, left) == ([("statement_lines", 1, [2, 3, 4])], [])
+
+
+@pytest.mark.parametrize("total", [["", "Summe", 150.0], [None, "Summe", 150.0], [None, None, 150.0]])
+def test_a_total_of_bank_lines_lacks_their_date(total):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    tables, left = found([LINES, *rows, [*total, None, None, None]], "statement_lines")
+    assert (tables, left) == ([("statement_lines", 1, [2, 3])], [("totals", 4, 4)])
+
+
+def test_a_sale_that_lacks_only_its_id_is_no_totals_row():
+    rest = ["EUR", "A", "B", "APPROVED", "2026-10-01"]
+    rows = [["T1", "M1", "SALE", 100.0, *rest], ["T2", "M1", "SALE", 50.0, *rest], [None, "M1", "SALE", 150.0, *rest]]
+    assert found([SALES, *rows], "transactions") == ([("transactions", 1, [2, 3, 4])], [])
 
 
 def test_a_header_repeated_on_every_printed_page_is_no_data():

@@ -81,3 +81,42 @@ def test_an_empty_csv_is_noted(tmp_path, clean, contract, workbook):
     tables = clean(tmp_path)
     assert tables["submissions"].empty
     assert "transactions.csv" in tables["input_sheets"]["source_file"].tolist()
+
+
+COLUMNS = dict(zip(HEADER.split(","), LINE.replace("M1", "Müller").split(","), strict=True))
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.string_view(), pa.binary_view()])
+@pytest.mark.parametrize("amount", ["12.50", "12.5x"])
+def test_parquet_texts_kept_as_bytes_or_views_are_read(tmp_path, clean, kind, amount):
+    cells = {n: pa.array([v.encode() if "binary" in str(kind) else v], kind) for n, v in COLUMNS.items()}
+    cells["amount"] = pa.array([amount])
+    cells["extra"] = pa.array([b"\xff"], pa.binary())
+    pq.write_table(pa.table(cells), tmp_path / "transactions.parquet")
+    tables = clean(tmp_path, max_reject_rate=1.0)
+    refused = tables["refused_cells"]
+    merchants = tables["submissions"]["merchant_id"].tolist() + refused.loc[
+        refused["column"] == "merchant_id", "value"
+    ].tolist()  # fmt: skip
+    assert (len(tables["submissions"]), merchants) == (int(amount == "12.50"), ["Müller"])
+
+
+def test_parquet_bytes_that_are_no_text_are_named_by_their_row(tmp_path):
+    cells = {n: [v, v] for n, v in COLUMNS.items()} | {"reference": [b"ok", b"M\xfcller"]}
+    pq.write_table(pa.table(cells), tmp_path / "transactions.parquet")
+    with pytest.raises(InputError, match=r"no UTF-8.*transactions\.parquet, line 2, column reference.*M.xfcller"):
+        read_inputs(tmp_path)
+
+
+@pytest.mark.parametrize("value", [["Müller"], {"id": "Müller"}])
+def test_a_parquet_column_of_lists_or_records_is_refused_by_name(tmp_path, value):
+    pq.write_table(pa.table({n: [v] for n, v in (COLUMNS | {"merchant_id": value}).items()}), tmp_path / "transactions.parquet")  # fmt: skip
+    with pytest.raises(InputError, match=r"several values in one cell.*column merchant_id.*one number, date or text"):
+        read_inputs(tmp_path)
+
+
+def test_two_parquet_columns_of_one_name_are_refused(tmp_path):
+    names = [*COLUMNS, "amount"]
+    pq.write_table(pa.table([pa.array([v]) for v in [*COLUMNS.values(), "1"]], names=names), tmp_path / "transactions.parquet")  # fmt: skip
+    with pytest.raises(InputError, match=r"Two columns.*column amount.*2 columns"):
+        read_inputs(tmp_path)

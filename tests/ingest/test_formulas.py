@@ -8,7 +8,8 @@ import openpyxl
 import pytest
 import xlsxwriter
 
-from atlas_lib.ingest.formulas import cell_position, look_behind
+from atlas_lib.ingest.formulas import look_behind
+from atlas_lib.ingest.places import cell_position
 
 
 def find_uncalculated(path):
