@@ -264,3 +264,15 @@ def test_an_intraday_report_and_the_statement_that_books_it_count_once(tmp_path,
     ]
     assert tables["rejects"]["rule"].tolist() == ["REPORTED_AND_BOOKED"]
     assert counted(tables) == [[3, 0, 1]]
+
+
+def test_a_second_statement_of_one_id_in_a_file_is_its_own_and_the_same_again_a_repetition(tmp_path, clean):
+    first = statement(balance("OPBD", "0"), entry(amount="50"), balance("CLBD", "50"))
+    second = statement(balance("OPBD", "50"), entry(amount="70"), balance("CLBD", "120"))
+    cut = second[second.index("<Stmt>") : second.index("</BkToCstmrStmt>")]
+    (tmp_path / "s.xml").write_text(first.replace("</BkToCstmrStmt>", cut + cut + "</BkToCstmrStmt>"))
+    tables = clean(tmp_path)
+    lines = tables["statement_lines"][["statement_id", "amount_posted_minor"]].to_numpy().tolist()
+    assert lines == [["S1", 5000], ["S1 #2", 7000]]
+    assert len(tables["statement_balances"]) == 4
+    assert tables["rejects"]["rule"].tolist() == ["DUPLICATE_KEY"] * 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from atlas_lib.ingest.statements.entries import read_fees, read_line
 from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
 
 _MESSAGES = {"BkToCstmrAcctRpt": "Rpt", "BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn"}
+_Known = dict[tuple[str, str | None, str], dict[bytes, int]]  # id, account, page: turn of each content
 _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is today's opening balance
 
 
@@ -31,11 +33,27 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
+    known: _Known = {}
     for statement in children(message, tag):
         owner = _owner(statement, message)
-        lines += _lines(statement, owner, name, notes)
-        balances += _balances(statement, owner)
+        of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
+        mark = _distinguished(known, owner, of_lines, of_balances)
+        lines += [line | mark for line in of_lines]
+        balances += [balance | mark for balance in of_balances]
     return statement_sheets(name, lines, balances, notes)
+
+
+def _distinguished(known: _Known, owner: Record, lines: list[Record], balances: list[Record]) -> Record:
+    """The statement's id, with `#2`, `#3` where the file has it, on the same page, with other lines or balances.
+
+    The same content again keeps the id, and is found to be a repetition.
+    """
+    content = sha256()
+    for record in (*lines, *balances):
+        content.update(repr([v for k, v in record.items() if k != "source_row"]).encode())
+    before = known.setdefault((owner["statement_id"], owner["account"], owner["_page"]), {})
+    turn = before.setdefault(content.digest(), len(before) + 1)
+    return {"statement_id": owner["statement_id"] if turn == 1 else join_id(owner["statement_id"], f"#{turn}")}
 
 
 def _owner(statement: Any, message: Any) -> Record:
