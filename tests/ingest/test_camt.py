@@ -276,3 +276,21 @@ def test_a_second_statement_of_one_id_in_a_file_is_its_own_and_the_same_again_a_
     assert lines == [["S1", 5000], ["S1 #2", 7000]]
     assert len(tables["statement_balances"]) == 4
     assert tables["rejects"]["rule"].tolist() == ["DUPLICATE_KEY"] * 3
+
+
+@pytest.mark.parametrize("aside", ["<!-- made by the bank -->", "<?bank note?>"])
+def test_comments_and_instructions_are_no_elements_and_cut_no_text(tmp_path, clean, aside):
+    text = statement(entry(amount=f"1{aside}0.50")).replace("<BkToCstmrStmt>", f"{aside}<BkToCstmrStmt>{aside}")
+    (tmp_path / "s.xml").write_text(text)
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["amount_posted_minor"].tolist() == [1050]
+    assert tables["rejects"].empty
+
+
+def test_messages_within_an_envelope_are_read_all(tmp_path, clean):
+    head = '<AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02"><BizMsgIdr>1</BizMsgIdr></AppHdr>'
+    second = statement(entry(amount="2")).replace("<Id>S1</Id>", "<Id>S2</Id>")
+    (tmp_path / "s.xml").write_text(f"<Envelope>{head}{statement(entry())}{head}{second}</Envelope>")
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["statement_id"].tolist() == ["S1", "S2"]
+    assert tables["rejects"].empty

@@ -26,20 +26,21 @@ _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is
 def read_camt(path: Path, name: str) -> list[RawSheet]:
     """Lines and balances of all statements of the file; another XML is noted and left out."""
     root = parse_document(path, name, "statement")
-    message = root[0] if len(root) else root
-    tag = _MESSAGES.get(local_name(message))
-    if tag is None:
-        return [left_out(name, f"{local_name(root)}/{local_name(message)}", "expected a camt.052, 053 or 054 message")]
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
     known: _Known = {}
-    for statement in children(message, tag):
-        owner = _owner(statement, message)
-        of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
-        mark = _distinguished(known, owner, of_lines, of_balances)
-        lines += [line | mark for line in of_lines]
-        balances += [balance | mark for balance in of_balances]
+    messages = list(root.iter(*("{*}" + tag for tag in _MESSAGES)))  # below an envelope of the bank too
+    if not messages:
+        found = "/".join(local_name(element) for element in (root, *root[:1]))
+        return [left_out(name, found, "expected a camt.052, 053 or 054 message")]
+    for message in messages:
+        for statement in children(message, _MESSAGES[local_name(message)]):
+            owner = _owner(statement, message)
+            of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
+            mark = _distinguished(known, owner, of_lines, of_balances)
+            lines += [line | mark for line in of_lines]
+            balances += [balance | mark for balance in of_balances]
     return statement_sheets(name, lines, balances, notes)
 
 
