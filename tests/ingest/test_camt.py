@@ -294,3 +294,29 @@ def test_messages_within_an_envelope_are_read_all(tmp_path, clean):
     tables = clean(tmp_path)
     assert tables["statement_lines"]["statement_id"].tolist() == ["S1", "S2"]
     assert tables["rejects"].empty
+
+
+@pytest.mark.parametrize(
+    ("part", "rule", "value"),
+    [
+        ("<CdtDbtInd>CRDT</CdtDbtInd>", "UNKNOWN_CREDIT_DEBIT_INDICATOR", "no CdtDbtInd in entry {}"),
+        ("<Sts>BOOK</Sts>", "UNKNOWN_STATUS", "no Sts in entry {}"),
+    ],
+)
+def test_an_entry_that_does_not_say_its_side_or_status_is_refused_not_guessed(tmp_path, clean, part, rule, value):
+    details = batch(("A", "10.00", None), ("B", "20.00", None), version="02")
+    (tmp_path / "s.xml").write_text(statement(entry("1"), (entry("2") + details).replace(part, "")))
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["line_id"].tolist() == ["1"]
+    told = tables["rejects"][["rule", "value"]].to_numpy().tolist()
+    assert told == [[rule, value.format(n)] for n in ("2", "B.1", "B.2")]
+    assert value.format("2") in tables["rejects"]["message"].iloc[0]
+
+
+def test_a_balance_that_does_not_say_its_side_is_refused(tmp_path, clean):
+    (tmp_path / "s.xml").write_text(
+        statement(entry(), balance("CLBD", "9.50").replace("<CdtDbtInd>CRDT</CdtDbtInd>", ""))
+    )
+    tables = clean(tmp_path)
+    assert tables["statement_balances"].empty
+    assert tables["rejects"][["rule", "value"]].to_numpy().tolist() == [["NOT_A_NUMBER", "9.50 with no CdtDbtInd"]]

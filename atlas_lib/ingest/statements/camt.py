@@ -140,7 +140,11 @@ def _finished(line: Record, entry: Any, owner: Record, name: str, notes: list[No
         text = f"the entry has no booking date; {booked} is taken (value date, else the day the message was made)."
         notes.append(note(name, entry.sourceline, booked, "BOOKING_DATE_TAKEN", text, "booking_date"))
     known = {k: v for k, v in owner.items() if not k.startswith("_")}
-    return known | line | {"booking_date": booked or None, "currency": _currency(entry), "status": _status(entry)}
+    stated = {
+        "credit_debit_indicator": line["credit_debit_indicator"] or f"no CdtDbtInd in entry {line['line_id']}",
+        "status": _status(entry) or f"no Sts in entry {line['line_id']}",
+    }  # neither is assumed: the row is refused
+    return known | line | stated | {"booking_date": booked or None, "currency": _currency(entry)}
 
 
 def _status(entry: Any) -> str | None:
@@ -188,8 +192,10 @@ def _balances(statement: Any, owner: Record) -> list[Record]:
 
 def _signed(balance: Any) -> str | None:
     text = child_text(balance, "Amt")
-    is_overdraft = child_text(balance, "CdtDbtInd") == "DBIT" and text and text[0].isdigit()
-    return f"-{text}" if is_overdraft else text
+    side = child_text(balance, "CdtDbtInd")
+    if text and side not in ("CRDT", "DBIT"):
+        return f"{text} with {side or 'no'} CdtDbtInd"
+    return f"-{text}" if side == "DBIT" and text and text[0].isdigit() else text
 
 
 def _day(parent: Any) -> str | None:
