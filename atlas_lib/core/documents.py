@@ -11,12 +11,16 @@ from atlas_lib.core.errors import InputError
 def parse_document(path: Path, name: str, what: str) -> Any:
     """The root element of a bank's file; `what` it is (statement, answer) and its `name` are for the error.
 
-    A document type is refused: no message of a bank has one, and it is where entities are declared.
+    A document type is refused: no message of a bank has one, and it is where entities are declared. Comments and
+    processing instructions are left out: they would come between elements, and cut a text in two.
     """
     from lxml import etree
 
     again = f"fetch the {what} from the bank again"
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False,
+        remove_comments=True, remove_pis=True,
+    )  # fmt: skip
     try:
         tree: Any = etree.parse(str(path), parser)
     except (etree.LxmlError, OSError, ValueError) as error:

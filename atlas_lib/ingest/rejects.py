@@ -19,11 +19,12 @@ _SOURCE = ["source_file", "source_sheet", "source_row"]
 _KEY_TEXTS = {
     "DUPLICATE_CONTRACT": ("a contract number that is there once", "the first row is kept; remove the repetition"),
     "DUPLICATE_KEY": ("a key that is there once", "the first row is kept; remove the repetition"),
+    "CONFLICTING_KEY": ("one content per key", "the first row is taken, this one is held; if it is another row give it its own key, else correct the first and delete this one"),
     "CONFLICTING_STATEMENT": ("one content per statement", "another file has this statement with other lines, and those are taken; keep the right file and send it again"),
     "CONFLICTING_CONTRACT": ("one set of figures per contract number", "none of its rows is taken; keep the right one and send the file again"),
 }  # fmt: skip
 _KEY_TEXTS_OF = {
-    ("counterparties", "DUPLICATE_KEY"): ("one row per counterparty, with its limit over all currencies", "the first row is kept; a limit in one currency goes into the sheet counterparty_limits (counterparty_id, currency, currency_limit)"),
+    ("counterparties", "CONFLICTING_KEY"): ("one row per counterparty, with its limit over all currencies", "the first row is taken, this one is held; a limit in one currency goes into the sheet counterparty_limits (counterparty_id, currency, currency_limit)"),
 }  # fmt: skip
 
 
@@ -32,22 +33,22 @@ def reject_rows(
 ) -> pd.DataFrame:
     """One line per broken cell with file, sheet, cell, value, expectation and remedy.
 
-    `found` has row (number in `rows`), column, rule, severity. A missing column is said once, by the sheet's notes.
+    `found` has row (number in `rows`), column, rule, severity, and detail where there is more to say. A missing column is said once, by the sheet's notes.
     """
     found = found[found["rule"] != "MISSING_COLUMN"].reset_index(drop=True)
     if found.empty:
         return declared("rejects").empty()
     by_name = {rule.name + rule.column: rule for rule in own}
     source = rows.loc[found["row"], [*_SOURCE, "_sheet", "_position"]].reset_index(drop=True)
-    computed = _computed(found, rows, by_name)
+    computed, details = _computed(found, rows, by_name), found["detail"].fillna("")
     lines: list[Note] = []
-    columns = [*(found[c] for c in ("column", "rule", "severity")), computed, *(source[c] for c in source)]
-    for column, name, severity, result, file, sheet, row, number, position in zip(*columns, strict=True):
+    columns = [*(found[c] for c in ("column", "rule", "severity")), computed, details, *(source[c] for c in source)]
+    for column, name, severity, result, detail, file, sheet, row, number, position in zip(*columns, strict=True):
         rule = by_name.get(name + column)
         expected, remedy = (rule.expected, rule.remedy) if rule else _text_of(table, name)
         value = _shown(sheets[number].frame, column, position)
         place = sheets[number].place(row, column)
-        message = f"{place}: expected {expected}{result}, found {value or 'nothing'}. What to do: {remedy}."
+        message = f"{place}: expected {expected}{result}, found {value or 'nothing'}{detail}. What to do: {remedy}."
         lines.append({
             "source_file": file, "source_sheet": sheet, "source_row": row, "table": table, "column": column,
             "value": value, "rule": name, "severity": severity, "message": message,

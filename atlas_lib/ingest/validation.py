@@ -19,7 +19,7 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import is_currency, scale_of, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest.balances import differing_deliveries, set_aside_reported, statement_findings
+from atlas_lib.ingest.balances import set_aside_reported, statement_findings
 from atlas_lib.ingest.cells import Mask, Parsed
 from atlas_lib.ingest.consistency import complete_merchants
 from atlas_lib.ingest.headers import RawSheet
@@ -35,6 +35,7 @@ from atlas_lib.ingest.rejects import (
     join_rejects,
     reject_rows,
 )
+from atlas_lib.ingest.repeated import find_repeated
 from atlas_lib.ingest.rules import normalise, rules
 from atlas_lib.ingest.statistics import describe_columns
 from atlas_lib.ingest.submissions import clean_submissions, fingerprints
@@ -130,7 +131,7 @@ def _clean_table(
     found = faults.frame()
     refused = np.zeros(len(rows), dtype=bool)
     refused[found.loc[found["severity"] == "error", "row"].to_numpy(dtype=np.int64)] = True
-    repeated = _repeated_keys(table, rows, refused)
+    repeated = find_repeated(table, rows, refused)
     clean = rows[~(refused | np.isin(np.arange(len(rows)), repeated["row"]))]
     if table == "transactions":
         clean = clean.assign(fingerprint=fingerprints(pa.Table.from_pandas(clean)).to_pandas().to_numpy())
@@ -243,31 +244,3 @@ def _minor(rows: pd.DataFrame, name: str, settings: IngestSettings) -> pd.Series
     codes = rows["currency"].where(is_currency(rows["currency"]), "EUR")
     minor = to_minor(np.where(unusable, 0.0, units), codes, settings.rounding)
     return pd.Series(minor, index=rows.index).astype("Int64").mask(unusable)
-
-
-def _repeated_keys(table: str, rows: pd.DataFrame, refused: Mask) -> pd.DataFrame:
-    """Rows whose key was there before. A contract number with other figures refuses all its rows: which one is true is not ours to guess."""
-    key = [c for c in declared(table).key if c in rows]
-    kept = rows[~refused]
-    if table == "transactions" or not key:
-        return _Faults().frame()
-    faults = _Faults()
-    again = kept.duplicated(key)
-    if table == "contracts":
-        business = [c.name for c in declared(table).columns if c.name not in _SOURCE]
-        differs = kept.duplicated(key, keep=False) & ~kept.duplicated(business, keep=False)
-        conflicting = kept[key[0]].isin(kept.loc[differs, key[0]])
-        faults.add(key[0], "CONFLICTING_CONTRACT", _spread(conflicting, len(rows)))
-        again &= ~conflicting
-    if table == "statement_lines":
-        conflicting = differing_deliveries(kept)
-        faults.add("statement_id", "CONFLICTING_STATEMENT", _spread(conflicting, len(rows)))
-        again &= ~conflicting
-    faults.add(key[-1], "DUPLICATE_" + ("CONTRACT" if table == "contracts" else "KEY"), _spread(again, len(rows)))
-    return faults.frame()
-
-
-def _spread(mask: pd.Series, size: int) -> Mask:
-    out = np.zeros(size, dtype=bool)
-    out[mask.index[mask.to_numpy()]] = True
-    return out

@@ -264,3 +264,59 @@ def test_an_intraday_report_and_the_statement_that_books_it_count_once(tmp_path,
     ]
     assert tables["rejects"]["rule"].tolist() == ["REPORTED_AND_BOOKED"]
     assert counted(tables) == [[3, 0, 1]]
+
+
+def test_a_second_statement_of_one_id_in_a_file_is_its_own_and_the_same_again_a_repetition(tmp_path, clean):
+    first = statement(balance("OPBD", "0"), entry(amount="50"), balance("CLBD", "50"))
+    second = statement(balance("OPBD", "50"), entry(amount="70"), balance("CLBD", "120"))
+    cut = second[second.index("<Stmt>") : second.index("</BkToCstmrStmt>")]
+    (tmp_path / "s.xml").write_text(first.replace("</BkToCstmrStmt>", cut + cut + "</BkToCstmrStmt>"))
+    tables = clean(tmp_path)
+    lines = tables["statement_lines"][["statement_id", "amount_posted_minor"]].to_numpy().tolist()
+    assert lines == [["S1", 5000], ["S1 #2", 7000]]
+    assert len(tables["statement_balances"]) == 4
+    assert tables["rejects"]["rule"].tolist() == ["DUPLICATE_KEY"] * 3
+
+
+@pytest.mark.parametrize("aside", ["<!-- made by the bank -->", "<?bank note?>"])
+def test_comments_and_instructions_are_no_elements_and_cut_no_text(tmp_path, clean, aside):
+    text = statement(entry(amount=f"1{aside}0.50")).replace("<BkToCstmrStmt>", f"{aside}<BkToCstmrStmt>{aside}")
+    (tmp_path / "s.xml").write_text(text)
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["amount_posted_minor"].tolist() == [1050]
+    assert tables["rejects"].empty
+
+
+def test_messages_within_an_envelope_are_read_all(tmp_path, clean):
+    head = '<AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02"><BizMsgIdr>1</BizMsgIdr></AppHdr>'
+    second = statement(entry(amount="2")).replace("<Id>S1</Id>", "<Id>S2</Id>")
+    (tmp_path / "s.xml").write_text(f"<Envelope>{head}{statement(entry())}{head}{second}</Envelope>")
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["statement_id"].tolist() == ["S1", "S2"]
+    assert tables["rejects"].empty
+
+
+@pytest.mark.parametrize(
+    ("part", "rule", "value"),
+    [
+        ("<CdtDbtInd>CRDT</CdtDbtInd>", "UNKNOWN_CREDIT_DEBIT_INDICATOR", "no CdtDbtInd in entry {}"),
+        ("<Sts>BOOK</Sts>", "UNKNOWN_STATUS", "no Sts in entry {}"),
+    ],
+)
+def test_an_entry_that_does_not_say_its_side_or_status_is_refused_not_guessed(tmp_path, clean, part, rule, value):
+    details = batch(("A", "10.00", None), ("B", "20.00", None), version="02")
+    (tmp_path / "s.xml").write_text(statement(entry("1"), (entry("2") + details).replace(part, "")))
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["line_id"].tolist() == ["1"]
+    told = tables["rejects"][["rule", "value"]].to_numpy().tolist()
+    assert told == [[rule, value.format(n)] for n in ("2", "B.1", "B.2")]
+    assert value.format("2") in tables["rejects"]["message"].iloc[0]
+
+
+def test_a_balance_that_does_not_say_its_side_is_refused(tmp_path, clean):
+    (tmp_path / "s.xml").write_text(
+        statement(entry(), balance("CLBD", "9.50").replace("<CdtDbtInd>CRDT</CdtDbtInd>", ""))
+    )
+    tables = clean(tmp_path)
+    assert tables["statement_balances"].empty
+    assert tables["rejects"][["rule", "value"]].to_numpy().tolist() == [["NOT_A_NUMBER", "9.50 with no CdtDbtInd"]]

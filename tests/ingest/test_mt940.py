@@ -104,3 +104,11 @@ def test_the_same_statement_in_another_file_is_counted_once(tmp_path, clean):
     assert len(tables["statement_lines"]) == 2
     assert set(tables["rejects"]["rule"]) == {"DUPLICATE_KEY"}
     assert tables["received_counts"].set_index("table").loc["statement_lines", "duplicate_count"] == 2
+
+
+def test_a_statement_cut_off_before_its_closing_balance_is_noted(tmp_path, clean):
+    tables = clean(write(tmp_path, FIRST[: FIRST.index(":62F:")]))
+    assert len(tables["statement_lines"]) == 2
+    assert tables["rejects"][["rule", "severity", "source_row"]].to_numpy().tolist() == [
+        ["STATEMENT_UNCLOSED", "warning", 4]
+    ]

@@ -117,16 +117,42 @@ def test_an_invalid_iban_is_a_warning_that_keeps_the_merchant():
     assert tables["rejects"][["rule", "severity"]].to_numpy().tolist() == [["INVALID_IBAN", "warning"]]
 
 
-def test_a_repeated_key_keeps_the_first_row():
+@pytest.mark.parametrize(
+    ("second", "rule", "counts"), [("1.0850", "DUPLICATE_KEY", [2, 0, 1]), ("1.090", "CONFLICTING_KEY", [2, 1, 0])]
+)
+def test_the_first_row_of_a_key_stands_and_another_content_is_held_not_a_repetition(second, rule, counts):
     rows = [
         {"date": "2026-10-01", "currency": "USD", "rate": "1.085"},
-        {"date": "2026-10-01", "currency": "USD", "rate": "1.090"},
+        {"date": "2026-10-01", "currency": "USD", "rate": second},
     ]
     tables = clean_inputs([sheet(rows, "fx_rates")], SETTINGS)
     assert tables["fx_rates"]["rate"].tolist() == [1.085]
-    assert tables["received_counts"][["rows_in_count", "rejected_count", "duplicate_count"]].to_numpy().tolist() == [
-        [2, 0, 1]
-    ]
+    assert tables["rejects"]["rule"].tolist() == [rule]
+    found = tables["received_counts"][["rows_in_count", "rejected_count", "duplicate_count"]]
+    assert found.to_numpy().tolist() == [counts]
+    is_held = rule == "CONFLICTING_KEY"
+    assert ("has rate 1.085 (here 1.09)" in tables["rejects"]["message"].iloc[0]) == is_held
+    assert tables["refused_cells"]["value"].dropna().tolist() == ["2026-10-01", "USD", "1.090"] * is_held
+
+
+def test_lines_payments_and_merchants_of_one_key_with_other_content_are_held(tmp_path):
+    files = {
+        "statement_lines": ["statement_id,line_id,booking_date,amount_posted,currency,end_to_end_id", "S,1,2026-10-01,10.00,EUR,", "S,1,2026-10-01,20.00,EUR,", "S,1,2026-10-01,20.00,EUR,", "S,1,2026-10-01,10,EUR,"],
+        "customer_payments": ["payment_id,contract_id,payment_date,amount,currency", "P,C,2026-10-01,10.00,EUR", "P,C,2026-10-02,10.00,EUR"],
+        "merchants": ["merchant_id,merchant_name,town", "M,One,", "M,One,Bonn"],
+    }  # fmt: skip
+    for name, lines in files.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+    tables = clean_inputs(read_inputs(tmp_path), SETTINGS)
+    assert [len(tables[name]) for name in files] == [1, 1, 1]
+    told = tables["rejects"].query("rule == 'CONFLICTING_KEY'").set_index("table")["message"]
+    assert sorted(told.index) == ["customer_payments", "merchants", "statement_lines", "statement_lines"]
+    assert "amount_posted 10.0 (here 20.0)" in told["statement_lines"].iloc[0]
+    assert "payment_date 2026-10-01 (here 2026-10-02)" in told["customer_payments"]
+    assert "has town nothing (here Bonn)" in told["merchants"]
+    assert tables["rejects"].query("rule == 'DUPLICATE_KEY'")["source_row"].tolist() == [5]
+    held = tables["refused_cells"][["table", "source_row"]].drop_duplicates().to_numpy().tolist()
+    assert sorted(held) == [["customer_payments", 3], ["merchants", 3], ["statement_lines", 3], ["statement_lines", 4]]
 
 
 def test_a_policy_whose_figure_is_no_number_is_refused():
@@ -209,7 +235,7 @@ def test_limits_of_a_counterparty_in_several_currencies_are_a_sheet_of_their_own
     assert tables["counterparties"]["currency"].tolist() == ["USD", "EUR"]
     assert tables["counterparties"]["limit_minor"].fillna(-1).tolist() == [25_000_000, -1]
     errors = tables["rejects"].query("severity == 'error'")
-    assert sorted(errors["rule"]) == ["DUPLICATE_KEY", "EMPTY_CELL", "NEGATIVE_AMOUNT"]
+    assert sorted(errors["rule"]) == ["CONFLICTING_KEY", "EMPTY_CELL", "NEGATIVE_AMOUNT"]
 
 
 def test_a_counterparty_with_a_row_per_currency_is_told_where_such_limits_belong(tmp_path):
@@ -217,7 +243,7 @@ def test_a_counterparty_with_a_row_per_currency_is_told_where_such_limits_belong
     (tmp_path / "counterparties.csv").write_text("\n".join(rows), encoding="utf-8")
     tables = clean_inputs(read_inputs(tmp_path), SETTINGS)
     assert tables["counterparties"]["currency"].tolist() == ["EUR"]
-    (told,) = tables["rejects"].query("rule == 'DUPLICATE_KEY'")["message"]
+    (told,) = tables["rejects"].query("rule == 'CONFLICTING_KEY'")["message"]
     assert "one row per counterparty" in told
     assert "sheet counterparty_limits" in told
 

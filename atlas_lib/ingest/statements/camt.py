@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,42 @@ from atlas_lib.ingest.statements.entries import read_fees, read_line
 from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
 
 _MESSAGES = {"BkToCstmrAcctRpt": "Rpt", "BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn"}
+_Known = dict[tuple[str, str | None, str], dict[bytes, int]]  # id, account, page: turn of each content
 _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is today's opening balance
 
 
 def read_camt(path: Path, name: str) -> list[RawSheet]:
     """Lines and balances of all statements of the file; another XML is noted and left out."""
     root = parse_document(path, name, "statement")
-    message = root[0] if len(root) else root
-    tag = _MESSAGES.get(local_name(message))
-    if tag is None:
-        return [left_out(name, f"{local_name(root)}/{local_name(message)}", "expected a camt.052, 053 or 054 message")]
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    for statement in children(message, tag):
-        owner = _owner(statement, message)
-        lines += _lines(statement, owner, name, notes)
-        balances += _balances(statement, owner)
+    known: _Known = {}
+    messages = list(root.iter(*("{*}" + tag for tag in _MESSAGES)))  # below an envelope of the bank too
+    if not messages:
+        found = "/".join(local_name(element) for element in (root, *root[:1]))
+        return [left_out(name, found, "expected a camt.052, 053 or 054 message")]
+    for message in messages:
+        for statement in children(message, _MESSAGES[local_name(message)]):
+            owner = _owner(statement, message)
+            of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
+            mark = _distinguished(known, owner, of_lines, of_balances)
+            lines += [line | mark for line in of_lines]
+            balances += [balance | mark for balance in of_balances]
     return statement_sheets(name, lines, balances, notes)
+
+
+def _distinguished(known: _Known, owner: Record, lines: list[Record], balances: list[Record]) -> Record:
+    """The statement's id, with `#2`, `#3` where the file has it, on the same page, with other lines or balances.
+
+    The same content again keeps the id, and is found to be a repetition.
+    """
+    content = sha256()
+    for record in (*lines, *balances):
+        content.update(repr([v for k, v in record.items() if k != "source_row"]).encode())
+    before = known.setdefault((owner["statement_id"], owner["account"], owner["_page"]), {})
+    turn = before.setdefault(content.digest(), len(before) + 1)
+    return {"statement_id": owner["statement_id"] if turn == 1 else join_id(owner["statement_id"], f"#{turn}")}
 
 
 def _owner(statement: Any, message: Any) -> Record:
@@ -121,7 +140,11 @@ def _finished(line: Record, entry: Any, owner: Record, name: str, notes: list[No
         text = f"the entry has no booking date; {booked} is taken (value date, else the day the message was made)."
         notes.append(note(name, entry.sourceline, booked, "BOOKING_DATE_TAKEN", text, "booking_date"))
     known = {k: v for k, v in owner.items() if not k.startswith("_")}
-    return known | line | {"booking_date": booked or None, "currency": _currency(entry), "status": _status(entry)}
+    stated = {
+        "credit_debit_indicator": line["credit_debit_indicator"] or f"no CdtDbtInd in entry {line['line_id']}",
+        "status": _status(entry) or f"no Sts in entry {line['line_id']}",
+    }  # neither is assumed: the row is refused
+    return known | line | stated | {"booking_date": booked or None, "currency": _currency(entry)}
 
 
 def _status(entry: Any) -> str | None:
@@ -169,8 +192,10 @@ def _balances(statement: Any, owner: Record) -> list[Record]:
 
 def _signed(balance: Any) -> str | None:
     text = child_text(balance, "Amt")
-    is_overdraft = child_text(balance, "CdtDbtInd") == "DBIT" and text and text[0].isdigit()
-    return f"-{text}" if is_overdraft else text
+    side = child_text(balance, "CdtDbtInd")
+    if text and side not in ("CRDT", "DBIT"):
+        return f"{text} with {side or 'no'} CdtDbtInd"
+    return f"-{text}" if side == "DBIT" and text and text[0].isdigit() else text
 
 
 def _day(parent: Any) -> str | None:

@@ -58,7 +58,7 @@ def read_mt940(path: Path, name: str) -> list[RawSheet]:
         owner = _owner(parsed, used)
         lines += _lines(parsed, message, owner)
         balances += _balances(parsed, message, owner)
-        notes += _sum_notes(parsed, message, name)
+        notes += _sum_notes(parsed, message, name) + _unclosed(message, name)
     return statement_sheets(name, lines, balances, notes)
 
 
@@ -217,3 +217,13 @@ def _sum_notes(parsed: Any, message: _Message, name: str) -> list[Note]:
         row = (message.rows_of(tag) or [0])[0]
         notes.append(note(name, row, str(stated.amount), "STATEMENT_TOTAL", text))
     return notes
+
+
+def _unclosed(message: _Message, name: str) -> list[Note]:
+    """An opening without a closing balance: the message was cut off; an interim report (MT942: 13D, 34F) has none."""
+    opening = [(number, text) for number, text in message.lines if text.startswith(":60")]
+    if not opening or any(text.startswith((":62", ":13D:", ":34F:")) for _, text in message.lines):
+        return []
+    row, shown = opening[0]
+    text = "the statement has an opening balance and no closing balance (:62F:, :62M:); lines may be missing. Fetch it from the bank again."
+    return [note(name, row, shown, "STATEMENT_UNCLOSED", text)]
