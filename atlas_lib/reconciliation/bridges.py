@@ -95,16 +95,26 @@ def _sums_by_state(items: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _rows_in(ours: Input, bank: Input) -> pd.DataFrame:
+    """Booked lines and every transaction; one that is not due counts nothing, but its side is there."""
     transactions = loaded(ours, ["type", "status", "currency", "amount_minor"])
     statement_lines = loaded(bank, ["status", "currency", "credit_debit_indicator", "amount_posted_minor"])
     is_due = (transactions["status"] == "APPROVED") | (
         (transactions["status"] == "REFUNDED") & (transactions["type"] == "SALE")
     )
-    due = transactions[is_due]
-    signed = due["amount_minor"].where(due["type"] == "SALE", -due["amount_minor"])
+    amount = transactions["amount_minor"]
+    signed = amount.where(transactions["type"] == "SALE", -amount).where(is_due, 0)
     lines = booked_lines(statement_lines)
-    ledger_side = pd.DataFrame({"side": "ledger", "currency": due["currency"], "amount_in_minor": signed})
-    bank_side = pd.DataFrame({"side": "bank", "currency": lines["currency"], "amount_in_minor": lines["amount_minor"]})
+    ledger_side = pd.DataFrame(
+        {
+            "side": "ledger",
+            "currency": transactions["currency"],
+            "rows_in_count": is_due.astype("int64"),
+            "amount_in_minor": signed,
+        }
+    )
+    bank_side = pd.DataFrame(
+        {"side": "bank", "currency": lines["currency"], "rows_in_count": 1, "amount_in_minor": lines["amount_minor"]}
+    )
     return pd.concat([ledger_side, bank_side], ignore_index=True)
 
 
@@ -112,7 +122,7 @@ def _totals(rows_in: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     by = ["side", "currency"]
     counts = {f"{s}_count": (items["state"] == s).astype("int64") for s in _STATES}
     seen = items[by].assign(**counts).groupby(by).sum().join(_sums_by_state(items, by))
-    came = rows_in.assign(rows_in_count=1).groupby(by).sum()
+    came = rows_in.groupby(by).sum()
     both = came.join(seen, how="outer").fillna(0).astype("int64").reset_index()
     both["difference_count"] = both["rows_in_count"] - both[[f"{s}_count" for s in _STATES]].sum(axis=1)
     both["difference_minor"] = both["amount_in_minor"] - both[[f"{s}_minor" for s in _STATES]].sum(axis=1)
@@ -121,7 +131,7 @@ def _totals(rows_in: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_of(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame) -> str:
     """incomplete, breaks, reconciled with pending, reconciled, or nothing to reconcile; the worst that is true."""
-    if totals.empty or _lacks_a_side(bridges, totals, breaks):
+    if not totals[["rows_in_count", "difference_count"]].to_numpy().any() or _lacks_a_side(bridges, totals, breaks):
         return "nothing to reconcile"
     differs = totals[["difference_count", "difference_minor", "uncovered_count"]].ne(0).to_numpy().any()
     if differs or bridges.empty or (bridges["status"] != "balanced").any():

@@ -199,3 +199,16 @@ def test_statements_of_one_day_bridge_in_whatever_order_they_are_named(names):
     day = statements((one, "06", 7, 10_007), (two, "06", 10_007, 10_057), (three, "06", 10_057, 9_987))
     bridge = result_of([SALE], bank, balances=day)["bridges"].iloc[0]
     assert bridge[["opening_minor", "closing_minor", "residual_minor", "status"]].tolist() == [7, 9_987, 0, "balanced"]
+
+
+def test_money_that_arrives_for_payments_not_due_is_never_nothing_to_reconcile():
+    ours = [
+        payment("T1", 10_000, "2026-10-05", reference="REF-1", status="PENDING"),
+        payment("T2", 900_000, "2026-10-05", status="DECLINED"),
+    ]
+    result = result_of(ours, [BOOKED, line("2", 900_000, "2026-10-06", end_to_end_id="T2")])
+    assert verdict(result) == "breaks" and summary_of(result).status == "attention"
+    totals = result["reconciliation_totals"].set_index("side")
+    assert totals.loc["ledger", ["rows_in_count", "amount_in_minor", "difference_count"]].tolist() == [0, 0, 0]
+    assert totals.loc["bank", "break_count"] == 2
+    assert verdict(result_of(ours, [])) == "nothing to reconcile"
