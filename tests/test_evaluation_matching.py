@@ -150,3 +150,19 @@ def test_a_file_that_is_none_is_refused(folder):
     (folder / "empty.csv").write_text("id,date\n")
     with pytest.raises(InputError, match="no rows"):
         raise asked(folder, right="empty.csv").exception
+
+
+def test_a_chart_that_cannot_be_written_is_refused_before_the_work(folder, tmp_path):
+    result = asked(folder, "--json", "--left", "nowhere.csv", "--chart", str(tmp_path / "missing" / "x.html"))
+    assert isinstance(result.exception, InputError) and "The chart cannot be written" in str(result.exception)
+
+
+def test_an_id_that_repeats_is_named(tmp_path):
+    rows = [f"A{i},2026-02-0{i},{i}.00,rent {i}" for i in range(1, 6)]
+    (tmp_path / "left.csv").write_text("\n".join(["id,date,amount,text", *rows, rows[2]]))
+    (tmp_path / "right.csv").write_text("\n".join(["line,date,amount,text", *rows]).replace("A", "B"))
+    (tmp_path / "truth.csv").write_text("\n".join(["ours,bank", *(f"A{i},B{i}" for i in range(1, 6))]))
+    result = asked(tmp_path, right="right.csv")
+    assert isinstance(result.exception, InputError)
+    assert "An id names two records" in str(result.exception) and "left file, column id" in str(result.exception)
+    assert "Found: A3 " in str(result.exception)

@@ -182,6 +182,8 @@ def reconciliation(
         Columns(left_id, left_date, left_amount, left_currency, left_text or ()),
         Columns(right_id, right_date, right_amount, right_currency, right_text or ()),
     )
+    if chart:
+        quality.check_chart_path(chart)
     data = read_labelled(left, right, truth, columns, (truth_left, truth_right), day_first)
     settings = quality.chosen_settings(
         data, (days_before, days_after),

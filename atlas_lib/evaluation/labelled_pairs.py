@@ -142,12 +142,32 @@ def _recognise_ids(
             if left_at != right_at and min(left_rate, right_rate) > 0.01 and left_rate + right_rate > best[0] + 1e-9:
                 best = (left_rate + right_rate, [left, right], (left_at, right_at))
     if not best[1]:
+        for name, table in tables.items():
+            _refuse_repeated_ids(name, table, values)
         raise InputError(
             "No column of ids is known to the truth file", where=str(path), found=", ".join(map(str, truth.columns)),
             expected="two columns whose values are the ids of the left and of the right file",
             remedy="name them by --left-id, --right-id, --truth-left and --truth-right",
         )  # fmt: skip
     return best[1], best[2]
+
+
+def _refuse_repeated_ids(name: str, table: pd.DataFrame, truth_values: dict[str, set[str]]) -> None:
+    """Raises InputError for a column whose values the truth knows, most of them once, but some several times."""
+    for column in _names(table):
+        cells = table[column].dropna().astype("str")
+        repeated = cells[cells.duplicated()]
+        if (
+            repeated.empty
+            or len(repeated) * 2 > len(cells)
+            or not any(cells.isin(v).mean() > 0.5 for v in truth_values.values())
+        ):
+            continue
+        raise InputError(
+            "An id names two records", where=f"{name} file, column {column}",
+            found=f"{repeated.iloc[0]} ({len(repeated):,} of {len(cells):,} rows repeat an id)",
+            expected="a column in which every id stands once", remedy="take out the repeated rows, or name the column of ids",
+        )  # fmt: skip
 
 
 def _known(table: pd.DataFrame, column: str, where: str) -> str:

@@ -8,6 +8,7 @@ matching cannot find them all: `findable_pairs` says how many it could.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.errors import InputError, SettingsError
 from atlas_lib.evaluation.labelled_pairs import Labelled
 from atlas_lib.present.charts import Chart
 from atlas_lib.reconciliation.scored.scoring import ScoredPairs, ScoringSettings, assign_pairs, score_pairs
@@ -227,6 +228,17 @@ def calibration_chart(table: pd.DataFrame, title: str) -> Chart:
         f"{row['predicted']:.0%} predicted, {row['observed']:.0%} right" for row in table.to_dict("records")
     )
     return Chart([points, diagonal], layout, f"{title}: {told}")
+
+
+def check_chart_path(path: Path) -> None:
+    """Raises InputError where no file can be written at `path`; to be called before the work."""
+    folder = path.parent
+    if not folder.is_dir() or path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError(
+            "The chart cannot be written", where=str(path),
+            expected="a file name in a folder that exists and may be written to",
+            remedy="make the folder, or name another file by --chart",
+        )  # fmt: skip
 
 
 def write_chart(chart: Chart, path: Path) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from atlas_lib.core.statement_chain import STATEMENT, booked_lines, chained, statement_ends
 from atlas_lib.core.tables import declared
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
-_OWNER = ["account", "currency"]
-_KEY = [*_OWNER, "statement_id"]
-_LINE = [*_OWNER, "booking_date", "credit_debit_indicator", "amount_posted_minor"]
+_LINE = ["account", "currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
 _ASK = "What to do: ask the bank for the missing lines."
 
 
@@ -22,60 +21,33 @@ def statement_findings(clean: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Warnings (columns of `rejects`) on statements that do not add up or do not follow from the one before."""
     if clean["statement_balances"].empty:
         return declared("rejects").empty()
-    ends = _ends(clean["statement_lines"], clean["statement_balances"])
-    parts = [_unbalanced(ends), _gaps(ends), _mixed(clean["statement_lines"], clean["statement_balances"])]
+    chain = chained(_ends(clean["statement_lines"], clean["statement_balances"]))
+    parts = [_unbalanced(chain), _gaps(chain), _mixed(clean["statement_lines"], clean["statement_balances"])]
     return pd.concat(parts, ignore_index=True)
 
 
 def _ends(lines: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:
-    """Per statement: opening, closing, their days, the sum of its booked lines, and where its last balance stands."""
-    kinds = {"OPBD": "opening", "CLBD": "closing"}
-    wide = []
-    for kind, name in kinds.items():
-        part = balances[balances["balance_type"] == kind].set_index(_KEY)[["balance_minor", "balance_date"]]
-        wide.append(part.rename(columns={"balance_minor": f"{name}_minor", "balance_date": f"{name}_date"}))
-    ends = wide[0].join(wide[1], how="outer")
-    moved = _signed(lines).groupby(_KEY)["signed"].sum().rename("moved_minor")
-    places = balances.sort_values(["statement_id", "balance_type"]).drop_duplicates(_KEY).set_index(_KEY)[_SOURCE]
-    joined = ends.join(moved, how="left").join(places).reset_index()
-    whole = {c: "Int64" for c in ("opening_minor", "closing_minor", "moved_minor")}
-    return joined.astype(whole).fillna({"moved_minor": 0})
+    """`statement_ends`, and where the last balance of each stands."""
+    places = balances.sort_values(["statement_id", "balance_type"]).drop_duplicates(STATEMENT)[[*STATEMENT, *_SOURCE]]
+    return statement_ends(booked_lines(lines), balances).merge(places, on=STATEMENT, validate="one_to_one")
 
 
-def _signed(lines: pd.DataFrame) -> pd.DataFrame:
-    booked = lines[lines["status"] == "BOOK"]
-    amount = booked["amount_posted_minor"]
-    return booked.assign(signed=amount.where(booked["credit_debit_indicator"] == "CRDT", -amount))
-
-
-def _chain(ends: pd.DataFrame) -> pd.DataFrame:
-    """Statements with a closing balance in their order, beside each what the one before closed with."""
-    closed = ends[ends["closing_minor"].notna()]
-    ordered = closed.sort_values([*_OWNER, "closing_date", "opening_date", "statement_id"], kind="stable")
-    before = ordered.groupby(_OWNER)[["statement_id", "closing_minor", "closing_date"]].shift()
-    return ordered.join(before.add_prefix("before_"))
-
-
-def _unbalanced(ends: pd.DataFrame) -> pd.DataFrame:
-    chain = _chain(ends)
-    start = chain["opening_minor"].fillna(chain["before_closing_minor"])
-    expected = start + chain["moved_minor"]
-    wrong = chain.assign(expected=expected)[(expected != chain["closing_minor"]).fillna(False)]
+def _unbalanced(chain: pd.DataFrame) -> pd.DataFrame:
+    wrong = chain[chain["is_unbalanced"]]
     from_opening = wrong["opening_minor"].notna()
     origin = (
         ("the closing balance of " + wrong["before_statement_id"]).astype("str").mask(from_opening, "opening balance")
     )
     text = (
-        "statement " + wrong["statement_id"] + ": " + origin + " and lines give " + wrong["expected"].astype("str")
+        "statement " + wrong["statement_id"] + ": " + origin + " and lines give " + wrong["expected_minor"].astype("str")
         + ", the closing balance is " + wrong["closing_minor"].astype("str") + " (minor units). " + _ASK
     )  # fmt: skip
     return _findings(wrong, "STATEMENT_BALANCE", wrong["closing_minor"].astype("str"), text)
 
 
-def _gaps(ends: pd.DataFrame) -> pd.DataFrame:
+def _gaps(chain: pd.DataFrame) -> pd.DataFrame:
     """Openings that no statement of the day before, or of the same day, closed with."""
-    chain = _chain(ends)
-    wrong = chain[chain["opening_minor"].notna() & chain["before_closing_minor"].notna() & ~_follows(chain)]
+    wrong = chain[chain["is_gap"]]
     overlap = (wrong["opening_date"] < wrong["before_closing_date"]).astype(bool)
     why = pd.Series("a statement between them is missing", index=wrong.index, dtype="str")
     why = why.mask(overlap, "the two overlap: lines of the same days may be there twice")
@@ -85,24 +57,6 @@ def _gaps(ends: pd.DataFrame) -> pd.DataFrame:
         + " (minor units); " + why + ". What to do: ask the bank for the statements of these days."
     )  # fmt: skip
     return _findings(wrong, "STATEMENT_GAP", wrong["opening_minor"].astype("str"), text)
-
-
-def _follows(chain: pd.DataFrame) -> pd.Series:
-    """Whether another statement of the account, closing on the same or the last day before, closed with the opening.
-
-    Several statements of one day have no order but this one. The first of an account follows none: where none of the
-    first day does, the one that another follows is it.
-    """
-    day = chain.groupby(_OWNER)["closing_date"].rank("dense").astype("int64")
-    opened = chain[[*_OWNER, "statement_id"]].assign(day=day, level=chain["opening_minor"])
-    closed = chain[[*_OWNER]].assign(day=day, level=chain["closing_minor"], before_id=chain["statement_id"])
-    either = pd.concat([closed, closed.assign(day=closed["day"] + 1)])
-    pairs = opened.merge(either, on=[*_OWNER, "day", "level"])
-    others = pairs[pairs["statement_id"] != pairs["before_id"]]
-    follows = chain["statement_id"].isin(others["statement_id"])
-    loose = chain[(day == 1) & ~follows].assign(is_followed=lambda f: f["statement_id"].isin(others["before_id"]))
-    first = loose.sort_values("is_followed", ascending=False, kind="stable").drop_duplicates(_OWNER)
-    return follows | chain.index.isin(first.index)
 
 
 def _mixed(lines: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:

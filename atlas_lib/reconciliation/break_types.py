@@ -24,7 +24,7 @@ TYPED = [
         "mismatch_types",
         """
         SELECT k.*, t.currency, t.amount_minor,
-               CASE WHEN k.is_foreign = 1 THEN 'CURRENCY_MISMATCH'
+               CASE WHEN k.is_foreign = 1 AND k.is_unrated = 0 THEN 'CURRENCY_MISMATCH'
                     WHEN k.same_direction = 0 THEN 'WRONG_SIGN'
                     WHEN k.same_currency = 0 THEN 'FX_DIFFERENCE'
                     WHEN k.value_minor < t.amount_minor
@@ -37,13 +37,15 @@ TYPED = [
         """
         SELECT break_type, 'both' AS side, transaction_id, statement_id, line_id, line_count, currency, amount_minor,
                value_minor, booking_date AS break_date, 1 AS is_open, 0 AS is_matched,
-               CASE break_type
+               CASE WHEN break_type = 'FX_DIFFERENCE' AND is_unrated = 1
+                    THEN 'The rate of the day is missing, so the booked amount cannot be converted and compared.'
+               ELSE CASE break_type
                     WHEN 'CURRENCY_MISMATCH' THEN 'The bank booked it in a currency in which it was not due.'
                     WHEN 'WRONG_SIGN' THEN 'The bank booked it in the wrong direction.'
                     WHEN 'FX_DIFFERENCE' THEN 'The booked amount, converted at the rate of the day, differs beyond tolerance.'
                     WHEN 'SPLIT_INCOMPLETE' THEN 'Only a part has been booked under this reference.'
                     ELSE CASE WHEN value_minor < amount_minor THEN 'The bank booked less than we expected.'
-                              ELSE 'The bank booked more than we expected.' END END AS reason
+                              ELSE 'The bank booked more than we expected.' END END END AS reason
         FROM mismatch_types""",
     ),
     (

@@ -6,6 +6,7 @@
 | line names the payment, less or more was booked | AMOUNT_MISMATCH |
 | ... a large part is missing, or several parts do not add up | SPLIT_INCOMPLETE |
 | ... the other direction | WRONG_SIGN |
+| ... the currency due, without a rate of the day | FX_DIFFERENCE |
 | ... another currency: converted amount differs / figure carried over, or a currency nobody asked for | FX_DIFFERENCE / CURRENCY_MISMATCH |
 | another line for a payment that is matched already | DUPLICATE |
 | a refund at the bank without a refund of ours | ORPHAN_REFUND |

@@ -9,9 +9,12 @@ from atlas_lib.core.engine import Input
 from atlas_lib.core.money import to_units
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.core.statement_chain import STATEMENT, booked_lines, chained, edge_balances, statement_ends
 from atlas_lib.core.tables import declared
 
-_GAPS = {"gap": " does not open where the run before closed, or that is not known"}
+_BY = ["account", "currency"]
+_RUN_GAP = "does not open where the run before closed, or that is not known"
+_MOST_NOTES = 5  # statements named per account
 _STATES = ("matched", "break", "pending", "uncovered")
 
 
@@ -26,8 +29,9 @@ def bridge_accounts(
 
     The amounts in come from the inputs, the states from `reconciliation_items`: a row lost, counted twice
     or changed on the way shows as a difference. Carried lines are in the totals; the balance that the statements open
-    with holds them already, so they are in no bridge. An account whose statements do not go on from those of the run before
-    (`statement_coverage`) has the status gap: lines may be missing between them.
+    with holds them already, so they are in no bridge. An account has the status gap, even where the whole adds up, if one
+    of its statements does not, or does not open where another closed, or if they do not go on from those of the run before
+    (`statement_coverage`): lines may be missing. `note` says which.
     """
     bridges = _bridges(statement_balances, reconciliation_items)
     return {
@@ -38,11 +42,10 @@ def bridge_accounts(
 
 def _bridges(balances: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     bank = items[(items["side"] == "bank") & ~items["is_carried"]]
-    by = ["account", "currency"]
-    sums = _sums_by_state(bank, by)
-    sums["line_count"] = bank.groupby(by).size()
-    bridge = sums.join(_edge(balances, "OPBD", "opening", "first"), how="outer")
-    bridge = bridge.join(_edge(balances, "CLBD", "closing", "last"), how="outer").reset_index()
+    ends = statement_ends(bank, balances)
+    sums = _sums_by_state(bank, _BY)
+    sums["line_count"] = bank.groupby(_BY).size()
+    bridge = sums.join(edge_balances(ends), how="outer").join(_flaws(ends, bank)).reset_index()
     counted = ["matched_minor", "break_minor", "line_count"]
     bridge[counted] = bridge[counted].fillna(0).astype("int64")
     whole = bridge[["opening_minor", "closing_minor"]].astype("Int64")
@@ -52,21 +55,37 @@ def _bridges(balances: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     bridge["status"] = "balanced"
     bridge["status"] = bridge["status"].mask((bridge["residual_minor"] != 0).fillna(False), "residual")
     bridge["status"] = bridge["status"].mask(bridge["residual_minor"].isna(), "no balance")
+    bridge["note"] = bridge["note"].fillna("")
+    bridge["status"] = bridge["status"].mask(bridge["status"].eq("balanced") & bridge["note"].ne(""), "gap")
     return declared("bridges").shaped(bridge)
+
+
+def _flaws(ends: pd.DataFrame, bank: pd.DataFrame) -> pd.Series:
+    """`note` per account: its statements that do not add up, or do not open where another closed.
+
+    Where no line of an account is in a statement with balances, lines cannot be told apart by statement: the account as a
+    whole is judged by its residual.
+    """
+    chain = chained(ends)
+    is_told = pd.MultiIndex.from_frame(bank[STATEMENT]).isin(pd.MultiIndex.from_frame(chain[STATEMENT]))
+    told = bank[_BY].assign(is_told=is_told).groupby(_BY)["is_told"].any()
+    is_apart = pd.MultiIndex.from_frame(chain[_BY]).isin(told.index[~told])
+    where = "statement " + chain["statement_id"].astype("str")
+    flaws = {
+        " does not open where another closed": chain["is_gap"],
+        " does not add up from opening to closing": chain["is_unbalanced"] & ~is_apart,
+    }
+    notes = pd.concat([chain.loc[wrong, _BY].assign(note=where[wrong] + text) for text, wrong in flaws.items()])
+    first = notes[notes.groupby(_BY).cumcount() < _MOST_NOTES]
+    return first.groupby(_BY)["note"].agg("; ".join)
 
 
 def _with_gaps(bridges: pd.DataFrame, statement_coverage: pd.DataFrame) -> pd.DataFrame:
     broken = statement_coverage[statement_coverage["continuity"].isin(["gap", "unknown"])]
-    by = ["account", "currency"]
-    has_gap = pd.MultiIndex.from_frame(bridges[by]).isin(pd.MultiIndex.from_frame(broken[by]))
-    return bridges.assign(status=bridges["status"].mask(has_gap & bridges["status"].eq("balanced"), "gap"))
-
-
-def _edge(balances: pd.DataFrame, kind: str, name: str, position: str) -> pd.DataFrame:
-    """The first opening (or last closing) balance of every account."""
-    rows = balances[balances["balance_type"] == kind].sort_values(["balance_date", "statement_id"], kind="stable")
-    picked = rows.groupby(["account", "currency"])[["balance_date", "balance_minor"]].agg(position)
-    return picked.rename(columns={"balance_date": f"{name}_date", "balance_minor": f"{name}_minor"})
+    has_gap = pd.MultiIndex.from_frame(bridges[_BY]).isin(pd.MultiIndex.from_frame(broken[_BY]))
+    has_gap &= bridges["status"].isin(["balanced", "gap"])
+    note = (_RUN_GAP + "; " + bridges["note"]).str.removesuffix("; ")
+    return bridges.assign(status=bridges["status"].mask(has_gap, "gap"), note=bridges["note"].mask(has_gap, note))
 
 
 def _sums_by_state(items: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -76,18 +95,26 @@ def _sums_by_state(items: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _rows_in(ours: Input, bank: Input) -> pd.DataFrame:
+    """Booked lines and every transaction; one that is not due counts nothing, but its side is there."""
     transactions = loaded(ours, ["type", "status", "currency", "amount_minor"])
     statement_lines = loaded(bank, ["status", "currency", "credit_debit_indicator", "amount_posted_minor"])
     is_due = (transactions["status"] == "APPROVED") | (
         (transactions["status"] == "REFUNDED") & (transactions["type"] == "SALE")
     )
-    due = transactions[is_due]
-    signed = due["amount_minor"].where(due["type"] == "SALE", -due["amount_minor"])
-    lines = statement_lines[statement_lines["status"] == "BOOK"]
-    posted = lines["amount_posted_minor"]
-    moved = posted.where(lines["credit_debit_indicator"] == "CRDT", -posted)
-    ledger_side = pd.DataFrame({"side": "ledger", "currency": due["currency"], "amount_in_minor": signed})
-    bank_side = pd.DataFrame({"side": "bank", "currency": lines["currency"], "amount_in_minor": moved})
+    amount = transactions["amount_minor"]
+    signed = amount.where(transactions["type"] == "SALE", -amount).where(is_due, 0)
+    lines = booked_lines(statement_lines)
+    ledger_side = pd.DataFrame(
+        {
+            "side": "ledger",
+            "currency": transactions["currency"],
+            "rows_in_count": is_due.astype("int64"),
+            "amount_in_minor": signed,
+        }
+    )
+    bank_side = pd.DataFrame(
+        {"side": "bank", "currency": lines["currency"], "rows_in_count": 1, "amount_in_minor": lines["amount_minor"]}
+    )
     return pd.concat([ledger_side, bank_side], ignore_index=True)
 
 
@@ -95,7 +122,7 @@ def _totals(rows_in: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     by = ["side", "currency"]
     counts = {f"{s}_count": (items["state"] == s).astype("int64") for s in _STATES}
     seen = items[by].assign(**counts).groupby(by).sum().join(_sums_by_state(items, by))
-    came = rows_in.assign(rows_in_count=1).groupby(by).sum()
+    came = rows_in.groupby(by).sum()
     both = came.join(seen, how="outer").fillna(0).astype("int64").reset_index()
     both["difference_count"] = both["rows_in_count"] - both[[f"{s}_count" for s in _STATES]].sum(axis=1)
     both["difference_minor"] = both["amount_in_minor"] - both[[f"{s}_minor" for s in _STATES]].sum(axis=1)
@@ -104,7 +131,7 @@ def _totals(rows_in: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_of(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame) -> str:
     """incomplete, breaks, reconciled with pending, reconciled, or nothing to reconcile; the worst that is true."""
-    if totals.empty or _lacks_a_side(bridges, totals, breaks):
+    if not totals[["rows_in_count", "difference_count"]].to_numpy().any() or _lacks_a_side(bridges, totals, breaks):
         return "nothing to reconcile"
     differs = totals[["difference_count", "difference_minor", "uncovered_count"]].ne(0).to_numpy().any()
     if differs or bridges.empty or (bridges["status"] != "balanced").any():
@@ -125,30 +152,23 @@ def _lacks_a_side(bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFr
 def check_statements(statement_lines: pd.DataFrame, statement_balances: pd.DataFrame) -> pd.DataFrame:
     """One row per check of the statements themselves: each adds up, and each opens where the one before closed.
 
-    None blocks: what is wrong shows as a residual of the bridge, and the verdict is then incomplete.
+    None blocks: what is wrong gives the bridge of its account the status gap or residual, and the verdict is incomplete.
     """
-    by = ["account", "currency", "statement_id"]
-    lines = statement_lines[statement_lines["status"] == "BOOK"]
-    posted = lines["amount_posted_minor"]
-    signed = posted.where(lines["credit_debit_indicator"] == "CRDT", -posted)
-    ends = statement_balances.pivot_table("balance_minor", by, "balance_type", aggfunc="last")
-    ends = ends.reindex(columns=["OPBD", "CLBD"]).astype("Int64")
-    moved = lines[by].assign(moved=signed).groupby(by)["moved"].sum().astype("Int64")
-    whole = ends.join(moved, how="outer").fillna({"moved": 0})
-    wrong = (whole["OPBD"] + whole["moved"] != whole["CLBD"]).fillna(True)
-    first = statement_balances.groupby(by)["balance_date"].min().rename("first_date")
-    chain = ends.join(first).sort_values(["account", "currency", "first_date"], kind="stable")
-    before = chain.groupby(["account", "currency"])["CLBD"].shift()
-    broken = (chain["OPBD"] != before).fillna(False)
+    moved = booked_lines(statement_lines)
+    ends = statement_ends(moved, statement_balances)
+    chain = chained(ends)
+    whole = ends.merge(moved[STATEMENT].drop_duplicates(), how="outer", on=STATEMENT, validate="one_to_one")
+    adds_up = whole["opening_minor"] + whole["moved_minor"] == whole["closing_minor"]
+    wrong, broken = whole[~adds_up.fillna(False).astype(bool)], chain[chain["is_gap"]]
     names = [
-        ("every statement adds up from opening to closing", not wrong.any(), _statements(whole[wrong])),
-        ("every statement opens where the one before closed", not broken.any(), _statements(chain[broken])),
+        ("every statement adds up from opening to closing", wrong.empty, _statements(wrong)),
+        ("every statement opens where the one before closed", broken.empty, _statements(broken)),
     ]
     return _checks(names)
 
 
 def _statements(wrong: pd.DataFrame) -> str:
-    return ", ".join(wrong.index.get_level_values("statement_id")[:5]) or "all do"
+    return ", ".join(wrong["statement_id"][:_MOST_NOTES]) or "all do"
 
 
 def _checks(rows: list[tuple[str, bool, str]]) -> pd.DataFrame:
@@ -166,7 +186,7 @@ def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFr
         (
             "every account bridges to its closing balance",
             unbalanced.empty,
-            ", ".join(unbalanced["account"] + unbalanced["status"].map(_GAPS).fillna("")) or "all do",
+            ", ".join((unbalanced["account"] + " " + unbalanced["note"]).str.rstrip()) or "all do",
         ),
         ("every currency and day has a statement", uncovered.empty, ", ".join(uncovered["currency"]) or "all have"),
     ]
@@ -248,6 +268,15 @@ def sum_passes(matches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _told_gaps(bridges: pd.DataFrame) -> str:
+    of_run = bridges.loc[bridges["status"] == "gap", "note"].str.startswith(_RUN_GAP)
+    texts = {
+        "do not open where the run before closed": int(of_run.sum()),
+        "have statements that do not follow each other or do not add up": int((~of_run).sum()),
+    }
+    return " and ".join(f"{count} accounts {text}" for text, count in texts.items() if count)
+
+
 def summarise_stage(
     bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame, settings: ReconciliationSettings
 ) -> StageSummary:
@@ -262,11 +291,8 @@ def summarise_stage(
     residual = int(bridges["status"].isin(["residual", "no balance"]).sum())
     gaps = int((bridges["status"] == "gap").sum())
     lack = "this input has no statement; " if bridges.empty else ""
-    lack += (
-        f"{gaps} accounts do not open where the run before closed (lines may be missing or booked twice); "
-        if gaps
-        else ""
-    )
+    if gaps:
+        lack += f"{_told_gaps(bridges)} (lines may be missing or booked twice); "
     uncovered = int(ours["uncovered_count"].sum())
     oldest = int(breaks.loc[breaks["is_open"], "break_age_days"].max()) if open_breaks else 0
     share = f"{matched:,} of {due:,} transactions due are proven at the bank"

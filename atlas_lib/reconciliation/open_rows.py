@@ -16,7 +16,8 @@ SIDES = [
     (
         "ours",
         """
-        SELECT transaction_id, merchant_id, type, status, currency, amount_minor, CAST(created_at AS DATE) AS day,
+        SELECT transaction_id, merchant_id, type, status, currency, destination_currency, amount_minor,
+               CAST(created_at AS DATE) AS day,
                CASE WHEN type = 'SALE' THEN 1 ELSE -1 END AS sign,
                CASE WHEN status = 'APPROVED' OR (status = 'REFUNDED' AND type = 'SALE') THEN 1 ELSE 0 END AS is_due
         FROM transactions""",
@@ -71,6 +72,7 @@ SIDES = [
                CASE WHEN l.same_direction THEN 1 ELSE 0 END AS same_direction,
                CASE WHEN NOT l.same_currency AND (l.value_minor IS NULL OR b.gross_minor = t.amount_minor) THEN 1
                     ELSE 0 END AS is_foreign,
+               CASE WHEN l.value_minor IS NULL AND b.currency = t.destination_currency THEN 1 ELSE 0 END AS is_unrated,
                CASE WHEN l.same_direction THEN l.value_minor ELSE -l.value_minor END AS value_minor,
                ROW_NUMBER() OVER (PARTITION BY l.transaction_id ORDER BY b.booking_date, b.statement_id, b.line_id) AS part
         FROM links l
@@ -82,7 +84,8 @@ SIDES = [
         "mismatched",
         """
         SELECT transaction_id, COUNT(*) AS line_count, MAX(booking_date) AS booking_date,
-               MAX(is_foreign) AS is_foreign, MIN(same_currency) AS same_currency, MIN(same_direction) AS same_direction,
+               MAX(is_foreign) AS is_foreign, MIN(CASE WHEN is_foreign = 1 THEN is_unrated END) AS is_unrated,
+               MIN(same_currency) AS same_currency, MIN(same_direction) AS same_direction,
                CAST(SUM(CASE WHEN is_foreign = 1 THEN 0 ELSE value_minor END) AS BIGINT) AS value_minor,
                CAST(SUM(fee_charged_minor) AS BIGINT) AS fee_minor,
                CAST(SUM(CASE WHEN line_sign = 1 THEN fee_charged_minor ELSE 0 END) AS BIGINT) AS deducted_minor,

@@ -57,6 +57,17 @@ def test_a_converted_amount_off_the_days_rate_is_an_fx_difference():
     assert result["breaks"].iloc[0][["value_minor", "discrepancy_minor"]].tolist() == [9_800, -200]
 
 
+@pytest.mark.parametrize(
+    "currency, break_type, reason",
+    [("USD", "FX_DIFFERENCE", "rate of the day is missing"), ("GBP", "CURRENCY_MISMATCH", "in which it was not due")],
+)
+def test_without_a_rate_the_currency_due_is_told_from_another(currency, break_type, reason):
+    sale = payment("T1", 10_000, "2026-10-05", destination_currency="USD", reference="REF-1")
+    result = result_of([sale], [line("1", 12_500, "2026-10-06", currency=currency, end_to_end_id="REF1")])
+    assert types(result) == [break_type] and reason in result["breaks"]["reason"].iloc[0]
+    assert result["batch_index"]["amount_posted_minor"].isna().all()
+
+
 def test_a_figure_carried_into_another_currency_is_a_currency_mismatch_even_where_that_is_the_destination():
     rates = frame_of("fx_rates", [{"date": pd.Timestamp("2026-10-01"), "currency": "USD", "rate": 1.25}])
     sale = payment("T1", 10_000, "2026-10-05", destination_currency="USD", reference="REF-1")

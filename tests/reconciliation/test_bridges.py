@@ -135,3 +135,80 @@ def test_views_of_nothing_are_empty():
     assert check_completeness(proof["bridges"], proof["reconciliation_totals"])["passed"].all()
     checks = check_statements(declared("statement_lines").empty(), declared("statement_balances").empty())
     assert checks["passed"].all()
+
+
+def statements(*rows):
+    """Balances of statements (id, closing day, opening, closing) of the account OUR-EUR, in the order given."""
+    made = [
+        {"statement_id": s, "account": "OUR-EUR", "currency": "EUR", "balance_type": kind, "balance_minor": amount}
+        | {"balance_date": pd.Timestamp(f"2026-10-{day}")}
+        for s, day, opening, closing in rows
+        for kind, amount in (("OPBD", opening), ("CLBD", closing))
+    ]
+    return frame_of("statement_balances", made)
+
+
+@pytest.mark.parametrize(
+    "balances, named",
+    [
+        ([("S1", "06", 0, 10_000), ("S3", "08", 40_000, 40_000), ("S5", "30", 10_000, 10_000)], ["S3", "S5"]),
+        ([("S1", "06", 0, 99), ("S3", "30", 99, 10_000)], ["S1", "S3"]),
+        ([("S1", "06", 0, 10_000), ("S2", "07", 5, 6), ("S3", "07", 6, 5), ("S4", "08", 10_000, 10_000)], ["S2", "S4"]),
+    ],
+    ids=["statements missing that net to nothing", "two wrong that net to nothing", "a circle that nothing leads to"],
+)
+def test_errors_of_statements_that_cancel_out_are_never_green(balances, named):
+    result = result_of([SALE], [BOOKED], balances=statements(*balances))
+    bridge = result["bridges"].iloc[0]
+    assert (bridge["residual_minor"], bridge["status"], verdict(result)) == (0, "gap", "incomplete")
+    assert all(f"statement {s} does not" in bridge["note"] for s in named)
+    assert summary_of(result).status == "attention" and "do not follow each other" in summary_of(result).verdict
+    proof = check_completeness(result["bridges"], result["reconciliation_totals"]).set_index("check")
+    assert named[0] in proof.loc["every account bridges to its closing balance", "detail"]
+
+
+@pytest.mark.parametrize(
+    "balances",
+    [
+        [("S1", "06", 0, 10_000), ("S2", "09", 10_000, 10_000), ("S3", "30", 10_000, 10_000)],
+        [("S1", "05", 10_000, 0), ("A", "06", 10_000, 20_000), ("S0", "05", 0, 10_000)],
+    ],
+    ids=["days without statements", "a day that ends where it began"],
+)
+def test_statements_that_follow_each_other_are_whole(balances):
+    bank = [line("1", 10_000, "2026-10-06", end_to_end_id="REF1", statement_id="A")]
+    if balances[1][0] == "S2":
+        bank = [BOOKED]
+    else:
+        bank += [
+            line("2", 10_000, "2026-10-05", credit_debit_indicator="DBIT"),
+            line("3", 10_000, "2026-10-05", statement_id="S0"),
+        ]
+    result = result_of([SALE], bank, balances=statements(*balances))
+    assert result["bridges"].iloc[0][["residual_minor", "status", "note"]].tolist() == [0, "balanced", ""]
+
+
+@pytest.mark.parametrize("names", [("A", "B", "C"), ("B", "A", "C"), ("C", "B", "A"), ("B", "C", "A")])
+def test_statements_of_one_day_bridge_in_whatever_order_they_are_named(names):
+    one, two, three = names
+    bank = [
+        line("1", 10_000, "2026-10-06", end_to_end_id="REF1", statement_id=one),
+        line("2", 50, "2026-10-06", statement_id=two),
+        line("3", 70, "2026-10-06", statement_id=three, credit_debit_indicator="DBIT"),
+    ]
+    day = statements((one, "06", 7, 10_007), (two, "06", 10_007, 10_057), (three, "06", 10_057, 9_987))
+    bridge = result_of([SALE], bank, balances=day)["bridges"].iloc[0]
+    assert bridge[["opening_minor", "closing_minor", "residual_minor", "status"]].tolist() == [7, 9_987, 0, "balanced"]
+
+
+def test_money_that_arrives_for_payments_not_due_is_never_nothing_to_reconcile():
+    ours = [
+        payment("T1", 10_000, "2026-10-05", reference="REF-1", status="PENDING"),
+        payment("T2", 900_000, "2026-10-05", status="DECLINED"),
+    ]
+    result = result_of(ours, [BOOKED, line("2", 900_000, "2026-10-06", end_to_end_id="T2")])
+    assert verdict(result) == "breaks" and summary_of(result).status == "attention"
+    totals = result["reconciliation_totals"].set_index("side")
+    assert totals.loc["ledger", ["rows_in_count", "amount_in_minor", "difference_count"]].tolist() == [0, 0, 0]
+    assert totals.loc["bank", "break_count"] == 2
+    assert verdict(result_of(ours, [])) == "nothing to reconcile"

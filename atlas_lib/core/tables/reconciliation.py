@@ -313,7 +313,8 @@ break_minor int minor booked lines that are breaks, money in positive
 closing_minor int? minor last closing balance
 residual_minor int? minor closing - opening - matched - breaks, must be 0; empty when a balance is missing
 line_count int count booked lines
-status string - balanced, residual, no balance, or gap (opens elsewhere than the run before closed, or that is not known)
+status string - balanced, residual, no balance, or gap (adds up as a whole, but lines may be missing: see note)
+note string - statements that do not open where another closed or do not add up, or an opening elsewhere than the run before closed; else empty
 """,
     ),
     table(
