@@ -13,8 +13,9 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.places import cell_position, column_letter
 
 MOST_CELLS = 50_000_000  # about 2.3 GB while they are read; a sheet of all 1,048,576 rows may hold 47 columns
-# columns and digits of the row that together stay below: A:AU of any row, A:BZ, A:RZ, A:FZZ, all columns
+# columns and digits of the row that together stay below: A:Z (most sheets, and quickest to see), A:AU of any row, A:BZ, A:RZ, A:FZZ, all columns
 _BOUNDS = (
+    rb"[A-Z][0-9]{1,6}",
     rb"(?:[A-Z]|A[A-U])(?:10[0-4][0-9]{4}|[0-9]{1,6})",
     rb"(?:[A-Z]|[AB][A-Z])[1-5]?[0-9]{1,5}",
     rb"(?:[A-Z]|[A-R][A-Z])[0-9]{1,5}",
