@@ -66,7 +66,7 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     """The refused rows of one sheet; a missing column refuses them all and is added, empty."""
     missing = list(dict.fromkeys(bad.loc[bad["rule"] == "MISSING_COLUMN", "column"]))
     index = sheet.frame.index
-    chosen = np.full(len(index), bool(missing)) | index.isin(bad["source_row"])
+    chosen = np.full(len(index), bool(missing)) | _is_refused(sheet.frame, bad)
     chosen &= np.cumsum(chosen) <= MOST_ROWS
     raw, known = sheet.raw.frame[chosen], _positions(sheet)
     columns: dict[int, tuple[str, pd.Series]] = {}
@@ -85,6 +85,22 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     found: pd.DataFrame = pd.concat([part for part in (listed, broken) if len(part)], ignore_index=True)
     place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
     return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
+
+
+def _is_refused(frame: pd.DataFrame, bad: pd.DataFrame) -> Mask:
+    """Rows by their number; where several stand on one line of the file, those that hold the refused value."""
+    refused: Mask = frame.index.isin(bad["source_row"])
+    shared = refused & frame.index.duplicated(keep=False)
+    if not shared.any():
+        return refused
+    part, held = frame[shared], np.zeros(int(shared.sum()), dtype=bool)
+    for column, cells in bad.groupby("column"):
+        texts = part[column].astype(object).map(str, na_action="ignore").fillna("") if column in part else None
+        wanted = pd.MultiIndex.from_frame(cells[["source_row", "value"]])
+        found = part.index.isin(cells["source_row"])
+        held |= found if texts is None else pd.MultiIndex.from_arrays([part.index, texts]).isin(wanted)
+    refused[shared] = held
+    return refused
 
 
 def _listed(rows: NDArray[np.int64], names: Mapping[int, str], texts: Sequence[tuple[Texts, Texts]]) -> pd.DataFrame:

@@ -320,3 +320,10 @@ def test_a_balance_that_does_not_say_its_side_is_refused(tmp_path, clean):
     tables = clean(tmp_path)
     assert tables["statement_balances"].empty
     assert tables["rejects"][["rule", "value"]].to_numpy().tolist() == [["NOT_A_NUMBER", "9.50 with no CdtDbtInd"]]
+
+
+def test_of_several_entries_on_one_line_only_the_refused_ones_are_to_be_corrected(tmp_path, clean):
+    entries = [entry("1"), entry("2", amount="1O.00"), entry("3"), entry("4", status="")]
+    (tmp_path / "s.xml").write_text(statement(*entries).replace("\n", ""))
+    cells = clean(tmp_path)["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["2", "4"]
