@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -75,3 +76,11 @@ def test_a_folder_without_any_collection_is_said(tmp_path, made):
     answer = CliRunner().invoke(app, ["evaluate", "readers", "--data", str(tmp_path)])
     assert answer.exit_code == 2
     assert "No collection of statements" in answer.stdout
+
+
+def test_a_sheet_with_headers_of_its_own_is_tried_too(tmp_path):
+    (tmp_path / "oca_bank_statement").mkdir()
+    rows = pd.DataFrame({"Statement": ["S1"], "Buchungstag": ["31.10.2026"], "Betrag": [12.5], "Currency": ["EUR"]})
+    rows.to_excel(tmp_path / "oca_bank_statement" / "statement_lines.xlsx", sheet_name="statement_lines", index=False)
+    found = try_readers(tmp_path, None)
+    assert found[["file", "lines", "result"]].to_numpy().tolist() == [["statement_lines.xlsx", 1, "untested"]]

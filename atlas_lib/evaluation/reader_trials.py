@@ -16,7 +16,9 @@ from atlas_lib.core.settings import IngestSettings
 from atlas_lib.evaluation.reader_expectations import COLLECTIONS, Balance, Expected, Line
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.inputs import read_inputs
+from atlas_lib.ingest.recognition import name_sheet
 from atlas_lib.ingest.validation import clean_inputs
+from atlas_lib.ingest.vocabulary import fields
 
 _TEXTS = {"statement_lines": ("account", "bank_reference", "end_to_end_id"), "statement_balances": ("account",)}
 _NO_STATEMENT = (".json", ".yml", ".conf", ".md", ".py")
@@ -82,10 +84,12 @@ def _balances(sheets: list[RawSheet]) -> list[Balance]:
 
 
 def _records(sheets: list[RawSheet], table: str) -> Iterator[dict[str, Any]]:
+    """Rows under the table's column names, with every column: a table in a workbook may lack some."""
+    columns = [field.name for field in fields(table, "")]
     for sheet in sheets:
         if sheet.table == table:
-            for row in sheet.frame.set_axis(list(sheet.header), axis=1).to_dict("records"):
-                yield {str(name): value for name, value in row.items()}
+            rows = name_sheet(sheet).frame.reindex(columns=columns).to_dict("records")
+            yield from ({str(name): value for name, value in row.items()} for row in rows)
 
 
 def _signed(value: object, side: object) -> Decimal:

@@ -35,16 +35,19 @@ def is_published_list(path: Path) -> bool:
 
 
 def read_published_list(path: Path, name: str) -> RawSheet:
-    """One published file as a sheet of the table `sanctions`; addresses only give their entries a country."""
+    """One published file as a sheet of the table `sanctions`; addresses only give their entries a country.
+
+    An alias may be spelled as its entry is: both rows say the same, the weak aliases of the entry too.
+    """
     kind = path.name.lower()
     if kind in _FAMILIES:
         return _sheet(name, _read_entries(path, name))
     if kind in _PRIMARY:
         entries = _read_entries(path.with_name(_PRIMARY[kind]), name)
         aliases = _read_headerless(path, _ALIAS_COLUMNS, name)
-        by_entry = entries.drop(columns=["alias", "weak_aliases"]).drop_duplicates("listed_id")
+        by_entry = entries.drop(columns="alias").drop_duplicates("listed_id")
         joined = aliases[["listed_id", "alias"]].merge(by_entry, on="listed_id", how="left", validate="many_to_one")
-        return _sheet(name, joined.set_index(aliases.index).assign(weak_aliases=None))
+        return _sheet(name, joined.set_index(aliases.index))
     note = (0, "", "", "READ_WITH_ENTRIES", f"{name}: addresses are read with the entries of the list beside them.")
     return RawSheet(name, "", pd.DataFrame(), notes=(note,))
 

@@ -48,7 +48,9 @@ def test_the_published_files_are_read_with_aliases_countries_and_weak_aliases(fo
         ["OFAC SDN", "1", "NEVSKAYA PERSPEKTIVA", "Latvia"], ["OFAC SDN", "1", "ORLOW MARITIME TRADING", "Latvia"],
         ["OFAC SDN", "2", "ABU YUSUF", ""], ["OFAC SDN", "2", "AL-SHARQI, Yusuf Muhammad Hasan", ""],
     ]  # fmt: skip
-    assert rows["weak_aliases"].dropna().tolist() == ["OMT"]
+    assert rows["weak_aliases"].dropna().unique().tolist() == ["OMT"]
+    said = rows[["listed_id", "weak_aliases"]].drop_duplicates()
+    assert said["listed_id"].is_unique  # else the rows of an entry would conflict
 
 
 def test_published_files_in_the_input_become_the_sanctions_table(folder):
