@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.core.wording import counted
 from atlas_lib.dashboard.access import hide_accounts, require_office
 from atlas_lib.dashboard.actions import (
     FRAUD_ACTS,
@@ -29,7 +30,6 @@ from atlas_lib.dashboard.payment_files import FILE_COLUMNS, LINE_COLUMNS, file_o
 from atlas_lib.dashboard.reconciling import add_standing, options_of, rows_chosen
 from atlas_lib.present.tables import format_value, show_table
 from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, PAYOUT_COLUMNS
-from atlas_lib.reserves_credit.payouts import counted
 from atlas_lib.reserves_credit.roles import require
 
 _MOVED = "Contracts that moved"

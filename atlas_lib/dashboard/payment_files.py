@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.core.wording import counted
 from atlas_lib.present.tables import format_value
-from atlas_lib.reserves_credit.payouts import counted
 
 # The amount and what became of it stand first, so that they are seen on a phone beside the button.
 FILE_COLUMNS = (

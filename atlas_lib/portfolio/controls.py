@@ -11,6 +11,7 @@ import pandas as pd
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.settings import PortfolioSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.core.wording import counted
 from atlas_lib.portfolio.instalments import unrounded_interest
 from atlas_lib.portfolio.loans import Whole
 from atlas_lib.portfolio.schedules import period_lengths
@@ -209,11 +210,6 @@ def _check(name: str, ids: pd.Series, fails: pd.Series, *, is_blocking: bool = T
     named = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
     detail = f"{counted(len(found), 'contract')}: {named}" if found else counted(len(ids), "contract")
     return {"check": name, "passed": not found, "is_blocking": is_blocking, "detail": detail}
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 contract`, `2 contracts`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _negative(contracts: pd.DataFrame) -> pd.Series:

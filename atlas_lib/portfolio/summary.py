@@ -9,7 +9,7 @@ import pandas as pd
 from atlas_lib.core.money import format_minor
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import PortfolioSettings
-from atlas_lib.portfolio.controls import counted
+from atlas_lib.core.wording import counted
 
 
 def main_currency(contracts: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.statement_chain import STATEMENT, booked_lines, chained, edge_balances, statement_ends
 from atlas_lib.core.tables import declared
+from atlas_lib.core.wording import counted
 
 _BY = ["account", "currency"]
 _RUN_GAP = "does not open where the run before closed, or that is not known"
@@ -186,7 +187,7 @@ def check_completeness(bridges: pd.DataFrame, totals: pd.DataFrame) -> pd.DataFr
         (
             "every account bridges to its closing balance",
             unbalanced.empty,
-            ", ".join((unbalanced["account"] + " " + unbalanced["note"]).str.rstrip()) or "all do",
+            ", ".join((unbalanced["account"] + ": " + unbalanced["note"]).str.removesuffix(": ")) or "all do",
         ),
         ("every currency and day has a statement", uncovered.empty, ", ".join(uncovered["currency"]) or "all have"),
     ]
@@ -271,10 +272,10 @@ def sum_passes(matches: pd.DataFrame) -> pd.DataFrame:
 def _told_gaps(bridges: pd.DataFrame) -> str:
     of_run = bridges.loc[bridges["status"] == "gap", "note"].str.startswith(_RUN_GAP)
     texts = {
-        "do not open where the run before closed": int(of_run.sum()),
-        "have statements that do not follow each other or do not add up": int((~of_run).sum()),
+        "with another opening than the run before closed with": int(of_run.sum()),
+        "with statements that do not follow each other or do not add up": int((~of_run).sum()),
     }
-    return " and ".join(f"{count} accounts {text}" for text, count in texts.items() if count)
+    return " and ".join(f"{counted(number, 'account')} {text}" for text, number in texts.items() if number)
 
 
 def summarise_stage(
@@ -294,10 +295,12 @@ def summarise_stage(
     if gaps:
         lack += f"{_told_gaps(bridges)} (lines may be missing or booked twice); "
     uncovered = int(ours["uncovered_count"].sum())
+    lack += f"{counted(residual, 'account')} without a bridge; " if residual else ""
+    lack += f"{counted(uncovered, 'payment')} without a statement; " if uncovered else ""
     oldest = int(breaks.loc[breaks["is_open"], "break_age_days"].max()) if open_breaks else 0
     share = f"{matched:,} of {due:,} transactions due are proven at the bank"
     because = {
-        "incomplete": f"Incomplete: {lack}{residual} accounts do not bridge and {uncovered:,} payments have no statement; {share}.",
+        "incomplete": f"Incomplete: {lack or 'the totals differ; '}{share}.",
         "breaks": f"Every cent is accounted for, with {open_breaks:,} open breaks; {share}, {pending:,} are pending.",
         "reconciled with pending": f"Reconciled: {share}, {pending:,} are within the {settings.days_after} days of grace.",
         "reconciled": f"Reconciled: {share}.",

@@ -13,8 +13,8 @@ import pandas as pd
 
 from atlas_lib.core import money
 from atlas_lib.core.errors import Refused
+from atlas_lib.core.wording import counted
 from atlas_lib.reserves_credit.desk import PayoutDesk
-from atlas_lib.reserves_credit.payouts import counted
 from atlas_lib.reserves_credit.policies import ReservePolicy
 from atlas_lib.reserves_credit.what_if import compare_policies, of_merchant
 

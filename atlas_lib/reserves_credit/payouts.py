@@ -20,6 +20,7 @@ from atlas_lib.core.engine import Input
 from atlas_lib.core.run import StageSummary
 from atlas_lib.core.settings import ReservesCreditSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.core.wording import counted
 from atlas_lib.reserves_credit.controls import control_rounding
 from atlas_lib.reserves_credit.gates import check_gates, joined_codes, review_sales
 from atlas_lib.reserves_credit.moves import OPEN, REJECTED
@@ -229,11 +230,6 @@ def _payouts(summary: pd.DataFrame, merchants: pd.DataFrame, settings: ReservesC
 def _amounts(totals: pd.DataFrame, column: str) -> str:
     pairs = zip(totals[column], totals["currency"], strict=True)
     return ", ".join(f"{money.format_minor(int(a), c)} {c}" for a, c in pairs) or "nothing"
-
-
-def counted(number: int, word: str) -> str:
-    """`counted(1, "payout") == "1 payout"`, `counted(2, "payout") == "2 payouts"`."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _hhi(concentration_totals: pd.DataFrame) -> str:
