@@ -29,7 +29,9 @@ CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if
 
 
 def event_counts(run: Run) -> dict[str, int]:
-    events = open_ledger(run.ledger_url, writer="test").events()
+    # Closed at once: a copy of the file made while this process has it open would let go of SQLite's locks on it.
+    with open_ledger(run.ledger_url, writer="test") as ledger:
+        events = ledger.events()
     return {str(k): int(v) for k, v in events["event_type"].value_counts().items()}
 
 
@@ -140,7 +142,8 @@ def test_another_setting_pays_nothing_twice(run, runs_dir, tmp_path):
     before = event_counts(run)
     other = Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", runs_dir, "--settings", settings)))
     assert other.run_id != run.run_id
-    events = open_ledger(run.ledger_url, writer="test").events()
+    with open_ledger(run.ledger_url, writer="test") as ledger:
+        events = ledger.events()
     paid = events[(events["event_type"] == "SETTLEMENT_CONFIRMED") & (events["transaction_id"] != "")]
     assert len(paid) > 1_000
     assert not paid["transaction_id"].duplicated().any()
@@ -180,7 +183,8 @@ def test_a_setting_tried_in_a_notebook_books_nothing_and_nobody_decides_there(ru
 def test_the_store_and_the_tables_verify(run):
     done = atlas("verify", run.directory)
     assert done.returncode == 0, done.stderr
-    trial = open_ledger(run.ledger_url, writer="test").trial_balance()
+    with open_ledger(run.ledger_url, writer="test") as ledger:
+        trial = ledger.trial_balance()
     assert (
         trial.groupby("currency")[["debit_minor", "credit_minor"]]
         .sum()
