@@ -125,7 +125,9 @@ def test_reserves_that_another_run_changed_after_this_one_broke_off_are_decided_
     del reserves["verdict"]
     (copy / "manifest.json").write_text(json.dumps(broken))
     later = tmp_path / "later"
-    shutil.copytree(ROOT / "example_data", later)
+    later.mkdir()
+    for name in ("transactions.csv", "reference.xlsx", "fx_rates.csv", "settings.yaml"):
+        shutil.copy(ROOT / "example_data" / name, later)
     sales = pd.read_csv(later / "transactions.csv", dtype="str")
     more = sales[(sales["type"] == "SALE") & (sales["status"] == "APPROVED")].tail(40)
     again = more.assign(transaction_id="X" + more["transaction_id"], idempotency_key="X" + more["transaction_id"])
