@@ -188,11 +188,11 @@ def _connection(memory_limit: str) -> duckdb.DuckDBPyConnection:
 
 @cache
 def _database(memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """One for the process, in memory: opening it takes as long as a dozen small statements, and every table is a
+    """One for the process and a memory limit, in memory: opening it takes as long as a dozen small statements, and every table is a
     connection's own. What outgrows the memory limit lies in a folder that goes with the process."""
     import duckdb
 
-    config = {"temp_directory": str(Path(_spill().name) / "spill")} | (
+    config = {"temp_directory": str(Path(_spill().name) / (memory_limit or "unlimited"))} | (
         {"memory_limit": memory_limit} if memory_limit else {}
     )
     connection = duckdb.connect(":memory:", config=dict(config))
@@ -204,4 +204,5 @@ def _database(memory_limit: str) -> duckdb.DuckDBPyConnection:
 
 @cache
 def _spill() -> tempfile.TemporaryDirectory[str]:
+    """Each database has a folder in it: two of them would give their files the same names."""
     return tempfile.TemporaryDirectory(prefix="atlas-", ignore_cleanup_errors=True)
