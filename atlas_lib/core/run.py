@@ -10,7 +10,8 @@
 <runs_dir>/ledger.sqlite              the ledger store, unless ATLAS_LEDGER_URL names another
 ```
 A step that is already recorded is loaded, not run again; so a broken run resumes where it broke, and
-opening a notebook repeats nothing.
+opening a notebook repeats nothing. Only the stage that decides on what the ledger holds begins anew when it broke off
+(`opening.LEDGER_STAGE`): another run may have booked since.
 """
 
 from __future__ import annotations
