@@ -269,15 +269,6 @@ def sum_passes(matches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _told_gaps(bridges: pd.DataFrame) -> str:
-    of_run = bridges.loc[bridges["status"] == "gap", "note"].str.startswith(_RUN_GAP)
-    texts = {
-        "with another opening than the run before closed with": int(of_run.sum()),
-        "with statements that do not follow each other or do not add up": int((~of_run).sum()),
-    }
-    return " and ".join(f"{counted(number, 'account')} {text}" for text, number in texts.items() if number)
-
-
 def summarise_stage(
     bridges: pd.DataFrame, totals: pd.DataFrame, breaks: pd.DataFrame, settings: ReconciliationSettings
 ) -> StageSummary:
@@ -293,7 +284,7 @@ def summarise_stage(
     gaps = int((bridges["status"] == "gap").sum())
     lack = "this input has no statement; " if bridges.empty else ""
     if gaps:
-        lack += f"{_told_gaps(bridges)} (lines may be missing or booked twice); "
+        lack += f"{counted(gaps, 'account')} with statements that do not go on from those before or do not add up (lines may be missing or booked twice); "
     uncovered = int(ours["uncovered_count"].sum())
     lack += f"{counted(residual, 'account')} without a bridge; " if residual else ""
     lack += f"{counted(uncovered, 'payment')} without a statement; " if uncovered else ""

@@ -162,7 +162,7 @@ def test_errors_of_statements_that_cancel_out_are_never_green(balances, named):
     bridge = result["bridges"].iloc[0]
     assert (bridge["residual_minor"], bridge["status"], verdict(result)) == (0, "gap", "incomplete")
     assert all(f"statement {s} does not" in bridge["note"] for s in named)
-    assert summary_of(result).status == "attention" and "do not follow each other" in summary_of(result).verdict
+    assert summary_of(result).status == "attention" and "do not go on from those before" in summary_of(result).verdict
     proof = check_completeness(result["bridges"], result["reconciliation_totals"]).set_index("check")
     assert named[0] in proof.loc["every account bridges to its closing balance", "detail"]
 

@@ -217,7 +217,7 @@ def test_statements_that_open_elsewhere_than_the_run_before_closed_leave_the_ver
     second = run_day("2026-10-17", [payment("T2", 6, "2026-10-16")], [booked("1", 6, "2026-10-17")], 99)
     assert second["bridges"]["status"].tolist() == ["gap"] and verdict(second) == "incomplete"
     told = summarise_stage(second["bridges"], second["reconciliation_totals"], second["breaks"], settings())
-    assert "1 account with another opening than the run before closed with (lines" in told.verdict
+    assert "1 account with statements that do not go on from those before" in told.verdict
 
 
 def test_an_undone_match_opens_both_sides_although_the_input_no_longer_holds_them(run_day):
