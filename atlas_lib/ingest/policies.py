@@ -20,42 +20,49 @@ _FIGURES = ("limit", "max_amount", "amount", *aml.DEFAULTS)
 _NAMES = ("name", "names", "alias", "aliases")
 Parameters = dict[str, list[str]]
 
+
+def _met(kind: str, column: str, condition: str = "1 = 1") -> str:
+    """Payments whose `column` names a listed party of a kind."""
+    return f"""
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, l.flag, l.flag AS rule, l.key AS subject, l.detail
+        FROM transactions p JOIN listed_parties l ON l.key = p.{column} WHERE l.kind = '{kind}' AND {condition}"""  # noqa: S608 - what is inserted is named below
+
+
 FLAG_STEPS = [
     (
-        "flags",
+        "listed_parties",
         """
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'KYC_REQUIRED' AS flag, 'KYC_REQUIRED' AS rule, p.merchant_id AS subject,
-               concat('Merchant ', p.merchant_id, ' has KYC status ', m.kyc_status) AS detail
-        FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
-        WHERE :is_kyc_active AND m.kyc_status <> 'COMPLETE'
+        SELECT 'merchant' AS kind, merchant_id AS key, 'KYC_REQUIRED' AS flag, CAST(NULL AS STRING) AS currency, CAST(NULL AS BIGINT) AS limit_minor,
+               concat('Merchant ', merchant_id, ' has KYC status ', kyc_status) AS detail
+        FROM merchants WHERE :is_kyc_active AND kyc_status <> 'COMPLETE'
         UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'AML_PENDING', h.rule, h.subject, h.detail
-        FROM transactions p JOIN aml_hits h ON h.transaction_id = p.transaction_id
+        SELECT 'merchant', m.merchant_id, 'REGIONAL_LIMIT', r.currency, r.limit_minor,
+               concat('Merchant ', m.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
+        FROM merchants m JOIN regional_limits r ON r.country = m.country
         UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'REGIONAL_LIMIT', 'REGIONAL_LIMIT', p.merchant_id,
-               concat('Merchant ', p.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
-        FROM transactions p JOIN merchants m ON m.merchant_id = p.merchant_id
-        JOIN regional_limits r ON r.country = m.country AND r.currency = p.currency
-        WHERE p.amount_minor > r.limit_minor
+        SELECT kind, key, 'BLACKLISTED', NULL, NULL, concat('Listed ', kind, ' ', key, ', policy ', policy_id) FROM blacklist
         UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed user ', b.key, ', policy ', b.policy_id)
-        FROM transactions p JOIN blacklist b ON b.key = p.user_id WHERE b.kind = 'user'
-        UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed merchant ', b.key, ', policy ', b.policy_id)
-        FROM transactions p JOIN blacklist b ON b.key = p.merchant_id WHERE b.kind = 'merchant'
-        UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
-        FROM transactions p JOIN blacklist b ON b.key = p.source_account WHERE b.kind = 'account'
-        UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'BLACKLISTED', 'BLACKLISTED', b.key, concat('Listed account ', b.key, ', policy ', b.policy_id)
-        FROM transactions p JOIN blacklist b ON b.key = p.destination_account WHERE b.kind = 'account' AND p.source_account <> b.key
-        UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
-        FROM transactions p JOIN sanctioned s ON s.key = p.merchant_id WHERE s.kind = 'merchant'
-        UNION ALL
-        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'SANCTIONS_MATCH', 'SANCTIONS_MATCH', s.key, s.detail
-        FROM transactions p JOIN sanctioned s ON s.key = p.counterparty_id WHERE s.kind = 'counterparty'
+        SELECT kind, key, 'SANCTIONS_MATCH', NULL, NULL, detail FROM sanctioned
         """,
+    ),
+    (
+        "flags",
+        " UNION ALL ".join(
+            [
+                _met(
+                    "merchant",
+                    "merchant_id",
+                    "(l.limit_minor IS NULL OR (l.currency = p.currency AND p.amount_minor > l.limit_minor))",
+                ),
+                _met("counterparty", "counterparty_id"),
+                _met("user", "user_id"),
+                _met("account", "source_account"),
+                _met("account", "destination_account", "p.source_account <> l.key"),
+                """
+        SELECT p.transaction_id, p.merchant_id, p.user_id, p.created_at, 'AML_PENDING', h.rule, h.subject, h.detail
+        FROM transactions p JOIN aml_hits h ON h.transaction_id = p.transaction_id""",
+            ]
+        ),
     ),
     (
         "flagged",
