@@ -87,6 +87,7 @@ class DuckDBEngine(Scratch):
                 with _named(name):
                     found = self._made_step(connection, dict(steps)[name], parameters or {})
                     made[name] = write_parquet(self.new_file(name), schema, found.to_arrow_reader(ROWS_PER_GROUP))
+                self._register(connection, name, made[name])
         return made
 
     @contextmanager

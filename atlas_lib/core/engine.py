@@ -82,7 +82,7 @@ class Engine(Protocol):
         files: Mapping[str, pa.Schema],
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, Path]:
-        """The asked-for tables as Parquet files of the given Arrow schema; no later step may name them."""
+        """The asked-for tables as Parquet files of the given Arrow schema, in their order: only a later one of them may name one."""
         ...
 
 

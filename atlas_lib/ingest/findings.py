@@ -34,7 +34,7 @@ FINDING_STEPS: Steps = [
                    ROW_NUMBER() OVER (PARTITION BY subject ORDER BY fraud_score DESC, transaction_id) AS number
             FROM (SELECT s.transaction_id, CASE WHEN t.user_id <> '' THEN t.user_id ELSE s.transaction_id END AS subject,
                          t.merchant_id, t.user_id, s.fraud_score, s.fraud_reasons
-                  FROM scored s JOIN transactions t ON t.transaction_id = s.transaction_id
+                  FROM streaming_index s JOIN transactions t ON t.transaction_id = s.transaction_id
                   WHERE s.fraud_score >= :review_rate) r) n
         WHERE number = 1 ORDER BY subject
         """,

@@ -84,14 +84,14 @@ _SCORED: Steps = [
         """,
     ),
     (
-        "scored",
+        "streaming_index",
         """
         SELECT t.transaction_id, t.status,
                COALESCE(s.score, m.score, LEAST(10000, COALESCE(p.points, 0) + t.night_points) / CAST(10000 AS DOUBLE)) AS fraud_score,
                CASE WHEN s.score IS NULL AND m.score IS NULL AND p.points IS NULL AND t.night_points = 0 THEN ''
                     ELSE concat_ws('; ', s.reason, CASE WHEN s.score IS NULL AND m.score IS NOT NULL THEN 'fitted model' END, NULLIF(p.reasons, ''),
                                    CASE WHEN t.night_points > 0 THEN 'between midnight and five (UTC)' END) END AS fraud_reasons,
-               COALESCE(f.policy_flags, '') AS policy_flags
+               COALESCE(f.policy_flags, '') AS policy_flags, CAST(:ingested_at AS TIMESTAMP) AS ingested_at
         FROM (SELECT transaction_id, status,
                      CASE WHEN user_id <> '' AND type IN ('SALE', 'REFUND') AND epoch_micros(created_at) % 86400000000 <> 0
                            AND CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) % 24 < 5 THEN :night_points ELSE 0 END AS night_points
@@ -100,11 +100,8 @@ _SCORED: Steps = [
         LEFT JOIN newest_signals s ON s.transaction_id = t.transaction_id
         LEFT JOIN fitted m ON m.transaction_id = t.transaction_id
         LEFT JOIN flagged f ON f.transaction_id = t.transaction_id
+        ORDER BY t.transaction_id
         """,
-    ),
-    (
-        "streaming_index",
-        "SELECT s.*, CAST(:ingested_at AS TIMESTAMP) AS ingested_at FROM scored s ORDER BY transaction_id",
     ),
 ]
 

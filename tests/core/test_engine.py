@@ -51,6 +51,17 @@ def test_a_parquet_file_is_read_without_loading_it(duckdb_engine, tmp_path):
     assert answer["n"]["n"].tolist() == [3]
 
 
+def test_a_later_file_may_name_an_earlier_one(duckdb_engine):
+    steps = [
+        ("all_rows", "SELECT id, minor FROM given"),
+        ("large", "SELECT id FROM all_rows WHERE minor > 5 ORDER BY id"),
+    ]
+    schemas = {"all_rows": pa.schema([("id", pa.string()), ("minor", pa.int64())]), "large": pa.schema([("id", pa.string())])}  # fmt: skip
+    given = pd.DataFrame({"id": ["a", "b", "c"], "minor": [5, 6, 7]})
+    files = duckdb_engine.write(steps, {"given": given}, schemas)
+    assert pq.read_table(files["large"])["id"].to_pylist() == ["b", "c"]
+
+
 def test_a_wrong_statement_names_its_step(duckdb_engine):
     with pytest.raises(AtlasError, match="Step broken failed"):
         duckdb_engine.run([("broken", "SELECT nothing FROM sales")], {"sales": SALES}, ["broken"])
