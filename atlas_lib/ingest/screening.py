@@ -8,7 +8,8 @@ payment gets the same points and flags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from atlas_lib.core.bulk import sources
-from atlas_lib.core.engine import Engine, Input, Output, Steps
+from atlas_lib.core.engine import Computed, Engine, Input, Output, Steps
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest import aml, fraud_model, observations, sanctions
@@ -105,7 +106,8 @@ _SCORED: Steps = [
     ),
 ]
 
-STEPS: Steps = [*observations.STEPS, *aml.STEPS, *rules.FLAG_STEPS, *POINT_STEPS, *_SCORED, *FINDING_STEPS]
+_OBSERVED: Steps = [*observations.STEPS, *aml.STEPS]
+_JUDGED: Steps = [*rules.FLAG_STEPS, *POINT_STEPS, *_SCORED, *FINDING_STEPS]
 
 
 def screen_transactions(
@@ -143,10 +145,7 @@ def _screen(
     policies = _frame(given["policies"])
     if _count(given["transactions"]) == 0 and _count(given["intake_results"]) == 0:
         return {name: declared(name).empty() for name in _TABLES}
-    matches = _find_listed_names(given, policies, engine, settings.sanctions_match_rate)
-    inputs = _inputs(given, policies, matches, engine) | {
-        "fitted": fraud_model.no_scores() if fitted is None else fitted
-    }
+    inputs = _inputs(given, policies, engine) | {"fitted": fraud_model.no_scores() if fitted is None else fitted}
     if payments is not None:
         inputs["payments"] = payments
     if "history" in given:
@@ -158,7 +157,12 @@ def _screen(
         "review_rate": settings.fraud_review_rate,
         "look_back_us": LOOK_BACK_DAYS * aml.DAY_US,
     }
-    found = _made([*before, *STEPS], inputs, engine, parameters, as_file=isinstance(given["transactions"], Path))
+    with ThreadPoolExecutor(1) as pool:  # names are compared while the payments are observed
+        matching = pool.submit(_listed_names(given, policies, engine, settings.sanctions_match_rate))
+        sanctioned = Computed((), lambda: _blocking(matching.result()))
+        steps = [*before, *_OBSERVED, ("sanctioned", sanctioned), *_JUDGED]
+        found = _made(steps, inputs, engine, parameters, as_file=isinstance(given["transactions"], Path))
+        matches = matching.result()
     findings = list_findings(found["conflicts"], found["reviewed"], found["hits"], matches)
     return {"streaming_index": found["streaming_index"], "screening_findings": findings}
 
@@ -186,14 +190,11 @@ def _made(
     }
 
 
-def _inputs(
-    given: Mapping[str, Input], policies: pd.DataFrame, matches: pd.DataFrame, engine: Engine
-) -> dict[str, Input]:
+def _inputs(given: Mapping[str, Input], policies: pd.DataFrame, engine: Engine) -> dict[str, Input]:
     known = {name: given[name] for name in ("transactions", "history") if name in given}
     every = " UNION ALL ".join(f"SELECT currency FROM {name}" for name in known)  # noqa: S608 - the names are the two above
     steps = [("codes", f"SELECT DISTINCT currency FROM ({every}) used ORDER BY currency")]  # noqa: S608 - as above
     currencies = engine.run(steps, known, ["codes"])["codes"]["currency"].tolist()
-    blocking = matches[~matches["is_weak"].astype(bool)]
     return {
         "transactions": given["transactions"],
         "intake_results": given["intake_results"],
@@ -202,7 +203,6 @@ def _inputs(
         "aml_limits": rules.aml_limits(policies, currencies),
         "regional_limits": rules.regional_limits(policies, currencies),
         "blacklist": rules.blacklist(policies),
-        "sanctioned": blocking[["kind", "key", "detail"]].astype("str"),
         "day_offsets": rules.day_offsets(),
     }
 
@@ -224,17 +224,22 @@ _PARTIES: Steps = [
 ]
 
 
-def _find_listed_names(
+def _listed_names(
     given: Mapping[str, Input], policies: pd.DataFrame, engine: Engine, match_rate: float
-) -> pd.DataFrame:
-    """Merchants, counterparties and names on statements that are like a listed one, with what to say of it."""
+) -> Callable[[], pd.DataFrame]:
+    """What finds the merchants, counterparties and names on statements that are like a listed one, and says of each what.
+
+    The parties are asked for at once: an engine does one thing at a time.
+    """
     names = rules.blacklist(policies)
     listed = sanctions.listed_spellings(_frame(given["sanctions"]), names[names["kind"] == "name"])
-    if listed.empty:
-        return sanctions.describe(sanctions.match_names(listed, listed, match_rate))
     inputs = {name: given[name] for name in ("merchants", "contracts", "counterparties", "statement_lines")}
-    parties = engine.run(_PARTIES, inputs, ["sorted"])["sorted"]
-    return sanctions.describe(sanctions.match_names(parties, listed, match_rate))
+    parties = listed if listed.empty else engine.run(_PARTIES, inputs, ["sorted"])["sorted"]
+    return lambda: sanctions.describe(sanctions.match_names(parties, listed, match_rate))
+
+
+def _blocking(matches: pd.DataFrame) -> pd.DataFrame:
+    return matches.loc[~matches["is_weak"].astype(bool), ["kind", "key", "detail"]].astype("str")
 
 
 def _frame(source: Input) -> pd.DataFrame:
