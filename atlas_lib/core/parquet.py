@@ -17,14 +17,18 @@ _DELTAS = {pa.int64(): _WHOLE, pa.timestamp("us", tz="UTC"): _WHOLE, pa.string()
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Path:
-    """Batches of any size into groups of a fixed number of rows: the same table has the same bytes.
+    """Batches of any size into groups of a fixed number of rows: the same table has the same bytes."""
+    return write_groups(path, schema, _groups(schema, batches))
 
-    One group is written while the next is being made. The schema may have dictionaries for texts: the file is the same
+
+def write_groups(path: Path, schema: pa.Schema, groups: Iterator[pa.Table]) -> Path:
+    """Tables of the schema as the groups of the file; of a larger one each ROWS_PER_GROUP rows.
+
+    One is written while the next is being made. The schema may have dictionaries for texts: the file is the same
     table, and read as texts.
     """
     has_codes = any(pa.types.is_dictionary(field.type) for field in schema)
     with ThreadPoolExecutor(1) as pool:
-        groups = _groups(schema, batches)
         first = next(groups, schema.empty_table())
         options = {"store_schema": not has_codes, "write_batch_size": ROWS_PER_GROUP} | _encodings(first)
         with pq.ParquetWriter(path, schema, **options) as writer:

@@ -26,6 +26,7 @@ from atlas_lib.ingest.recognition import RawNote, raw_sheets
 
 _LINE_WITHOUT_DIGIT = re.compile(r"^[^\d\r\n]{8,4000}$", re.MULTILINE)
 Ragged = dict[int, list[str]]  # record or line number, and its fields
+DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)  # what reading a broken Parquet file ends with
 _BLOCK = 8 * 1024 * 1024
 _LAST_LINE = 2**62
 _MANY_RAGGED = 0.2  # share of lines with another number of fields from which the file is more than one table
@@ -40,17 +41,28 @@ def read_parquet(path: Path, name: str) -> RawSheet:
             check_columns(file, name, sorted(fit.positions.values()))
         rows = int(file.metadata.num_rows)
         in_pieces = fit is not None and fit.table == "transactions" and rows > 0
-        table = file.read() if not in_pieces else pa.Table.from_batches([next(file.iter_batches(1))])
+        table = file.read() if not in_pieces else _empty_row(file.schema_arrow)
         header = tuple(table.column_names)
         frame = arrow_to_frame(plain_types(table).rename_columns([str(i) for i in range(table.num_columns)]))
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise InputError(
-            "The Parquet file cannot be read", where=name, found=str(error)[:300], expected="a complete Parquet file"
-        ) from error
+    except DAMAGED as error:
+        raise damaged(name, error) from error
     frame.columns = pd.RangeIndex(frame.shape[1])
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     area = f"1:{rows}" if rows else ""
     return RawSheet(name, "", frame, header=header, area=area, path=path if in_pieces else None)
+
+
+def _empty_row(schema: pa.Schema) -> pa.Table:
+    return pa.table({str(place): pa.nulls(1, field.type) for place, field in enumerate(schema)}).rename_columns(
+        schema.names
+    )
+
+
+def damaged(name: str, error: Exception) -> InputError:
+    return InputError(
+        "The Parquet file cannot be read", where=name, found=str(error)[:300], expected="a complete Parquet file",
+        remedy="send it again",
+    )  # fmt: skip
 
 
 def plain_types(table: pa.Table) -> pa.Table:

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.accepted import write_accepted
-from atlas_lib.ingest.pieces import coded_columns, in_sizes, in_turn
+from atlas_lib.ingest.pieces import coded_columns, gathered, in_turn
 from atlas_lib.ledger.store import Ledger
 
 _HOUR_US = 3_600_000_000
 _SOURCE = ["source_file", "source_sheet", "source_row"]
-_APPEND_ROWS = 100_000
+_APPEND_ROWS = 122_880  # a group of the file
 _ACCEPTING = ("new", "again")
 _NAMED = ("transaction_id", "idempotency_key", "fingerprint", "source_file")
 _CODED = ["currency", "source_file", "source_sheet"]  # their texts are made where they are needed
@@ -209,7 +209,8 @@ def _parts(submissions: Input, columns: list[str]) -> Iterator[pa.Table]:
         said = pq.read_metadata(submissions)
         coded = sorted(set(_CODED) & set(coded_columns(said)))
         with pq.ParquetFile(submissions, read_dictionary=coded, metadata=said) as file:
-            yield from in_sizes(file.iter_batches(_APPEND_ROWS, columns=columns), _APPEND_ROWS)
+            batches = file.iter_batches(_APPEND_ROWS, columns=columns)
+            yield from gathered(pa.Table.from_batches([batch]) for batch in batches)
         return
     rows = (
         pa.Table.from_pandas(submissions, preserve_index=False)
@@ -288,6 +289,6 @@ def _append_id(rows: pa.Table) -> str:
         texts = rows[column].cast(pa.string()).combine_chunks()
         _, offsets, letters = texts.buffers()
         ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        named.update(np.diff(ends))  # where one text ends is content too
+        named.update(np.diff(ends).tobytes())  # where one text ends is content too
         named.update(memoryview(letters or b"")[ends[0] : ends[-1]])
     return f"intake-{named.hexdigest()}"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.tables import arrow_to_frame
 from atlas_lib.ingest.cells import Mask
-from atlas_lib.ingest.flatfiles import plain_types
+from atlas_lib.ingest.flatfiles import DAMAGED, damaged, plain_types
 from atlas_lib.ingest.parquet_columns import without_views
 from atlas_lib.ingest.plain import CODED
 from atlas_lib.ingest.recognition import NamedSheet
@@ -57,39 +57,36 @@ def pieces_of(sheet: NamedSheet) -> Iterator[Piece]:
             cells = pa.Table.from_pandas(part, preserve_index=False) if texts else None
             yield Piece(replace(sheet, frame=part), cells, part.index, len(part) == len(sheet.frame))
         return
-    start, said = 1, pq.read_metadata(sheet.path)
-    size = PIECE_ROWS if said.num_rows <= PIECE_ROWS else min(PIECE_ROWS, STEP_ROWS)
-    with pq.ParquetFile(sheet.path, read_dictionary=coded_columns(said), metadata=said) as file:
-        for found in map(without_views, _tables(file.iter_batches(size), size)):
-            cells = _known_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
-            rows = pd.RangeIndex(start, start + len(cells))
-            yield Piece(sheet, cells, rows, len(cells) == said.num_rows, found)
-            start += len(cells)
+    start, total = 1, sheet.rows_in_count
+    for found in _read_pieces(sheet):
+        cells = _known_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
+        rows = pd.RangeIndex(start, start + len(cells))
+        yield Piece(sheet, cells, rows, len(cells) == total, found)
+        start += len(cells)
 
 
-def _tables(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Batches, which end with the groups of their file where it has dictionaries, put together to tables of a size."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(len(b) for b in held) >= size:
-            yield pa.Table.from_batches(held)
+def _read_pieces(sheet: NamedSheet) -> Iterator[pa.Table]:
+    try:
+        said = pq.read_metadata(sheet.path)
+        size = PIECE_ROWS if said.num_rows <= PIECE_ROWS else min(PIECE_ROWS, STEP_ROWS)
+        with pq.ParquetFile(sheet.path, read_dictionary=coded_columns(said), metadata=said) as file:
+            # Batches end with the groups of their file where it has dictionaries.
+            batches = (pa.Table.from_batches([batch]) for batch in file.iter_batches(size))
+            yield from map(without_views, gathered(batches, size))
+    except DAMAGED as error:
+        raise damaged(sheet.file, error) from error
+
+
+def gathered(tables: Iterator[pa.Table], least: int = STEP_ROWS // 2) -> Iterator[pa.Table]:
+    """Small tables put together; one of a good size stays as it lies, nothing of it is copied."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= least:
+            yield pa.concat_tables(held)
             held = []
     if held:
-        yield pa.Table.from_batches(held)
-
-
-def in_sizes(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Tables of exactly that many rows, the last of what is left, wherever the batches end."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        while sum(len(b) for b in held) >= size:
-            rows = pa.Table.from_batches(held)
-            yield rows.slice(0, size)
-            held = rows.slice(size).to_batches()
-    if held:
-        yield pa.Table.from_batches(held)
+        yield pa.concat_tables(held)
 
 
 def coded_columns(said: pq.FileMetaData) -> list[str]:

@@ -54,8 +54,7 @@ class NamedSheet:
 
     @property
     def rows_in_count(self) -> int:
-        """Data rows, of a file in pieces those of the file."""
-        return len(self.frame) if self.path is None else int(pq.read_metadata(self.path).num_rows)
+        return _rows_in(self.raw, self.frame)
 
     def place(self, row: int, column: str) -> str:
         """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`."""
@@ -208,12 +207,17 @@ def _extra_columns(raw: RawSheet, fit: Fit) -> tuple[tuple[str, ...], list[Note]
     return tuple(extra), notes
 
 
+def _rows_in(raw: RawSheet, read: pd.DataFrame) -> int:
+    """Data rows, of a file in pieces those of the file."""
+    return len(read) if raw.path is None else int(pq.read_metadata(raw.path).num_rows)
+
+
 def _missing_columns(raw: RawSheet, fit: Fit, kept: pd.DataFrame) -> list[Note]:
     """A required column that is not there refuses every row of the sheet; said once."""
     missing = [f.name for f in fields(fit.table, "?") if f.is_required and f.name not in fit.positions]
-    notes = []
-    for name in missing if len(kept) else []:
-        text = f"the column {name} is missing, so its {len(kept)} rows are refused. Add the column; the names understood are in the documentation."
+    notes, rows = [], _rows_in(raw, kept)
+    for name in missing if rows else []:
+        text = f"the column {name} is missing, so its {rows} rows are refused. Add the column; the names understood are in the documentation."
         notes.append(_note(raw, fit.table, 0, name, "", "MISSING_COLUMN", _at(raw, "", text), "error"))
     return notes
 

@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from atlas_lib.core.engine import Engine, Output
 from atlas_lib.core.money import scale_of
-from atlas_lib.core.parquet import write_parquet
+from atlas_lib.core.parquet import write_groups
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask
-from atlas_lib.ingest.pieces import STEP_ROWS, Piece, Rest, in_turn, joined, pieces_of, rest_of
+from atlas_lib.ingest.pieces import STEP_ROWS, Piece, Rest, gathered, in_turn, joined, pieces_of, rest_of
 from atlas_lib.ingest.plain import CODED, PlainRows, decoded, has_plain_form, read_plain
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.refused import MOST_ROWS, RawRows, is_without_column
@@ -105,7 +105,7 @@ def _write(path: Path, tables: Iterator[pa.Table]) -> Path:
     for place, field in enumerate(schema):
         if first.schema.field(field.name).type == CODED:
             schema = schema.set(place, field.with_type(CODED))
-    return write_parquet(path, schema, (b for table in chain([first], tables) for b in table.to_batches()))
+    return write_groups(path, schema, gathered(part.cast(schema) for part in chain([first], tables)))
 
 
 def _keep(kept: list[RawRows], more: RawRows) -> None:

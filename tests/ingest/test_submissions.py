@@ -16,6 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from atlas_lib.core.engine import open_engine
+from atlas_lib.core.errors import InputError
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest import clean_inputs, pieces, read_inputs, submissions, write_rejects_workbook
@@ -139,12 +140,28 @@ def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_p
     assert counts[["rows_in_count", "rejected_count"]].sum().tolist() == [6, 3]
 
 
-def test_tables_are_of_one_size_wherever_the_batches_of_a_file_end():
-    batches = [pa.RecordBatch.from_pydict({"n": pa.array(["a", "b"] * n, pa.string()).dictionary_encode()}) for n in (1, 5, 0, 3)]  # fmt: skip
-    sized = list(pieces.in_sizes(iter(batches), 4))
-    assert [len(table) for table in sized] == [4, 4, 4, 4, 2]
-    assert pa.concat_tables(sized)["n"].to_pylist() == ["a", "b"] * 9
-    assert [len(table) for table in pieces.in_sizes(iter(batches), 18)] == [18]
+def test_small_tables_are_put_together_and_a_large_one_stays_as_it_lies():
+    tables = [pa.table({"n": pa.array(["a", "b"] * n).dictionary_encode()}) for n in (1, 5, 0, 1, 1, 1)]
+    gathered = list(pieces.gathered(iter(tables), 4))
+    assert [len(table) for table in gathered] == [12, 4, 2]
+    assert pa.concat_tables(gathered)["n"].to_pylist() == ["a", "b"] * 9
+    assert next(pieces.gathered(iter(tables[1:2]), 4))["n"].chunk(0).equals(tables[1]["n"].chunk(0))
+
+
+@pytest.mark.parametrize("missing", [(), ("amount",)])
+def test_a_large_file_is_refused_where_it_is_damaged_and_counted_by_its_own_rows(tmp_path, missing):
+    rows = pd.DataFrame([ROW | {"transaction_id": f"T{n}", "idempotency_key": f"K{n}"} for n in range(4_000)])
+    path = tmp_path / "transactions.parquet"
+    rows.drop(columns=list(missing)).to_parquet(path, row_group_size=1_000)
+    if missing:
+        said = clean_inputs(read_inputs(tmp_path), IngestSettings())["rejects"].query("rule == 'MISSING_COLUMN'")
+        assert "4000 rows are refused" in said["message"].iloc[0]
+        return
+    start = pq.read_metadata(path).row_group(3).column(0).data_page_offset
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + b"\xff" * 200 + content[start + 200 :])
+    with pytest.raises(InputError, match=r"(?s)cannot be read.*transactions.parquet.*send it again"):
+        clean_inputs(read_inputs(tmp_path), IngestSettings())
 
 
 def test_an_id_with_the_character_nul_is_refused_and_can_be_shown(tmp_path):
