@@ -141,7 +141,7 @@ def test_an_id_that_the_ledger_keeps_for_itself_is_refused_with_its_remedy(tmp_p
 
 
 def test_small_tables_are_put_together_and_a_large_one_stays_as_it_lies():
-    tables = [pa.table({"n": pa.array(["a", "b"] * n).dictionary_encode()}) for n in (1, 5, 0, 1, 1, 1)]
+    tables = [pa.table({"n": pa.array(["a", "b"] * n, pa.string()).dictionary_encode()}) for n in (1, 5, 0, 1, 1, 1)]
     gathered = list(pieces.gathered(iter(tables), 4))
     assert [len(table) for table in gathered] == [12, 4, 2]
     assert pa.concat_tables(gathered)["n"].to_pylist() == ["a", "b"] * 9
