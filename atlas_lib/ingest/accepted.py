@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,35 +25,53 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ingest.pieces import coded_columns
 
 _PART_BYTES = 2**27  # of the file, its compression taken away: some million payments
-_ORDER, _PLACE = "transaction_id", "place"
+_ORDER, _PLACE, _SOURCE = "transaction_id", "place", ["source_file", "source_sheet", "source_row"]
 
 
-def write_accepted(submissions: Path, held: pd.DataFrame, path: Path) -> Path:
+@dataclass(frozen=True)
+class Sorted:
+    """The submitted rows by their numbers, in the order of their ids; `rows` where they fit into memory together."""
+
+    path: Path
+    order: pa.Array
+    source: pa.Table
+    rows: pa.Table | None
+
+
+def sort_submissions(path: Path) -> Sorted:
+    with _opened(path) as file:
+        fits = _part_rows(file.metadata) >= file.metadata.num_rows
+        rows = file.read(columns=declared("transactions").column_names if fits else [_ORDER, *_SOURCE])
+    rows = rows.unify_dictionaries().combine_chunks()
+    return Sorted(path, pc.sort_indices(rows[_ORDER]), rows.select(_SOURCE), rows if fits else None)
+
+
+def write_accepted(submitted: Sorted, held: pd.DataFrame, path: Path) -> Path:
     """`transactions` without the rows `held` (source_file, source_sheet, source_row), in the order of their ids."""
-    schema, said = declared("transactions").arrow_schema, pq.read_metadata(submissions)
-    coded = [name for name in coded_columns(said) if name != _ORDER]  # one id handed in again and again has a code too
-    with pq.ParquetFile(submissions, read_dictionary=coded, metadata=said) as file:
-        written = pa.schema([f.with_type(file.schema_arrow.field(f.name).type) for f in schema])
-        size = _part_rows(said)
-        if size >= said.num_rows:
-            rows = file.read(columns=schema.names).unify_dictionaries().combine_chunks()
-            return write_parquet(path, written, _in_order(rows, _order(rows, held)))
-        order = _order(file.read(columns=[_ORDER, *held]), held)
+    order = submitted.order
+    if not held.empty:
+        order = order.filter(pc.invert(_is_held(submitted.source, held)).take(order))
+    with _opened(submitted.path) as file:
+        schema = pa.schema(
+            [file.schema_arrow.field(f.name).with_nullable(f.nullable) for f in declared("transactions").arrow_schema]
+        )
+        if submitted.rows is not None:
+            return write_parquet(path, schema, _in_order(submitted.rows, order))
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            parts = _lay_out(file, written, order.to_numpy(), size, Path(folder))
-            return write_parquet(path, written, _of_parts(parts))
+            parts = _lay_out(file, schema, order.to_numpy(), _part_rows(file.metadata), Path(folder))
+            return write_parquet(path, schema, _of_parts(parts))
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    """With codes for texts where the file has them; one id handed in again and again has a code too, and is sorted."""
+    said = pq.read_metadata(path)
+    return pq.ParquetFile(path, read_dictionary=[c for c in coded_columns(said) if c != _ORDER], metadata=said)
 
 
 def _part_rows(said: pq.FileMetaData) -> int:
     groups = (said.row_group(number) for number in range(said.num_row_groups))
     share = _PART_BYTES / max(sum(int(group.total_byte_size) for group in groups), 1)
     return max(int(share * said.num_rows), 1)
-
-
-def _order(rows: pa.Table, held: pd.DataFrame) -> pa.Array:
-    """The numbers of the rows that are not held, in the order of their ids."""
-    order = pc.sort_indices(rows[_ORDER])
-    return order if held.empty else order.filter(pc.invert(_is_held(rows.select(list(held)), held)).take(order))
 
 
 def _is_held(rows: pa.Table, held: pd.DataFrame) -> pa.Array:

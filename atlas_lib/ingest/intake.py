@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Engine, Input, Output
 from atlas_lib.core.tables import arrow_to_frame, declared
-from atlas_lib.ingest.accepted import write_accepted
+from atlas_lib.ingest.accepted import Sorted, sort_submissions, write_accepted
 from atlas_lib.ingest.pieces import coded_columns, gathered, in_turn
 from atlas_lib.ledger.store import Ledger
 
@@ -153,12 +154,14 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
     Registers the new ones in the ledger store with TRANSACTION_SUBMITTED, the others with TRANSACTION_DEDUPED. From a
     frame the transactions are a frame, from a file they are a file in the engine's folder.
     """
-    contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
-    settled = _settle(contested, engine, ledger, ttl_hours)
-    held, table = [settled], declared("intake_results")
     with ThreadPoolExecutor(1) as pool:
+        ready = pool.submit(sort_submissions, submissions) if isinstance(submissions, Path) else None
+        contested = engine.run(_CONTESTED, {"submissions": submissions}, ["contested"])["contested"]
+        settled = _settle(contested, engine, ledger, ttl_hours)
+        held, table = [settled], declared("intake_results")
+        write = partial(_accepted, ready.result() if ready else submissions, engine)
         # Written while the store is at work: it seldom holds any of the others, and then they are written anew.
-        accepted = pool.submit(_accepted, submissions, settled, engine)
+        accepted = pool.submit(write, settled)
         for append in _uncontested(submissions, contested["transaction_id"]):
             stored = ledger.intake(append.id, append.given, ttl_hours)
             is_held = ~stored["outcome"].isin(_ACCEPTING).to_numpy(dtype=bool)
@@ -167,15 +170,15 @@ def accept_submissions(submissions: Input, engine: Engine, ledger: Ledger, ttl_h
                 held.append(arrow_to_frame(_decoded(append.rows.filter(pa.array(is_held)))).assign(**said))
         results = table.shaped(pd.concat([part for part in held if len(part)] or [table.empty()]))
         if len(results) > len(settled):
-            accepted = pool.submit(_accepted, submissions, results, engine)
+            accepted = pool.submit(write, results)
         return {"transactions": accepted.result(), "intake_results": results}
 
 
-def _accepted(submissions: Input, held: pd.DataFrame, engine: Engine) -> Output:
+def _accepted(submitted: Sorted | pd.DataFrame | pa.Table, engine: Engine, held: pd.DataFrame) -> Output:
     """The submitted rows without those that are held back."""
-    if isinstance(submissions, Path):
-        return write_accepted(submissions, held[_SOURCE], engine.new_file("transactions"))
-    inputs = {"submissions": submissions, "held": held[_SOURCE]}
+    if isinstance(submitted, Sorted):
+        return write_accepted(submitted, held[_SOURCE], engine.new_file("transactions"))
+    inputs = {"submissions": submitted, "held": held[_SOURCE]}
     return declared("transactions").shaped(engine.run(_ACCEPTED, inputs, ["transactions"])["transactions"])
 
 
