@@ -175,3 +175,48 @@ def test_column_statistics_count_what_was_read_and_show_the_range_of_what_is_cle
     ]
     assert found.loc["reference", ["filled_count", "distinct_count"]].tolist() == [3, 1]
     assert found.loc["created_at", "lowest"] == "2026-10-01 00:00:00+00:00"
+
+
+ENTRY = """<Ntry><NtryRef>{ref}</NtryRef><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd>{status}
+<BookgDt><Dt>{day}</Dt></BookgDt></Ntry>"""
+
+
+def on_one_line(*entries):
+    stated = (
+        ENTRY.format(**({"amount": "1.00", "status": "<Sts>BOOK</Sts>", "day": "2026-10-02"} | e)) for e in entries
+    )
+    head = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S1</Id>'
+    return f"{head}{''.join(stated)}</Stmt></BkToCstmrStmt></Document>".replace("\n", "")
+
+
+def test_each_of_several_refused_entries_on_one_line_shows_its_own_fault_only(tmp_path, sent_back):
+    entries = (
+        {"ref": "1"}, {"ref": "2", "amount": "1O.00"}, {"ref": "3", "status": ""},
+        {"ref": "4", "day": "2026-13-02"}, {"ref": "5", "amount": "1O.00", "status": ""},
+    )  # fmt: skip
+    (tmp_path / "s.xml").write_text(on_one_line(*entries))
+    tables, path = sent_back(tmp_path / "s.xml")
+    page = openpyxl.load_workbook(path).active
+    names = {c.column: c.value for c in page[4]}
+    ids = next(column for column, name in names.items() if name == "line_id")
+    red = {}
+    for cell in coloured(page, RED).values():
+        red.setdefault(page.cell(cell.row, ids).value, set()).add(names[cell.column])
+    assert red == {"2": {"amount_posted"}, "3": {"status"}, "4": {"booking_date"}, "5": {"amount_posted", "status"}}
+    said = {page.cell(row, ids).value: (page.cell(row, 1).value, page.cell(row, 2).value) for row in range(5, 9)}
+    assert [text.count("expected") for text, _ in said.values()] == [1, 1, 1, 2]
+    assert said["4"][1] == "s.xml, line 1, entry 4 on it"
+    assert "s.xml, line 1, entry 4 on it" in tables["rejects"].query("column == 'booking_date'")["message"].iloc[0]
+
+
+def test_an_entry_that_is_right_is_not_listed_for_a_value_that_another_one_on_its_line_is_refused_for(
+    tmp_path, sent_back
+):
+    entries = ({"ref": "1", "amount": "5 USD"}, {"ref": "2"}, {"ref": "3", "amount": "5 USD"})
+    text = on_one_line(*entries)
+    first = text.replace('<Amt Ccy="EUR">5 USD', '<Amt Ccy="USD">5 USD', 1)  # of the third it contradicts the currency
+    (tmp_path / "s.xml").write_text(first)
+    tables, _ = sent_back(tmp_path / "s.xml")
+    cells = tables["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["3"]
+    assert cells["source_entry"].unique().tolist() == [3]

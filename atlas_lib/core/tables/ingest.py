@@ -269,6 +269,7 @@ rate float ratio units of the currency per EUR
 source_file string - input file
 source_sheet string - sheet; empty for other files
 source_row int count row as Excel shows it; 0 when the whole file or sheet is meant
+source_entry int? count which of the entries on that line of the file, counted from 1; empty where the line has one
 table string - table the row was meant for; empty when unknown
 column string - column of the table; empty when the row as a whole is meant
 value string - what was found
@@ -336,6 +337,7 @@ example string? - the commonest value
 source_file string - input file
 source_sheet string - sheet; empty for other files
 source_row int count row or line, as Excel or an editor shows it
+source_entry int? count which of the entries on that line of the file, counted from 1; empty where the line has one
 table string - table the row was meant for
 entry int count refused row of the sheet, counted from 0
 position int count column of the sheet, counted from 0; columns that are added come last
