@@ -25,7 +25,8 @@ from atlas_lib.ingest.vocabulary import DEFAULTS, fields
 Texts = NDArray[np.object_]
 SHEET = ["source_file", "source_sheet", "table"]
 MOST_ROWS = 100_000  # of one sheet; a person corrects no more at once
-_REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY")  # the first row is kept: nothing to correct
+# Counted in the row that is kept: nothing to correct, and sent back on their own they would count a second time.
+_REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY", "REPORTED_AND_BOOKED")
 
 
 @dataclass(frozen=True)

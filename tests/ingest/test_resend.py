@@ -185,7 +185,7 @@ def on_one_line(*entries):
     stated = (
         ENTRY.format(**({"amount": "1.00", "status": "<Sts>BOOK</Sts>", "day": "2026-10-02"} | e)) for e in entries
     )
-    head = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S1</Id>'
+    head = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S1</Id><Acct><Id><IBAN>DE89370400440532013000</IBAN></Id></Acct>'
     return f"{head}{''.join(stated)}</Stmt></BkToCstmrStmt></Document>".replace("\n", "")
 
 
@@ -207,6 +207,25 @@ def test_each_of_several_refused_entries_on_one_line_shows_its_own_fault_only(tm
     assert [text.count("expected") for text, _ in said.values()] == [1, 1, 1, 2]
     assert said["4"][1] == "s.xml, line 1, entry 4 on it"
     assert "s.xml, line 1, entry 4 on it" in tables["rejects"].query("column == 'booking_date'")["message"].iloc[0]
+
+
+def test_a_line_of_a_report_that_its_statement_has_too_is_told_and_not_sent_back(tmp_path, sent_back):
+    """Corrected and sent in without the statement, it would be booked a second time."""
+    entries = ({"ref": "1"}, {"ref": "2", "amount": "1O.00"})
+    report = on_one_line(*entries).replace("BkToCstmrStmt", "BkToCstmrAcctRpt").replace("Stmt>", "Rpt>")
+    (tmp_path / "052.xml").write_text(report.replace("<Id>S1", "<Id>R1"))
+    side = "<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-10-02</Dt></Dt></Bal>"
+    start, end = (
+        f'<Bal><Tp><CdOrPrtry><Cd>{code}</Cd></CdOrPrtry></Tp><Amt Ccy="EUR">{amount}</Amt>{side}'
+        for code, amount in (("OPBD", "0"), ("CLBD", "1.00"))
+    )
+    (tmp_path / "053.xml").write_text(on_one_line({"ref": "9"}).replace("<Ntry>", start + end + "<Ntry>"))
+    tables, _ = sent_back(tmp_path)
+    rejects = tables["rejects"].set_index("rule")["message"]
+    assert rejects["REPORTED_AND_BOOKED"].startswith("052.xml, line 1: this line of a report is in statement S1 too")
+    assert rejects["REPORTED_AND_BOOKED"].endswith("What to do: nothing.")
+    cells = tables["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["2"]
 
 
 def test_an_entry_that_is_right_is_not_listed_for_a_value_that_another_one_on_its_line_is_refused_for(
