@@ -58,12 +58,11 @@ def set_liquidity(payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
     return pd.DataFrame({"currency": CURRENCIES, "opening_balance": opening, "minimum_balance": minimum})
 
 
-def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    """Limits in EUR: twice what the counterparty moves; the third one's only covers half a busy day, one has none."""
-    recent = payments[payments["created_at"] >= pd.Timestamp(as_of)]
-    moved, today = (_moved_euros(frame, len(counterparties)) for frame in (payments, recent))
+def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
+    """Limits in EUR: twice what the counterparty moves; the third one's only covers half of it, one has none."""
+    moved = _moved_euros(payments, len(counterparties))
     limit = pd.Series(np.ceil(moved * 2 / 10_000) * 10_000)
-    limit[2], limit[3] = np.ceil(max(today[2] / 2, 500) / 100) * 100, np.nan
+    limit[2], limit[3] = np.ceil(moved[2] / 2 / 100) * 100, np.nan
     return counterparties.assign(limit=limit)[
         ["counterparty_id", "name", "limit", "currency", "available", "alternate_counterparty_id"]
     ]
