@@ -59,10 +59,15 @@ def set_liquidity(payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
 
 
 def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
-    """Limits in EUR: twice what the counterparty moves; the third one's only covers half of it, one has none."""
-    moved = _moved_euros(payments, len(counterparties))
-    limit = pd.Series(np.ceil(moved * 2 / 10_000) * 10_000)
-    limit[2], limit[3] = np.ceil(moved[2] / 2 / 100) * 100, np.nan
+    """Limits in EUR: twice what the counterparty moves, with what it takes over from one that is not available.
+
+    The third one's just covers what it moves, one has none.
+    """
+    moved = pd.Series(_moved_euros(payments, len(counterparties)), index=counterparties["counterparty_id"])
+    away = counterparties[~counterparties["available"]].set_index("counterparty_id")["alternate_counterparty_id"]
+    taken_over = moved[away.index].groupby(away).sum().reindex(moved.index, fill_value=0)
+    limit = pd.Series(np.ceil((moved + taken_over).to_numpy() * 2 / 10_000) * 10_000)
+    limit[2], limit[3] = np.ceil(moved.iloc[2] / 100) * 100, np.nan
     return counterparties.assign(limit=limit)[
         ["counterparty_id", "name", "limit", "currency", "available", "alternate_counterparty_id"]
     ]

@@ -79,14 +79,14 @@ def _same_day_payouts(groups: int, parties: Parties, as_of: date, rng: np.random
 
 
 def _cash_squeeze(parties: Parties, as_of: date, rng: np.random.Generator) -> pd.DataFrame:
-    """Four payouts in the scarce currency on the as-of day, more than there is cash for."""
+    """Four urgent payouts in the scarce currency on the as-of day, more than there is cash for before the day's sales."""
     count, currency = 4, CURRENCIES.index(SCARCE_CURRENCY)
     frame = draw_sales(count, parties, as_of, rng)
     frame = _of_merchant(frame, np.flatnonzero(parties.merchant_currency == currency)[[0] * count], parties)
     return frame.assign(
         type="PAYOUT",
         user=-1,
-        window="T1",
+        window="RTGS",
         amount_minor=in_minor(rng.uniform(3500, 6000, count), frame["currency"].to_numpy()),
         created_at=_days_ago(as_of, np.zeros(count, dtype=np.int64), hour=8) + 600 * np.arange(count),
         case="scarce_liquidity:0",
