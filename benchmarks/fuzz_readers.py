@@ -3,25 +3,32 @@
     python -m benchmarks.fuzz_readers --seconds 60 [--data FOLDER] [--seed 7] [--clean]
     python -m benchmarks.fuzz_readers --atheris FILE [libFuzzer options]     # one of the names below; needs atheris
 
-Seeds are statements made here in every format, and the files of FOLDER where one is given. `--clean` puts what was
-read through the checks of a run too. Prints files tried, refused and read, and every crash with the bytes that made it.
+Seeds are statements made here in every format, with and without line breaks, the start of the tables of example_data
+and its workbooks, whose parts are damaged within the archive, and the files of FOLDER where one is given. `--clean` puts
+what was read through the checks of a run too, and writes the workbook of what is to be corrected. Prints files tried,
+refused and read, and every crash with the bytes that made it.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import random
 import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.ingest.statement_files import FORMATS, Entry
 
 _SLOW_SECONDS = 5.0
 _OTHER = ("s.txt", "s.zip")
+_EXAMPLES, _LINES, _AS_OF = Path(__file__).parents[1] / "example_data", 40, date(2026, 10, 30)
 _ENTRIES = [Entry(1050, True, 2, "invoice 17"), Entry(99, False, 3, "fee"), Entry(10**9, True, 4, "sale")]
 _TOKENS = [b"\x00", b"\xff", b"\n", b",", b";", b'"', b"<", b">", b"&", b"]]>", b"<!--", b"<![CDATA[", b":61:", b":62F:",
            b"88,", b"16,", b"/", b"-", b"9" * 40, b"1e999", b"nan", b"\xe2\x80\xa8", b"<STMTTRN>", b"</Ntry>"]  # fmt: skip
@@ -29,6 +36,9 @@ _TOKENS = [b"\x00", b"\xff", b"\n", b",", b";", b'"', b"<", b">", b"&", b"]]>", 
 
 def seeds(data: Path | None) -> list[tuple[str, bytes]]:
     made = [(name, write(0, _ENTRIES).encode()) for name, write in FORMATS.items()]
+    made += [(name, text.replace(b"\n", b"")) for name, text in made if name in ("s.xml", "s.ofx")]
+    made += [(p.name, b"".join(p.read_bytes().splitlines(True)[:_LINES])) for p in sorted(_EXAMPLES.rglob("*.csv"))]
+    made += [(p.name, p.read_bytes()) for p in sorted(_EXAMPLES.glob("*.xlsx"))]
     skipped = {".json", ".yml", ".conf", ".md"}
     outside = [p for p in sorted(data.rglob("*")) if p.is_file() and p.suffix not in skipped] if data else []
     return made + [(p.name, p.read_bytes()) for p in outside if p.stat().st_size < 200_000]
@@ -56,11 +66,21 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
     return content
 
 
+def mutate_part(archive: bytes, chance: random.Random) -> bytes:
+    """The archive with one of its files damaged: its directory and its sums are right."""
+    given, made = zipfile.ZipFile(io.BytesIO(archive)), io.BytesIO()
+    chosen = chance.choice([name for name in given.namelist() if name.endswith((".xml", ".rels"))])
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as changed:
+        for name in given.namelist():
+            changed.writestr(name, mutate(given.read(name), chance) if name == chosen else given.read(name))
+    return made.getvalue()
+
+
 def attempt(name: str, content: bytes, clean: bool) -> str:
     """`refused` or `read`; anything else than an error of ours comes out as it is."""
     from atlas_lib.core.errors import AtlasError
     from atlas_lib.core.settings import IngestSettings
-    from atlas_lib.ingest import clean_inputs, read_inputs
+    from atlas_lib.ingest import clean_inputs, read_inputs, write_rejects_workbook
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -68,7 +88,8 @@ def attempt(name: str, content: bytes, clean: bool) -> str:
         try:
             sheets = read_inputs(path)
             if clean:
-                clean_inputs(sheets, IngestSettings.model_validate({}))
+                tables = clean_inputs(sheets, IngestSettings.model_validate({}))
+                write_rejects_workbook(Path(folder) / "rejects.xlsx", SimpleNamespace(**tables), _AS_OF)
         except AtlasError:
             return "refused"
     return "read"
@@ -80,7 +101,7 @@ def fuzz(seconds: float, data: Path | None, seed: int, clean: bool) -> int:
     slowest, end = (0.0, ""), time.monotonic() + seconds
     while time.monotonic() < end:
         name, content = chance.choice(known)
-        made = mutate(content, chance)
+        made = (mutate_part if content.startswith(b"PK") and chance.random() < 0.8 else mutate)(content, chance)
         start = time.process_time()
         try:
             counts[attempt(name, made, clean)] += 1

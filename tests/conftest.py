@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 from hypothesis import settings
 
@@ -51,5 +52,15 @@ def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> Run:
-    """A run of the example data; tests of one worker share it, so only mark `xdist_group("chain")` may use it."""
-    return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", tmp_path_factory.mktemp("runs"))))
+    """A run of the example data, made once; each worker has a copy of it, which its tests share and may go on with."""
+    own = tmp_path_factory.mktemp("runs")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return Run(run_dir_of(atlas("run", "--quiet", "--runs-dir", own)))
+    made = tmp_path_factory.getbasetemp().parent / "finished_run"
+    with filelock.FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            partial = made.with_suffix(".partial")
+            run_dir_of(atlas("run", "--quiet", "--runs-dir", partial))
+            partial.rename(made)
+        shutil.copytree(made, own, dirs_exist_ok=True)
+    return Run(own / (own / "latest").read_text(encoding="utf-8"))

@@ -11,7 +11,8 @@ Answers become *replies*, one row each (REPLY_COLUMNS):
 | unclear | a return that was taken back: a person has to look |
 
 An empty `end_to_end_id` means every payment of the file `payment_id`; only a pain.002 speaks of a whole file. A payment
-for which the bank states no EndToEndId is NOT_PROVIDED, whatever file it names. Files with a document type are refused.
+for which the bank states no EndToEndId is NOT_PROVIDED, whatever file it names. A file may hold one document, or several
+in an envelope. Files with a document type are refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import pandas as pd
 
 from atlas_lib.core import money
-from atlas_lib.core.documents import child_text, local_name, parse_document
+from atlas_lib.core.documents import REPORTS, child_text, children, local_name, messages_in, outline, parse_document
 from atlas_lib.core.errors import InputError
 
 REPLY_COLUMNS = (
@@ -31,7 +32,7 @@ REPLY_COLUMNS = (
 )  # fmt: skip
 NOT_PROVIDED = "NOTPROVIDED"  # what SEPA writes where there is no EndToEndId
 _DUPLICATE = {"AM05", "DU01", "DU02", "DU03", "DU04", "DU05"}  # ISO 20022 external status reasons: duplication
-_REPORTS = {"BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn", "BkToCstmrAcctRpt": "Rpt"}
+_STATUS_REPORT, _INITIATIONS = "CstmrPmtStsRpt", ("CstmrCdtTrfInitn", "pain.001.001.02")
 _PAYMENT_COLUMNS = (
     "end_to_end_id", "amount_minor", "currency", "creditor_name", "creditor_account", "execution_date", "debtor_account",
 )  # fmt: skip
@@ -43,16 +44,12 @@ def read_replies(path: Path) -> pd.DataFrame:
     Raises InputError for a file that is none of them.
     """
     root = parse_document(path, path.name, "file")
-    message = root[0] if len(root) else root
-    kind = local_name(message)
-    if kind == "CstmrPmtStsRpt":
-        rows = _status_replies(message, path.name)
-    elif kind in _REPORTS:
-        rows = [r for report in message.findall("{*}" + _REPORTS[kind]) for r in _entry_replies(report, path.name)]
-    else:
+    messages = messages_in(root, (_STATUS_REPORT, *REPORTS))
+    if not messages:
         raise InputError(
-            "Not an answer of a bank", where=path.name, expected="pain.002 or camt.052, .053, .054", found=kind
+            "Not an answer of a bank", where=path.name, expected="pain.002 or camt.052, .053, .054", found=outline(root)
         )
+    rows = [row for message in messages for row in _message_replies(message, path.name)]
     return shape_replies(pd.DataFrame(rows, columns=pd.Index(REPLY_COLUMNS)))
 
 
@@ -86,12 +83,14 @@ def read_pain001(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     Header: version, message_id, count and control_sum as stated (None where absent), and as found in the payments.
     """
     root = parse_document(path, path.name, "file")
-    message = root[0] if len(root) else root
-    if local_name(message) not in ("CstmrCdtTrfInitn", "pain.001.001.02"):
-        raise InputError("Not a payment initiation", where=path.name, expected="pain.001", found=local_name(message))
+    messages = messages_in(root, _INITIATIONS)
+    if len(messages) != 1:
+        found = f"{len(messages)} of them" if messages else outline(root)
+        raise InputError("Not a payment initiation", where=path.name, expected="one pain.001", found=found)
+    message = messages[0]
     rows = [row for group in message.findall("{*}PmtInf") for row in _payments(group, path.name)]
     header = {
-        "version": str(root.tag).partition("}")[0].rpartition(":")[2],
+        "version": str(message.tag).partition("}")[0].rpartition(":")[2],
         "message_id": child_text(message, "GrpHdr/MsgId") or "",
         "stated_count": child_text(message, "GrpHdr/NbOfTxs"),
         "stated_sum": child_text(message, "GrpHdr/CtrlSum"),
@@ -126,6 +125,13 @@ def _payments(group: Any, source: str) -> list[tuple[dict[str, Any], str]]:
 
 def _account(parent: Any, tag: str) -> str | None:
     return child_text(parent, f"{tag}/Id/IBAN") or child_text(parent, f"{tag}/Id/Othr/Id")
+
+
+def _message_replies(message: Any, source: str) -> list[dict[str, Any]]:
+    kind = local_name(message)
+    if kind == _STATUS_REPORT:
+        return _status_replies(message, source)
+    return [row for report in children(message, REPORTS[kind]) for row in _entry_replies(report, source)]
 
 
 def _status_replies(message: Any, source: str) -> list[dict[str, Any]]:

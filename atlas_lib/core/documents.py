@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.errors import InputError
+
+# What banks tell of an account, and what each holds: statement (camt.053), notice (camt.054), intraday report (camt.052).
+REPORTS = {"BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn", "BkToCstmrAcctRpt": "Rpt"}
 
 
 def parse_document(path: Path, name: str, what: str) -> Any:
@@ -33,6 +37,16 @@ def parse_document(path: Path, name: str, what: str) -> Any:
             found=tree.docinfo.doctype or "DOCTYPE", remedy=again + "; a file with entities is not read",
         )  # fmt: skip
     return tree.getroot()
+
+
+def messages_in(root: Any, kinds: Collection[str]) -> list[Any]:
+    """The messages of these kinds in a file, in its order: of its one document, or of all that an envelope holds."""
+    return list(root.iter(*("{*}" + kind for kind in kinds)))
+
+
+def outline(root: Any) -> str:
+    """What a file is, for the one who sent another: its outermost elements, as `Document/CstmrPmtStsRpt`."""
+    return "/".join(local_name(element) for element in (root, *root[:1]))
 
 
 def child_text(parent: Any, path: str) -> str | None:

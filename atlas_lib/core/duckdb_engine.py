@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import threading
@@ -49,17 +50,18 @@ _DUCKDB_MACROS = (
     "CREATE MACRO utc_hour(t) AS hour(make_timestamp(epoch_us(t)))",
     "CREATE MACRO key_number(a, b) AS hash(a, b)",
 )
+_MEMORY_LIMIT = "ATLAS_MEMORY_LIMIT"
 _OPENING = threading.Lock()
 _WORD = re.compile(r"(?<![\w.])[a-z_][a-z0-9_]*(?!\w)")
 
 
 class DuckDBEngine(Scratch):
-    """The default: embedded, spills to disk past its memory limit."""
+    """The default: embedded, spills to disk past its memory limit; what is not given comes from the environment."""
 
     name: EngineName = "duckdb"
 
     def __init__(self, memory_limit: str = "") -> None:
-        self._memory_limit = memory_limit
+        self._memory_limit = memory_limit or os.environ.get(_MEMORY_LIMIT, "")
 
     def run(
         self,

@@ -52,7 +52,7 @@ Steps: TypeAlias = Sequence[tuple[str, str | Computed]]
 _FOLD_FROM, _FOLD_TO = "ÄÖÜÁÀÂÃÅÉÈÊËÍÌÎÏÓÒÔÕÚÙÛÇÑŠŽŁØ", "AOUAAAAAEEEEIIIIOOOOUUUCNSZLO"
 FOLD = f"regexp_replace(translate(upper(replace(s, 'ß', 'ss')), '{_FOLD_FROM}', '{_FOLD_TO}'), '[^A-Z0-9]', ''%s)"
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
-_MEMORY_LIMIT, _SPARK_MASTER = "ATLAS_MEMORY_LIMIT", "ATLAS_SPARK_MASTER"
+_SPARK_MASTER = "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
 
 
@@ -104,7 +104,7 @@ def open_engine(name: str, memory_limit: str = "", spark_master: str = "") -> En
     if name == "duckdb":
         from atlas_lib.core.duckdb_engine import DuckDBEngine
 
-        return DuckDBEngine(memory_limit or os.environ.get(_MEMORY_LIMIT, ""))
+        return DuckDBEngine(memory_limit)
     if name == "spark":
         from atlas_lib.core.spark_engine import SparkEngine
 

@@ -15,6 +15,7 @@ from atlas_lib.example_data import (
     conditions,
     incidents,
     payments,
+    payouts,
     plants,
     processor_payouts,
     submissions,
@@ -55,7 +56,7 @@ def generate(rows: int, seed: int, out: Path) -> None:
     user = conditions.choose_blacklisted_user(paid, who)
     sheets = {
         "merchants": merchants[workbook.MERCHANT_COLUMNS],
-        "counterparties": conditions.set_counterparty_limits(who.counterparties, paid, AS_OF),
+        "counterparties": conditions.set_counterparty_limits(who.counterparties, paid),
         "policies": conditions.list_policies(user),
         "liquidity": conditions.set_liquidity(paid, AS_OF),
     }
@@ -81,4 +82,5 @@ def _draw_payments(rows: int, who: Parties, rng: np.random.Generator) -> pd.Data
     planted = incidents.draw_incidents(rows, who, AS_OF, rng)
     ordinary = rows - len(planted) - sum(submissions.extra_counts(rows).values())
     drawn = payments.draw_payments(ordinary, who, AS_OF, rng)
-    return payments.number_payments(pd.concat([drawn, planted], ignore_index=True), who)
+    every = payouts.fit_payouts(pd.concat([drawn, planted], ignore_index=True), who)
+    return payments.number_payments(every, who)

@@ -58,12 +58,16 @@ def set_liquidity(payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
     return pd.DataFrame({"currency": CURRENCIES, "opening_balance": opening, "minimum_balance": minimum})
 
 
-def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    """Limits in EUR: twice what the counterparty moves; the third one's only covers half a busy day, one has none."""
-    recent = payments[payments["created_at"] >= pd.Timestamp(as_of)]
-    moved, today = (_moved_euros(frame, len(counterparties)) for frame in (payments, recent))
-    limit = pd.Series(np.ceil(moved * 2 / 10_000) * 10_000)
-    limit[2], limit[3] = np.ceil(max(today[2] / 2, 500) / 100) * 100, np.nan
+def set_counterparty_limits(counterparties: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
+    """Limits in EUR: twice what the counterparty moves, with what it takes over from one that is not available.
+
+    The third one's just covers what it moves, one has none.
+    """
+    moved = pd.Series(_moved_euros(payments, len(counterparties)), index=counterparties["counterparty_id"])
+    away = counterparties[~counterparties["available"]].set_index("counterparty_id")["alternate_counterparty_id"]
+    taken_over = moved[away.index].groupby(away).sum().reindex(moved.index, fill_value=0)
+    limit = pd.Series(np.ceil((moved + taken_over).to_numpy() * 2 / 10_000) * 10_000)
+    limit[2], limit[3] = np.ceil(moved.iloc[2] / 100) * 100, np.nan
     return counterparties.assign(limit=limit)[
         ["counterparty_id", "name", "limit", "currency", "available", "alternate_counterparty_id"]
     ]

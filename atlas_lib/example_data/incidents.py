@@ -12,6 +12,7 @@ from atlas_lib.example_data.payments import draw_sales, in_minor
 
 SCARCE_CURRENCY = "JPY"
 _DAY = 86_400
+_BUSIEST = 4  # merchants; the others have too little due for three payouts at once
 _LEAST_GROUPS = {"fraud_burst": 2, "structuring": 1, "merged_payout": 3}
 _ROWS_PER_GROUP = 2_000
 
@@ -61,8 +62,9 @@ def _structuring(groups: int, parties: Parties, as_of: date, rng: np.random.Gene
 def _same_day_payouts(groups: int, parties: Parties, as_of: date, rng: np.random.Generator) -> pd.DataFrame:
     """Three payouts to one merchant on one morning, which the bank books as one line."""
     group = np.repeat(np.arange(groups), 3)
-    paid_in = parties.merchant_currency < 2
-    merchant = rng.choice(np.flatnonzero(paid_in), groups)[group]
+    paid_in = np.flatnonzero(parties.merchant_currency < 2)[:_BUSIEST]
+    turn = np.cumsum(rng.integers(1, len(paid_in), groups))  # never the merchant of the group before
+    merchant = paid_in[turn % len(paid_in)][group]
     ago = rng.integers(9, 50, groups)
     day = np.busday_offset(np.datetime64(as_of, "D"), -ago, roll="backward").astype("datetime64[s]")[group]
     frame = _of_merchant(draw_sales(len(group), parties, as_of, rng), merchant, parties)
@@ -77,14 +79,14 @@ def _same_day_payouts(groups: int, parties: Parties, as_of: date, rng: np.random
 
 
 def _cash_squeeze(parties: Parties, as_of: date, rng: np.random.Generator) -> pd.DataFrame:
-    """Four payouts in the scarce currency on the as-of day, more than there is cash for."""
+    """Four urgent payouts in the scarce currency on the as-of day, more than there is cash for before the day's sales."""
     count, currency = 4, CURRENCIES.index(SCARCE_CURRENCY)
     frame = draw_sales(count, parties, as_of, rng)
     frame = _of_merchant(frame, np.flatnonzero(parties.merchant_currency == currency)[[0] * count], parties)
     return frame.assign(
         type="PAYOUT",
         user=-1,
-        window="T1",
+        window="RTGS",
         amount_minor=in_minor(rng.uniform(3500, 6000, count), frame["currency"].to_numpy()),
         created_at=_days_ago(as_of, np.zeros(count, dtype=np.int64), hour=8) + 600 * np.arange(count),
         case="scarce_liquidity:0",

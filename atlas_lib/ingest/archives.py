@@ -78,11 +78,11 @@ def _inflated(stream: IO[bytes], member: zipfile.ZipInfo, name: str, limit: int)
             "The archive is packed in an unusual way", where=f"{name}/{member.filename}", expected="stored or deflated files",
             found=f"method {member.compress_type}", remedy="pack it again as an ordinary zip",
         )  # fmt: skip
-    stream.seek(member.header_offset)
-    header = stream.read(_HEADER_SIZE)
-    stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
     inflater, left, out = zlib.decompressobj(-zlib.MAX_WBITS), member.compress_size, 0
     try:
+        stream.seek(member.header_offset)  # a damaged directory may place it before the file
+        header = stream.read(_HEADER_SIZE)
+        stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
         while left > 0 and not inflater.eof and (chunk := stream.read(min(_CHUNK, left))):
             left -= len(chunk)
             while chunk and out <= min(limit, member.file_size):
@@ -90,7 +90,7 @@ def _inflated(stream: IO[bytes], member: zipfile.ZipInfo, name: str, limit: int)
                 chunk = inflater.unconsumed_tail
             if out > min(limit, member.file_size):
                 raise _bomb(f"{name}/{member.filename}", f"{member.file_size:,} bytes as the archive declares", "more")
-    except zlib.error as error:
+    except (zlib.error, OSError) as error:
         raise _damaged(f"{name}/{member.filename}", error) from error
     return out
 

@@ -115,7 +115,12 @@ def set_aside_reported(
 
 def _reported(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
     place = lines["source_file"] + ", line " + lines["source_row"].astype("str") + ": "
-    text = place + "this line of a report is in statement " + booked_in.to_numpy() + " too; it is counted there."
+    text = (
+        place
+        + "this line of a report is in statement "
+        + booked_in.to_numpy()
+        + " too; it is counted there. What to do: nothing."
+    )
     return lines[_SOURCE].assign(
         table="statement_lines", column="", value=lines["statement_id"], rule="REPORTED_AND_BOOKED", severity="error",
         message=text,

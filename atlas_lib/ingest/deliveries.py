@@ -25,6 +25,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ingest import parts
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.inputs import read_inputs
+from atlas_lib.ingest.rejects import shape_rejects
 from atlas_lib.ingest.validation import clean_inputs
 
 REFERENCE = ("merchants", "policies", "fraud_signals", "counterparties", "sanctions")
@@ -138,7 +139,7 @@ def _unread_messages(delivery: Delivery, reasons: dict[int, str]) -> pd.DataFram
         }
         for offset, reason in reasons.items()
     ]  # fmt: skip
-    return declared("rejects").shaped(pd.DataFrame(rows))
+    return shape_rejects(pd.DataFrame(rows))
 
 
 def count_rows(delivery: Delivery, clean: Tables) -> tuple[Delivery, Tables]:
@@ -169,7 +170,7 @@ def refuse(delivery: Delivery, reason: str) -> tuple[Delivery, Tables]:
         "source_file": delivery.source_file, "source_sheet": delivery.source_sheet, "source_row": 0, "table": "",
         "column": "", "value": "", "rule": "UNREADABLE_FILE", "severity": "error", "message": reason,
     }  # fmt: skip
-    rejects = declared("rejects").shaped(pd.DataFrame([row]))
+    rejects = shape_rejects(pd.DataFrame([row]))
     return replace(delivery, status="refused", reason=reason), {"rejects": rejects}
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from atlas_lib.core.money import currency_codes
 from atlas_lib.ingest.grid import TEXT, Grid, Rows
 from atlas_lib.ingest.headers import Fit, Left
 from atlas_lib.ingest.parsing import parse_amount
 from atlas_lib.ingest.vocabulary import fields
 
 Mask = NDArray[np.bool_]
-_TOTAL = r"(?i)^\W*((grand|sub|zwischen|end|gesamt|net)[\s-]*)?(total|totals|summe|sum|gesamt|insgesamt|übertrag|carried forward|brought forward)\b.{0,24}$"
+_WORD = r"(?i)^\W*((grand|sub|zwischen|end|gesamt|net)[\s-]*)?(total|totals|summe|sum|gesamt|insgesamt|übertrag|carried forward|brought forward)\b"
+_TOTAL = _WORD + r".{0,24}$"
+_SUMMED = "of|the|der|all|alle|credits?|debits?|amounts?|balance|fees?|charges|payments|transactions|items|lines|rows|page|net|gross|haben|soll|betrag|beträge|saldo|gebühren|gutschriften|lastschriften|eingänge|ausgänge|umsätze|buchungen|posten|seite|netto|brutto"
 _PROSE = r"(\s|:$|.{20})"
 _HALF_CENT = 0.005  # what a stated total is rounded by; and once more for every amount above it that is unrounded
 _FLOAT_ERROR = 1e-12
@@ -114,13 +118,17 @@ def _has_figure(below: _Below) -> Mask:
 
 
 def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
-    """Rows that say total and lack other cells, or that have no key and the sum of the rows above, with what they state."""
+    """Rows that say total and lack other cells, or that have no key and the sum of the rows above, with what they state.
+
+    `TOTAL ENERGIES 61.30` may be somebody's name: with an amount that is no sum of the rows above it is data, and is
+    refused for what it lacks.
+    """
     found, told = np.zeros(len(below.rows), dtype=bool), []
     names = [f.name for f in fields(below.fit.table, "") if f.kind == "amount" and f.name in below.fit.positions]
     key, *others = _identifying(below.fit) or [""]
     if not names or not key:
         return found, []
-    worded, keyless = _total_words(below, data & ~_is_whole(below, others), key)
+    worded, keyless, may_name = _total_words(below, data & ~_is_whole(below, others), key)
     candidates = np.flatnonzero(worded | keyless)
     if not len(candidates):
         return found, []
@@ -130,8 +138,8 @@ def _totals(below: _Below, data: Mask) -> tuple[Mask, list[tuple[int, str]]]:
     sums = _Sums(np.where(data[:, None], amounts, np.nan))
     mixes = _mixes_currencies(below, data & ~worded & ~keyless)
     for place in candidates.tolist():
-        agrees = sums.agrees(place)
-        if worded[place] or agrees:
+        is_named = may_name[place] and not np.isnan(amounts[place]).all()
+        if sums.agrees(place) or (worded[place] and not is_named):
             found[place] = True
             text = f"row {below.grid.rows[below.rows[place]]} is a totals row and is left out of the data"
             told.append((place, text if mixes else text + _differences(names, amounts[place], sums, place)))
@@ -158,18 +166,26 @@ def _mixes_currencies(below: _Below, data: Mask) -> bool:
     return any(len(codes.str.strip().str.upper().unique()) > 1 for codes in found)
 
 
-def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask]:
-    """(rows that say total in place of their key, rows without a key)."""
+@lru_cache(maxsize=1)
+def _names_no_one() -> str:
+    """A total of what can be summed, of a currency or of a number."""
+    of = f"{_SUMMED}|{'|'.join(sorted(currency_codes()))}"
+    return _WORD + rf"([\W\d_]*\b({of})\b)*[\W\d_]*$"
+
+
+def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask, Mask]:
+    """(rows that say total in place of their key, rows without a key, rows whose word may be part of a name)."""
     spot = list(below.fit.positions).index(key)
     sparse = np.flatnonzero(data & (below.mapped.mean(axis=1) <= 0.7))
     keyless = data & ~below.mapped[:, spot]
-    says, in_key = np.zeros(len(below.rows), dtype=bool), np.zeros(len(below.rows), dtype=bool)
+    says, in_key, may_name = (np.zeros(len(below.rows), dtype=bool) for _ in range(3))
     for column in below.columns:
         hit = below.grid.matches(column, below.rows[sparse], _TOTAL)
         says[sparse] |= hit
+        may_name[sparse] |= hit & ~below.grid.matches(column, below.rows[sparse], _names_no_one())
         if column == below.fit.positions[key]:
             in_key[sparse] = hit
-    return says & (in_key | keyless), keyless
+    return says & (in_key | keyless), keyless, may_name
 
 
 class _Sums:

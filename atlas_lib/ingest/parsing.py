@@ -63,7 +63,10 @@ def parse_amount(cells: pd.Series, decimal_mark: str = "auto", *, may_infer: boo
     for rule, mask in rules.items():
         faults[rule] = placed(faults.get(rule), has_text, mask)
     first = placed(None, has_text, grouped & (np.cumsum(grouped) == 1))
-    given = None if currency is None else currency.reindex(cells.index)
+    given = None
+    if currency is not None:  # by place: entries that stand on one line of a statement share their index
+        given = parts.texts.where(~has_text)
+        given[has_text] = currency.array
     return Parsed(pd.Series(values, index=cells.index), faults, given, {"DECIMAL_MARK_INFERRED": first})
 
 

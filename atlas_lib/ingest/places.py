@@ -1,6 +1,21 @@
-"""Names of cells as Excel writes them."""
+"""Where a cell or a row stands, as a person finds it."""
 
 from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def number_entries(lines: pd.Index) -> NDArray[np.int64]:
+    """Which of the rows on its line of the file each is, from 1; 0 where it stands alone, nothing where all do.
+
+    A bank may write a statement without any line break.
+    """
+    if lines.is_monotonic_increasing and lines.is_unique:  # the first look tells the second
+        return np.empty(0, dtype=np.int64)
+    numbers = pd.Series(lines).groupby(np.asarray(lines)).cumcount() + 1
+    return np.where(lines.duplicated(keep=False), numbers, 0)
 
 
 def cell_position(place: str) -> tuple[int, int]:

@@ -56,14 +56,15 @@ class NamedSheet:
     def rows_in_count(self) -> int:
         return _rows_in(self.raw, self.frame)
 
-    def place(self, row: int, column: str) -> str:
-        """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`."""
+    def place(self, row: int, column: str, entry: int = 0) -> str:
+        """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`; `entry` of several on the line."""
         letter = self.letters.get(column)
         if self.sheet:
             spot = f"cell {letter}{row}" if letter else f"row {row}"
             return f"{self.file}, sheet {self.sheet}, {spot}"
         header = self.headers.get(column)
-        return f"{self.file}, line {row}" + (f", column {header}" if header else "")
+        spot = f"line {row}" + (f", entry {entry} on it" if entry else "")
+        return f"{self.file}, {spot}" + (f", column {header}" if header else "")
 
 
 def raw_sheets(

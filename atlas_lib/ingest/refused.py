@@ -18,13 +18,15 @@ from atlas_lib.core.tables import arrow_to_frame, declared
 from atlas_lib.ingest.cells import Mask, Uncalculated
 from atlas_lib.ingest.flatfiles import plain_types
 from atlas_lib.ingest.parsing import PARSERS
+from atlas_lib.ingest.places import number_entries
 from atlas_lib.ingest.recognition import NamedSheet
 from atlas_lib.ingest.vocabulary import DEFAULTS, fields
 
 Texts = NDArray[np.object_]
 SHEET = ["source_file", "source_sheet", "table"]
 MOST_ROWS = 100_000  # of one sheet; a person corrects no more at once
-_REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY")  # the first row is kept: nothing to correct
+# Counted in the row that is kept: nothing to correct, and sent back on their own they would count a second time.
+_REPEATED = ("DUPLICATE_CONTRACT", "DUPLICATE_KEY", "REPORTED_AND_BOOKED")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
     """The refused rows of one sheet; a missing column refuses them all and is added, empty."""
     missing = list(dict.fromkeys(bad.loc[bad["rule"] == "MISSING_COLUMN", "column"]))
     index = sheet.frame.index
-    chosen = np.full(len(index), bool(missing)) | _is_refused(sheet.frame, bad)
+    entries = number_entries(index)
+    chosen = np.full(len(index), bool(missing)) | _is_refused(index, entries, bad)
     chosen &= np.cumsum(chosen) <= MOST_ROWS
     raw, known = sheet.raw.frame[chosen], _positions(sheet)
     columns: dict[int, tuple[str, pd.Series]] = {}
@@ -79,28 +82,24 @@ def _cells_of(sheet: NamedSheet, bad: pd.DataFrame) -> pd.DataFrame:
         columns[max(columns, default=-1) + 1] = (name, values)
     names = {position: name for position, (name, _) in columns.items()}
     listed = _listed(index[chosen].to_numpy(), names, [_as_text(values) for _, values in columns.values()])
+    if len(listed) and len(entries):
+        listed = listed.assign(source_entry=np.tile(entries[chosen], len(names)))
     broken = _broken_lines(sheet, bad, names, int(chosen.sum()))
     if listed.empty and broken.empty:
         return declared("refused_cells").empty()
     found: pd.DataFrame = pd.concat([part for part in (listed, broken) if len(part)], ignore_index=True)
     place_of = {"source_file": sheet.file, "source_sheet": sheet.sheet, "table": sheet.table}
-    return found.assign(**place_of, column=found["position"].map(known).fillna(found["header"]))
+    entry = found["source_entry"].replace(0, None) if "source_entry" in found else None
+    column = found["position"].map(known).fillna(found["header"])
+    return found.assign(**place_of, source_entry=entry, column=column)
 
 
-def _is_refused(frame: pd.DataFrame, bad: pd.DataFrame) -> Mask:
-    """Rows by their number; where several stand on one line of the file, those that hold the refused value."""
-    refused: Mask = frame.index.isin(bad["source_row"])
-    shared = refused & frame.index.duplicated(keep=False)
-    if not shared.any():
-        return refused
-    part, held = frame[shared], np.zeros(int(shared.sum()), dtype=bool)
-    for column, cells in bad.groupby("column"):
-        texts = part[column].astype(object).map(str, na_action="ignore").fillna("") if column in part else None
-        wanted = pd.MultiIndex.from_frame(cells[["source_row", "value"]])
-        found = part.index.isin(cells["source_row"])
-        held |= found if texts is None else pd.MultiIndex.from_arrays([part.index, texts]).isin(wanted)
-    refused[shared] = held
-    return refused
+def _is_refused(index: pd.Index, entries: NDArray[np.int64], bad: pd.DataFrame) -> Mask:
+    """Rows by their number, and by their entry where several stand on one line of the file."""
+    if not len(entries):
+        return np.asarray(index.isin(bad["source_row"]))
+    wanted = pd.MultiIndex.from_arrays([bad["source_row"], bad["source_entry"].fillna(0).astype("int64")])
+    return np.asarray(pd.MultiIndex.from_arrays([index, entries]).isin(wanted))
 
 
 def _listed(rows: NDArray[np.int64], names: Mapping[int, str], texts: Sequence[tuple[Texts, Texts]]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from atlas_lib.core.money import is_currency
 from atlas_lib.core.tables import declared
 from atlas_lib.ingest.cells import Mask
+from atlas_lib.ingest.places import number_entries
 from atlas_lib.ingest.recognition import NamedSheet, Note, left_range
 from atlas_lib.ingest.rules import TEXTS, Rule
 
@@ -40,6 +41,7 @@ def reject_rows(
         return declared("rejects").empty()
     by_name = {rule.name + rule.column: rule for rule in own}
     source = rows.loc[found["row"], [*_SOURCE, "_sheet", "_position"]].reset_index(drop=True)
+    entries = {number: number_entries(sheets[number].frame.index) for number in source["_sheet"].unique()}
     computed, details = _computed(found, rows, by_name), found["detail"].fillna("")
     lines: list[Note] = []
     columns = [*(found[c] for c in ("column", "rule", "severity")), computed, details, *(source[c] for c in source)]
@@ -47,11 +49,12 @@ def reject_rows(
         rule = by_name.get(name + column)
         expected, remedy = (rule.expected, rule.remedy) if rule else _text_of(table, name)
         value = _shown(sheets[number].frame, column, position)
-        place = sheets[number].place(row, column)
+        entry = int(entries[number][position]) if len(entries[number]) else 0
+        place = sheets[number].place(row, column, entry)
         message = f"{place}: expected {expected}{result}, found {value or 'nothing'}{detail}. What to do: {remedy}."
         lines.append({
-            "source_file": file, "source_sheet": sheet, "source_row": row, "table": table, "column": column,
-            "value": value, "rule": name, "severity": severity, "message": message,
+            "source_file": file, "source_sheet": sheet, "source_row": row, "source_entry": entry or None, "table": table,
+            "column": column, "value": value, "rule": name, "severity": severity, "message": message,
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -80,9 +83,15 @@ def join_rejects(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [p for p in parts if len(p)]
     if not filled:
         return declared("rejects").empty()
-    everything = pd.concat(filled, ignore_index=True)
-    order = ["severity", "source_file", "source_sheet", "source_row", "column", "rule"]
-    return declared("rejects").shaped(everything.sort_values(order, kind="stable"))
+    everything = shape_rejects(pd.concat(filled, ignore_index=True))
+    order = ["severity", *_SOURCE, "source_entry", "column", "rule"]
+    return everything.sort_values(order, kind="stable", ignore_index=True)
+
+
+def shape_rejects(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rejects` of rows that may not say which of the entries on their line they mean."""
+    known = rows if "source_entry" in rows else rows.assign(source_entry=None)
+    return declared("rejects").shaped(known)
 
 
 def count_clean_rows(table: str, currency: pa.Array) -> pd.DataFrame:

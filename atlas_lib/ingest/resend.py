@@ -17,6 +17,7 @@ from atlas_lib.ingest.headers import EXPLAINING
 from atlas_lib.ingest.refused import MOST_ROWS, SHEET
 
 _HEADER_ROW = 3
+_ROW = ["source_row", "source_entry"]
 _MESSAGE_WIDTH = 62
 _WHAT_TO_DO = "Correct the red cells (yellow ones are worth a look), save, and send this workbook back. Delete the rows that you do not correct: they would be refused again."
 _BAD = {"bg_color": "#F8CBAD"}
@@ -39,6 +40,7 @@ def write_rejects_workbook(path: Path, clean: Any, as_of: date) -> Path:
         for (file, sheet, table), cells in clean.refused_cells.groupby(SHEET, sort=True):
             rejects = clean.rejects
             own = rejects[(rejects["source_file"] == file) & (rejects["source_sheet"] == sheet)]
+            own = own.assign(source_entry=own["source_entry"].fillna(0))
             page = book.add_worksheet(_page_name(str(file), str(sheet), str(table), taken))
             _write_page(book, page, cells, own, f"{table} from {file}" + (f", sheet {sheet}" if sheet else ""))
         if not taken:
@@ -63,7 +65,7 @@ def _page_name(file: str, sheet: str, table: str, taken: set[str]) -> str:
 
 def _write_page(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataFrame, title: str) -> None:
     count = int(cells["entry"].max()) + 1
-    cells = cells.assign(line=cells["entry"] + _HEADER_ROW + 1)
+    cells = cells.assign(line=cells["entry"] + _HEADER_ROW + 1, source_entry=cells["source_entry"].fillna(0))
     heads = cells.drop_duplicates("position").sort_values("position")
     places = dict(zip(heads["position"], range(len(EXPLAINING), len(EXPLAINING) + len(heads)), strict=True))
     more = " More rows of this sheet are refused; they follow when these are corrected." if count >= MOST_ROWS else ""
@@ -119,8 +121,8 @@ def _write_colours(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataFr
     broken = rejects.loc[rejects["rule"] == "WRONG_FIELD_COUNT", "source_row"]
     missing = rejects.loc[rejects["rule"] == "MISSING_COLUMN", "column"]
     for severity, style in (("warning", _NOTED), ("error", _BAD)):
-        named = rejects.loc[rejects["severity"] == severity, ["source_row", "column"]].drop_duplicates()
-        marked = cells.merge(named, on=["source_row", "column"], validate="many_to_one")
+        named = rejects.loc[rejects["severity"] == severity, [*_ROW, "column"]].drop_duplicates()
+        marked = cells.merge(named, on=[*_ROW, "column"], validate="many_to_one")
         if severity == "error":
             marked = pd.concat([marked, cells[cells["source_row"].isin(broken) | cells["column"].isin(missing)]])
         for position, part in marked.groupby("position"):
@@ -130,10 +132,10 @@ def _write_colours(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataFr
 def _write_messages(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataFrame) -> None:
     """What is wrong with each row, by the header of the cell, and where the row was read."""
     heads = cells.drop_duplicates("column").set_index("column")["header"]
-    own = rejects[rejects["source_row"].isin(cells["source_row"])].sort_values(["source_row", "severity", "column"])
+    own = rejects[rejects["source_row"].isin(cells["source_row"])].sort_values([*_ROW, "severity", "column"])
     names = own["column"].map(heads).fillna(own["column"]).astype("str")
     texts = names.where(names == "", names + ": ") + own["message"].map(lambda text: text.partition(": ")[2] or text)
-    said = texts.groupby(own["source_row"]).agg("\n".join)
+    said = texts.groupby([own[name] for name in _ROW]).agg("\n".join)
     missing = list(rejects.loc[rejects["rule"] == "MISSING_COLUMN", "column"])
     everywhere = (
         f"Fill the missing {'columns' if len(missing) > 1 else 'column'} {', '.join(missing)}." if missing else ""
@@ -142,8 +144,8 @@ def _write_messages(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataF
     file, sheet = rejects["source_file"].iloc[0], rejects["source_sheet"].iloc[0]
     source = f"{file}, {sheet}, row" if sheet else f"{file}, line"
     wrap = book.add_format({"text_wrap": True, "valign": "top"})
-    for line, row in zip(rows["line"], rows["source_row"], strict=True):
-        text = "\n".join(filter(None, [everywhere, said.get(row, "")]))
+    for line, row, entry in zip(rows["line"], *(rows[name] for name in _ROW), strict=True):
+        text = "\n".join(filter(None, [everywhere, said.get((row, entry), "")]))
         page.set_row(line, 15 * sum(len(part) // _MESSAGE_WIDTH + 1 for part in text.split("\n")))
         page.write_string(line, 0, text, wrap)
-        page.write_string(line, 1, f"{source} {row}", wrap)
+        page.write_string(line, 1, f"{source} {row}" + (f", entry {entry} on it" if entry else ""), wrap)

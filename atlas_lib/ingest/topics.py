@@ -23,6 +23,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ingest.deliveries import Delivery, Tables, read_messages
 from atlas_lib.ingest.follow import Intake, Report
 from atlas_lib.ingest.headers import RawSheet, match_columns
+from atlas_lib.ingest.rejects import shape_rejects
 from atlas_lib.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def read_values(topic: str, partition: str, values: Mapping[int, bytes | None]) 
         }
         for offset, (rule, found) in broken.items()
     ]  # fmt: skip
-    rejects = declared("rejects").shaped(pd.DataFrame(notes)) if notes else declared("rejects").empty()
+    rejects = shape_rejects(pd.DataFrame(notes)) if notes else declared("rejects").empty()
     if not rows:
         return [], rejects
     frame = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows)), dtype=object)

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from atlas_lib.core import duckdb_engine
 from atlas_lib.core.bulk import check_file
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import TableError
@@ -96,3 +97,14 @@ def test_a_memory_limit_of_the_machine_makes_large_steps_spill(monkeypatch):
     engine = open_engine("duckdb")
     made = engine.write(steps, {}, {"sorted": schema})
     assert pq.read_metadata(made["sorted"]).num_rows == 600_000
+
+
+def test_every_engine_of_a_run_has_the_memory_limit_of_the_machine(tmp_path, monkeypatch):
+    """Also the one that checks a table that is a file: all of them share one database."""
+    monkeypatch.setenv("ATLAS_MEMORY_LIMIT", "123MB")
+    asked = [("told", "SELECT current_setting('memory_limit') AS memory_limit")]
+    before = duckdb_engine._database.cache_info().currsize
+    check_file(declared("liquidity"), as_file(tmp_path, LIQUIDITY))
+    for engine in (open_engine("duckdb"), duckdb_engine.DuckDBEngine()):
+        assert engine.run(asked, {}, ["told"])["told"]["memory_limit"].tolist() == ["117.3 MiB"]
+    assert duckdb_engine._database.cache_info().currsize == before + 1

@@ -1,6 +1,12 @@
 """Transactions as submitted."""
 
+from decimal import Decimal
+
 import pandas as pd
+import pytest
+
+from atlas_lib.example_data import generate
+from tests.example_data.folder_files import read_text
 
 
 def test_references_fit_an_end_to_end_id_and_are_unique(accepted):
@@ -52,11 +58,30 @@ def test_yen_have_no_decimals_and_the_others_two(accepted):
     assert (decimals == accepted["source_currency"].map({"JPY": 0}).fillna(2)).all()
 
 
-def test_sales_look_like_retail_and_payouts_like_wholesale(accepted, planted):
+def test_sales_look_like_retail_and_payouts_gather_them(accepted, planted):
     structured = planted.loc[planted["case"] == "structuring", "row_id"]
     euros = accepted[(accepted["source_currency"] == "EUR") & ~accepted.index.isin(structured)]
     assert euros.loc[euros["type"] == "SALE", "value"].between(5, 900).all()
-    assert euros.loc[euros["type"] == "PAYOUT", "value"].between(1200, 16_000).all()
+    assert euros.loc[euros["type"] == "PAYOUT", "value"].between(5, 16_000).all()
+    typical = euros.groupby("type")["value"].apply(lambda values: values.astype(float).median())
+    assert typical["PAYOUT"] > 4 * typical["SALE"]
+
+
+@pytest.mark.parametrize(("rows", "seed"), [(400, 1), (1200, 7), (3000, 5)])
+def test_no_payout_is_more_than_the_merchant_has_due(tmp_path, rows, seed):
+    """Sales less refunds, chargebacks, fees and payouts before, in the currency of the payout; repeated rows aside."""
+    generate(rows, seed, tmp_path / "data")
+    submitted = read_text(tmp_path / "data" / "transactions.csv")
+    planted = read_text(tmp_path / "data" / "_truth" / "planted.csv")
+    extra = planted.loc[planted["file"] == "transactions", "source_row"].astype(int) - 2
+    taken = submitted.drop(index=extra).sort_values("created_at", kind="stable")
+    taken = taken[taken["status"].isin(["APPROVED", "REFUNDED"])]
+    cents = (taken["amount"].map(Decimal) * 100).astype("int64")
+    signed = cents.where(taken["type"] == "SALE", -cents)
+    due_after = signed.groupby([taken["merchant_id"], taken["source_currency"]]).cumsum()
+    payouts = taken["type"] == "PAYOUT"
+    assert payouts.sum() > 20
+    assert due_after[payouts].min() >= 0
 
 
 def test_everything_happens_in_the_ninety_days_up_to_the_day_of_the_figures(accepted):

@@ -111,6 +111,37 @@ def test_a_total_of_bank_lines_lacks_their_date(total):
     assert (tables, left) == ([("statement_lines", 1, [2, 3])], [("totals", 4, 4)])
 
 
+@pytest.mark.parametrize("text", ["TOTAL ENERGIES", "Total Wine & More", "Summe Kontor GmbH"])
+@pytest.mark.parametrize(("amount", "is_total"), [(61.3, False), (150.0, True)])
+def test_a_line_without_date_and_reference_whose_text_may_be_a_name_is_a_total_only_if_it_is_the_sum(
+    text, amount, is_total
+):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    tables, left = found([LINES, *rows, [None, None, amount, None, None, text]], "statement_lines")
+    assert left == ([("totals", 4, 4)] if is_total else [])
+    assert tables == [("statement_lines", 1, [2, 3] if is_total else [2, 3, 4])]
+
+
+@pytest.mark.parametrize(
+    "text", ["Total", "Summe:", "Total EUR", "Total credits (2)", "Summe der Gutschriften", "Total 10/2026"]
+)
+def test_a_total_that_can_be_no_name_is_one_whatever_it_states(text):
+    rows = [["E1", "2026-10-01", 100.0, "EUR", "CRDT", "sale"], ["E2", "2026-10-01", 50.0, "EUR", "CRDT", "sale"]]
+    _, left = found([LINES, *rows, [None, None, 61.3, None, None, text]], "statement_lines")
+    assert left == [("totals", 4, 4)]
+
+
+def test_a_line_that_may_be_a_name_and_lacks_its_date_is_refused_where_everyone_sees_it(tmp_path, clean):
+    rows = [LINES, ["E1", "2026-10-01", "100.00", "EUR", "CRDT", "sale"], ["", "", "61.30", "", "", "TOTAL ENERGIES"]]
+    (tmp_path / "statement_lines.csv").write_text("\n".join(map(";".join, rows)))
+    tables = clean(tmp_path)
+    refused = tables["rejects"].query("severity == 'error'")
+    assert refused[["source_row", "column", "rule"]].to_numpy().tolist() == [[3, "booking_date", "EMPTY_CELL"]]
+    cells = tables["refused_cells"].set_index("column")["value"]
+    assert (cells["amount_posted"], cells["remittance_text"]) == ("61.30", "TOTAL ENERGIES")
+    assert tables["statement_lines"]["amount_posted_minor"].tolist() == [10_000]
+
+
 def test_a_sale_that_lacks_only_its_id_is_no_totals_row():
     rest = ["EUR", "A", "B", "APPROVED", "2026-10-01"]
     rows = [["T1", "M1", "SALE", 100.0, *rest], ["T2", "M1", "SALE", 50.0, *rest], [None, "M1", "SALE", 150.0, *rest]]

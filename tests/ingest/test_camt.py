@@ -327,3 +327,14 @@ def test_of_several_entries_on_one_line_only_the_refused_ones_are_to_be_correcte
     (tmp_path / "s.xml").write_text(statement(*entries).replace("\n", ""))
     cells = clean(tmp_path)["refused_cells"]
     assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["2", "4"]
+
+
+def test_two_unreadable_amounts_on_one_line_of_the_file_are_refused_and_break_nothing(tmp_path, clean):
+    entries = [entry("1", amount="1O.00"), entry("2"), entry("3", amount="2O.00")]
+    (tmp_path / "s.xml").write_text(statement(*entries).replace("\n", ""))
+    tables = clean(tmp_path)
+    assert tables["rejects"][["rule", "value"]].to_numpy().tolist() == [
+        ["NOT_A_NUMBER", "1O.00"],
+        ["NOT_A_NUMBER", "2O.00"],
+    ]
+    assert tables["statement_lines"]["line_id"].tolist() == ["2"]

@@ -118,6 +118,17 @@ def test_a_damaged_archive_is_refused(tmp_path):
         read_inputs(tmp_path)
 
 
+def test_an_archive_whose_directory_points_before_the_file_is_refused_by_name(tmp_path):
+    """The directory says that it begins later than it does; every place in it moves forward by as much."""
+    path = zipped(tmp_path / "moved.zip", a__sta=MT940)
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    begin = int.from_bytes(content[end + 16 : end + 20], "little") + 40
+    path.write_bytes(content[: end + 16] + begin.to_bytes(4, "little") + content[end + 20 :])
+    with pytest.raises(InputError, match=r"archive cannot be read.*moved\.zip/a\.sta"):
+        read_inputs(tmp_path)
+
+
 def test_an_archive_with_a_password_is_refused(tmp_path):
     path = zipped(tmp_path / "secret.zip", a__sta=MT940)
     content = bytearray(path.read_bytes())

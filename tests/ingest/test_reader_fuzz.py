@@ -90,3 +90,18 @@ def test_bytes_of_no_meaning_are_refused_or_noted(name, content):
     except AtlasError:
         return
     assert all(len(s.frame) == 0 or s.table == "" for s in sheets)
+
+
+@settings(max_examples=15)
+@given(entries=ENTRIES, bad=st.lists(st.booleans(), min_size=6, max_size=6), has_breaks=st.booleans())
+def test_exactly_the_refused_entries_are_to_be_corrected_also_where_all_stand_on_one_line(entries, bad, has_breaks):
+    broken = [number for number, is_bad in enumerate(bad[: len(entries)], start=1) if is_bad]
+    chunks = re.split(r"(?=<Ntry>)", FORMATS["s.xml"](0, entries))
+    chunks = [c.replace("</Amt>", "x</Amt>", 1) if n in broken else c for n, c in enumerate(chunks)]
+    made = "".join(chunks) if has_breaks else "".join(chunks).replace("\n", "")
+    tables = clean_inputs(read("s.xml", made.encode()), SETTINGS)
+    cells = tables["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == [str(number) for number in broken]
+    assert sorted(tables["statement_lines"]["line_id"].astype(int)) == [
+        n for n in range(1, len(entries) + 1) if n not in broken
+    ]

@@ -175,3 +175,67 @@ def test_column_statistics_count_what_was_read_and_show_the_range_of_what_is_cle
     ]
     assert found.loc["reference", ["filled_count", "distinct_count"]].tolist() == [3, 1]
     assert found.loc["created_at", "lowest"] == "2026-10-01 00:00:00+00:00"
+
+
+ENTRY = """<Ntry><NtryRef>{ref}</NtryRef><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd>{status}
+<BookgDt><Dt>{day}</Dt></BookgDt></Ntry>"""
+
+
+def on_one_line(*entries):
+    stated = (
+        ENTRY.format(**({"amount": "1.00", "status": "<Sts>BOOK</Sts>", "day": "2026-10-02"} | e)) for e in entries
+    )
+    head = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Id>S1</Id><Acct><Id><IBAN>DE89370400440532013000</IBAN></Id></Acct>'
+    return f"{head}{''.join(stated)}</Stmt></BkToCstmrStmt></Document>".replace("\n", "")
+
+
+def test_each_of_several_refused_entries_on_one_line_shows_its_own_fault_only(tmp_path, sent_back):
+    entries = (
+        {"ref": "1"}, {"ref": "2", "amount": "1O.00"}, {"ref": "3", "status": ""},
+        {"ref": "4", "day": "2026-13-02"}, {"ref": "5", "amount": "1O.00", "status": ""},
+    )  # fmt: skip
+    (tmp_path / "s.xml").write_text(on_one_line(*entries))
+    tables, path = sent_back(tmp_path / "s.xml")
+    page = openpyxl.load_workbook(path).active
+    names = {c.column: c.value for c in page[4]}
+    ids = next(column for column, name in names.items() if name == "line_id")
+    red = {}
+    for cell in coloured(page, RED).values():
+        red.setdefault(page.cell(cell.row, ids).value, set()).add(names[cell.column])
+    assert red == {"2": {"amount_posted"}, "3": {"status"}, "4": {"booking_date"}, "5": {"amount_posted", "status"}}
+    said = {page.cell(row, ids).value: (page.cell(row, 1).value, page.cell(row, 2).value) for row in range(5, 9)}
+    assert [text.count("expected") for text, _ in said.values()] == [1, 1, 1, 2]
+    assert said["4"][1] == "s.xml, line 1, entry 4 on it"
+    assert "s.xml, line 1, entry 4 on it" in tables["rejects"].query("column == 'booking_date'")["message"].iloc[0]
+
+
+def test_a_line_of_a_report_that_its_statement_has_too_is_told_and_not_sent_back(tmp_path, sent_back):
+    """Corrected and sent in without the statement, it would be booked a second time."""
+    entries = ({"ref": "1"}, {"ref": "2", "amount": "1O.00"})
+    report = on_one_line(*entries).replace("BkToCstmrStmt", "BkToCstmrAcctRpt").replace("Stmt>", "Rpt>")
+    (tmp_path / "052.xml").write_text(report.replace("<Id>S1", "<Id>R1"))
+    side = "<CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-10-02</Dt></Dt></Bal>"
+    start, end = (
+        f'<Bal><Tp><CdOrPrtry><Cd>{code}</Cd></CdOrPrtry></Tp><Amt Ccy="EUR">{amount}</Amt>{side}'
+        for code, amount in (("OPBD", "0"), ("CLBD", "1.00"))
+    )
+    (tmp_path / "053.xml").write_text(on_one_line({"ref": "9"}).replace("<Ntry>", start + end + "<Ntry>"))
+    tables, _ = sent_back(tmp_path)
+    rejects = tables["rejects"].set_index("rule")["message"]
+    assert rejects["REPORTED_AND_BOOKED"].startswith("052.xml, line 1: this line of a report is in statement S1 too")
+    assert rejects["REPORTED_AND_BOOKED"].endswith("What to do: nothing.")
+    cells = tables["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["2"]
+
+
+def test_an_entry_that_is_right_is_not_listed_for_a_value_that_another_one_on_its_line_is_refused_for(
+    tmp_path, sent_back
+):
+    entries = ({"ref": "1", "amount": "5 USD"}, {"ref": "2"}, {"ref": "3", "amount": "5 USD"})
+    text = on_one_line(*entries)
+    first = text.replace('<Amt Ccy="EUR">5 USD', '<Amt Ccy="USD">5 USD', 1)  # of the third it contradicts the currency
+    (tmp_path / "s.xml").write_text(first)
+    tables, _ = sent_back(tmp_path / "s.xml")
+    cells = tables["refused_cells"]
+    assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["3"]
+    assert cells["source_entry"].unique().tolist() == [3]

@@ -233,6 +233,18 @@ def test_a_file_that_is_no_answer_is_refused_by_name(office, text):
         answer(office, text)
 
 
+def test_messages_within_an_envelope_of_the_bank_are_all_read(office):
+    payment_id = office.requested("M1", "M2")
+    refusal = TRANSACTION.format(
+        payment_id=payment_id, end_to_end_id=office.of("M2") + "-1", status="RJCT", code="AC04"
+    )
+    status = PAIN002.format(payment_id=payment_id, group="<GrpSts>PART</GrpSts>", payments=refusal)
+    documents = [text.partition("?>")[2] for text in (CAMT054.format(entries=entry(office)), status)]
+    head = '<AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02"><BizMsgIdr>1</BizMsgIdr></AppHdr>'
+    assert answer(office, f"<Envelope>{head}{head.join(documents)}</Envelope>") == ["moved", "moved"]
+    assert office.status() == {"M1": "Executed", "M2": "Failed"}
+
+
 def test_a_document_type_is_refused_so_that_no_entity_shortens_an_amount(office):
     text = CAMT054.format(entries=entry(office, amount="50&x;00.00"))
     with pytest.raises(InputError, match=r"declares a document type.*answer\.xml"):

@@ -156,3 +156,9 @@ def test_the_same_payments_give_the_same_bytes_and_are_read_back_to_the_cent(tmp
     }  # fmt: skip
     assert back["amount_minor"].tolist() == [123456, 1]
     assert back["execution_date"].tolist() == ["2026-11-02"] * 2
+    document = first.decode().partition("?>")[2]
+    path.write_text(f"<Envelope>{document}</Envelope>", encoding="utf-8")
+    assert read_pain001(path)[0] == header
+    path.write_text(f"<Envelope>{document}{document}</Envelope>", encoding="utf-8")
+    with pytest.raises(AtlasError, match="Found: 2 of them"):
+        read_pain001(path)

@@ -38,8 +38,13 @@ _PANDAS = {
 }
 
 
-# Where a row was read from.
+# Where a row was read from, and how a table of such rows declares it.
 SOURCE_COLUMNS = ("source_file", "source_sheet", "source_row")
+SOURCE = """
+source_file string - input file the row was read from, relative to the input
+source_sheet string - sheet of the workbook; empty for other files
+source_row int count row in the sheet or line in the file, counted from 1 as Excel shows it
+"""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from atlas_lib.core.documents import child_text, children, local_name, parse_document
+from atlas_lib.core.documents import REPORTS, child_text, children, local_name, messages_in, outline, parse_document
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.entries import read_fees, read_line
 from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
 
-_MESSAGES = {"BkToCstmrAcctRpt": "Rpt", "BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn"}
 _Known = dict[tuple[str, str | None, str], dict[bytes, int]]  # id, account, page: turn of each content
 _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is today's opening balance
 
@@ -30,12 +29,11 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
     balances: list[Record] = []
     notes: list[Note] = []
     known: _Known = {}
-    messages = list(root.iter(*("{*}" + tag for tag in _MESSAGES)))  # below an envelope of the bank too
+    messages = messages_in(root, REPORTS)
     if not messages:
-        found = "/".join(local_name(element) for element in (root, *root[:1]))
-        return [left_out(name, found, "expected a camt.052, 053 or 054 message")]
+        return [left_out(name, outline(root), "expected a camt.052, 053 or 054 message")]
     for message in messages:
-        for statement in children(message, _MESSAGES[local_name(message)]):
+        for statement in children(message, REPORTS[local_name(message)]):
             owner = _owner(statement, message)
             of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
             mark = _distinguished(known, owner, of_lines, of_balances)
