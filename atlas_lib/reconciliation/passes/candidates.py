@@ -75,7 +75,8 @@ CANDIDATES = [
     ),
 ]
 
-# Matches and suggestions as declared; a group's id is made from the row that the group turns on.
+# Matches and suggestions as declared; a group's id is made from the row that the group turns on. A payment's own id does
+# for that; a line has two, and a hash keeps them apart. The ids are made after the sort, which moves what it carries.
 RESULTS = [
     ("ranked_rest", RANKED.replace("{pairs}", "candidates").replace("{condition}", "1 = 1")),
     (
@@ -129,35 +130,34 @@ RESULTS = [
     (
         "matches",
         f"""
-        SELECT 'M-' || substr(md5(match_pass || chr(31) || COALESCE(group_key, transaction_id)), 1, 16) AS match_id,
+        SELECT CASE WHEN match_pass IN ('merge', 'day_sum', 'payout')
+                    THEN 'ML-' || substr(md5(statement_id || chr(31) || line_id), 1, 16) ELSE 'MP-' || transaction_id END AS match_id,
                transaction_id, statement_id, line_id, match_pass, match_score, rival_margin, currency, amount_minor,
                value_minor, fee_minor, transaction_date, booking_date, days_late
         FROM (
-        SELECT x.transaction_id, x.statement_id, x.line_id, x.match_pass, x.group_key,
+        SELECT x.transaction_id, x.statement_id, x.line_id, x.match_pass,
                COALESCE(x.probability, GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE)) AS match_score,
                COALESCE(x.margin_rate, GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0)
                                        / CAST(10000 AS DOUBLE)) AS rival_margin,
                x.currency, x.amount_minor, x.value_minor, x.fee_minor, x.transaction_date, x.booking_date,
                e.number - CASE WHEN x.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
         FROM (
-            SELECT 'reference' AS match_pass, CAST(NULL AS VARCHAR(1)) AS group_key, transaction_id, statement_id, line_id,
+            SELECT 'reference' AS match_pass, transaction_id, statement_id, line_id,
                    {_SETTLED_COST} AS cost, CAST(NULL AS BIGINT) AS rival_cost, currency, amount_minor, value_minor,
                    fee_minor, transaction_date, booking_date, is_after_cut_off, CAST(NULL AS DOUBLE) AS probability,
-                   CAST(NULL AS DOUBLE) AS margin_rate, 1 AS part
+                   CAST(NULL AS DOUBLE) AS margin_rate
             FROM {SETTLED} s
             UNION ALL
-            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key END,
-                   x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
+            SELECT x.match_pass, x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
-                   b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate,
-                   ROW_NUMBER() OVER (PARTITION BY x.transaction_id ORDER BY b.statement_id, b.line_id)
+                   b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
             JOIN booked b ON b.line_key = x.line_key
             LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
-        ORDER BY x.transaction_id, x.part) m""",
+        ORDER BY x.transaction_id, x.statement_id, x.line_id) m""",
     ),
     (
         "payout_parts",

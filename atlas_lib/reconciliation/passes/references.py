@@ -10,16 +10,9 @@ A name is a folded id or reference; fillers of ISO 20022 and SWIFT (NOTPROVIDED,
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
-# One byte each, because nearly all memory of a large run is rows of these.
-_DUE = (
-    "CAST(CASE WHEN t.status = 'APPROVED' OR (t.status = 'REFUNDED' AND t.type = 'SALE') THEN 1 ELSE 0 END AS TINYINT) "
-    "AS is_due"
-)
+_IS_DUE = "t.status = 'APPROVED' OR (t.status = 'REFUNDED' AND t.type = 'SALE')"
 _DIRECTION = "CASE WHEN t.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS direction"
-_AFTER_CUT_OFF = (
-    "CAST(CASE WHEN utc_hour(t.created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS TINYINT) AS is_after_cut_off"
-)
-_IS_CREDIT = "CAST(CASE WHEN {0} THEN 1 ELSE 0 END AS TINYINT) AS is_credit"
+_AFTER_CUT_OFF = "CASE WHEN utc_hour(t.created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS is_after_cut_off"
 _NO_FILLER = "CASE WHEN {0} IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL ELSE {0} END"
 _GROSS = (
     "l.amount_posted_minor + CASE WHEN l.credit_debit_indicator = 'CRDT' THEN l.fee_charged_minor ELSE 0 END "
@@ -42,7 +35,8 @@ KEYS = [
         "our_names",
         f"""
         SELECT t.transaction_id, t.currency, t.amount_minor, utc_day(t.created_at) AS transaction_date,
-               {_AFTER_CUT_OFF}, {_IS_CREDIT.format("t.type = 'SALE'")}, {_DUE}, t.id_key,
+               {_AFTER_CUT_OFF},
+               CASE WHEN {_IS_DUE} THEN CASE WHEN t.type = 'SALE' THEN 1 ELSE -1 END ELSE 0 END AS due_sign, t.id_key,
                {_NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold, fold_text(x.transaction_id) AS id_key
               FROM transactions x) t""",
@@ -50,7 +44,7 @@ KEYS = [
     (
         "bank_names",
         f"""
-        SELECT l.statement_id, l.line_id, l.currency, {_IS_CREDIT.format("l.credit_debit_indicator = 'CRDT'")}, l.booking_date,
+        SELECT l.statement_id, l.line_id, l.currency, CASE WHEN l.credit_debit_indicator = 'CRDT' THEN 1 ELSE -1 END AS sign, l.booking_date,
                l.fee_charged_minor AS fee_minor, {_GROSS}, {_NO_FILLER.format("l.reference_fold")} AS reference_key,
                CASE WHEN l.quoted_fold = '' THEN NULL ELSE l.quoted_fold END AS quoted_key
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold, fold_text(x.transaction_id) AS quoted_fold
@@ -106,16 +100,18 @@ FIELDS = [
     (
         "named_by_field",
         f"""
+        SELECT p.*, CASE WHEN agrees = 1 AND has_rival = 0 THEN 1 ELSE 0 END AS is_settled
+        FROM (
         SELECT o.transaction_id, b.statement_id, b.line_id, b.strength, o.currency, o.amount_minor,
                b.gross_minor AS value_minor, b.fee_minor, o.transaction_date, o.is_after_cut_off, b.booking_date,
-               CASE WHEN o.is_due = 1 AND b.currency = o.currency AND b.is_credit = o.is_credit
+               CASE WHEN b.currency = o.currency AND b.sign = o.due_sign
                          AND {WITHIN_AMOUNT.format(value="b.gross_minor", amount="o.amount_minor")}
                          AND days_between(o.transaction_date, b.booking_date) BETWEEN -r.days_before AND r.days_after
                     THEN 1 ELSE 0 END AS agrees,
                CASE WHEN o.is_shared = 1 OR b.quoted_key <> b.reference_key THEN 1 ELSE 0 END AS has_rival
-        FROM (SELECT x.transaction_id, x.currency, x.amount_minor, x.transaction_date, x.is_after_cut_off, x.is_credit, x.is_due,
-                     x.id_key, x.reference_key, CASE WHEN c.name IS NULL THEN x.name END AS called,
-                     CAST(CASE WHEN s.number IS NULL AND i.transaction_id IS NULL THEN 0 ELSE 1 END AS TINYINT) AS is_shared
+        FROM (SELECT x.transaction_id, x.currency, x.amount_minor, x.transaction_date, x.is_after_cut_off, x.due_sign, x.id_key,
+                     x.reference_key, CASE WHEN c.name IS NULL THEN x.name END AS called,
+                     CASE WHEN s.number IS NULL AND i.transaction_id IS NULL THEN 0 ELSE 1 END AS is_shared
               FROM {_OUR_KEYS} x
               LEFT JOIN crowded_names c ON c.name = x.name
               LEFT JOIN (SELECT DISTINCT number FROM shared_names) s ON s.number = key_number(x.name, '')
@@ -124,7 +120,7 @@ FIELDS = [
         LEFT JOIN tolerances r ON r.currency = o.currency AND r.match_pass = 'reference'
         LEFT JOIN crowded_names q ON q.name = b.quoted_key
         WHERE o.transaction_id IS NULL OR b.line_id IS NULL OR b.strength = 2 OR b.quoted_key IS NULL OR q.name IS NOT NULL
-              OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key))""",
+              OR NOT (b.quoted_key = o.id_key OR b.quoted_key = COALESCE(o.reference_key, o.id_key))) p""",
     ),
 ]
 
@@ -134,35 +130,38 @@ _PAIR = (
 )
 # The pairs settled by name alone; a table of its own would be a copy of nearly all there is.
 SETTLED = f"""
-    (SELECT {_PAIR} FROM named_by_field WHERE agrees = 1 AND has_rival = 0
-     UNION ALL SELECT {_PAIR} FROM cleared WHERE agrees = 1 AND is_alone = 1)"""
+    (SELECT {_PAIR} FROM named_by_field WHERE is_settled = 1
+     UNION ALL SELECT {_PAIR} FROM settled_after)"""
 _CLEARED = [
+    ("unsure_fields", "SELECT * FROM named_by_field WHERE is_settled = 0"),
     (
         "shared_payments",
         """
-        SELECT key_number(transaction_id, '') AS number FROM named_by_field WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
+        SELECT key_number(transaction_id, '') AS number FROM unsure_fields WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         GROUP BY key_number(transaction_id, '') HAVING COUNT(*) > 1""",
     ),
     (
         "shared_lines",
         """
-        SELECT key_number(statement_id, line_id) AS number FROM named_by_field WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
+        SELECT key_number(statement_id, line_id) AS number FROM unsure_fields WHERE has_rival = 1 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         GROUP BY key_number(statement_id, line_id) HAVING COUNT(*) > 1""",
     ),
     (
         "cleared",
         """
         SELECT f.*, CASE WHEN p.number IS NULL AND l.number IS NULL THEN 1 ELSE 0 END AS is_alone
-        FROM named_by_field f
+        FROM unsure_fields f
         LEFT JOIN shared_payments p ON p.number = key_number(f.transaction_id, '')
         LEFT JOIN shared_lines l ON l.number = key_number(f.statement_id, f.line_id)
         WHERE f.has_rival = 1 AND f.transaction_id IS NOT NULL AND f.line_id IS NOT NULL""",
     ),
+    # A table, because DuckDB sorts wide rows faster where it knows how long their texts are, and asks no filter for that.
+    ("settled_after", f"SELECT {_PAIR} FROM cleared WHERE agrees = 1 AND is_alone = 1"),
     (
         "unsettled",
         """
         SELECT transaction_id, statement_id || chr(31) || line_id AS line_key, strength
-        FROM named_by_field WHERE has_rival = 0 AND agrees = 0 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
+        FROM unsure_fields WHERE has_rival = 0 AND transaction_id IS NOT NULL AND line_id IS NOT NULL
         UNION ALL
         SELECT transaction_id, statement_id || chr(31) || line_id, strength
         FROM cleared WHERE agrees = 0 OR is_alone = 0""",
@@ -171,17 +170,16 @@ _CLEARED = [
     (
         "left_payments",
         """
-        SELECT DISTINCT f.transaction_id FROM named_by_field f
-        WHERE f.transaction_id IS NOT NULL AND (f.agrees = 0 OR f.has_rival = 1)
-          AND f.transaction_id NOT IN (SELECT c.transaction_id FROM cleared c WHERE c.agrees = 1 AND c.is_alone = 1)""",
+        SELECT DISTINCT f.transaction_id FROM unsure_fields f
+        WHERE f.transaction_id IS NOT NULL
+          AND f.transaction_id NOT IN (SELECT transaction_id FROM settled_after)""",
     ),
     (
         "left_lines",
         """
-        SELECT DISTINCT f.statement_id, f.line_id FROM named_by_field f
-        WHERE f.line_id IS NOT NULL AND (f.agrees = 0 OR f.has_rival = 1)
-          AND NOT EXISTS (SELECT 1 FROM cleared c WHERE c.agrees = 1 AND c.is_alone = 1
-                          AND c.statement_id = f.statement_id AND c.line_id = f.line_id)""",
+        SELECT DISTINCT f.statement_id, f.line_id FROM unsure_fields f
+        WHERE f.line_id IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM settled_after c WHERE c.statement_id = f.statement_id AND c.line_id = f.line_id)""",
     ),
 ]
 
@@ -252,7 +250,7 @@ OURS = [
         SELECT t.transaction_id, t.type, t.merchant_id, t.counterparty_id, t.currency, t.destination_currency, t.reference, t.amount_minor,
                CASE WHEN t.type = 'SALE' THEN t.amount_minor * COALESCE(m.reserve_ppm, 0) ELSE 0 END AS held_ppm,
                COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
-               utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, {_DUE},
+               utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, CASE WHEN {_IS_DUE} THEN 1 ELSE 0 END AS is_due,
                {_NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold FROM transactions x
               WHERE x.transaction_id IN (SELECT transaction_id FROM left_payments UNION SELECT transaction_id FROM named)) t

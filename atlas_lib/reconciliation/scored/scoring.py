@@ -99,7 +99,7 @@ def score_pairs(
     )  # fmt: skip
     observed = [features.days_feature(pairs), features.found_feature(pairs, features.region_size(pairs))]
     for name, (left_text, right_text) in texts.items():
-        own = read_words(left_text, right_text)
+        own = read_words(left_text, right_text) if len(texts) > 1 else words
         observed.append(features.text_feature(name, pairs, own, left_text, right_text))
     weights = _estimated(pairs, observed)
     if labels is not None and len(labels):
