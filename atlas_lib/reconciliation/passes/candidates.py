@@ -127,6 +127,12 @@ RESULTS = [
         FROM suggested_groups g JOIN booked b ON b.line_key = g.line_key""",
     ),
     (
+        "many_groups",
+        """
+        SELECT transaction_id, group_key FROM named_sums WHERE status = 'taken' AND match_pass = 'many_to_many'
+        UNION SELECT transaction_id, group_key FROM found_sums WHERE status = 'taken' AND match_pass = 'many_to_many'""",
+    ),
+    (
         "matches",
         f"""
         SELECT 'M-' || substr(md5(match_pass || chr(31) || COALESCE(group_key, transaction_id)), 1, 16) AS match_id,
@@ -146,7 +152,8 @@ RESULTS = [
                    CAST(NULL AS DOUBLE) AS margin_rate, 1 AS part
             FROM {SETTLED} s
             UNION ALL
-            SELECT x.match_pass, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key END,
+            SELECT x.match_pass,
+                   COALESCE(g.group_key, CASE WHEN x.match_pass IN ('merge', 'day_sum', 'payout') THEN x.line_key END),
                    x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
                    b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate,
@@ -154,7 +161,8 @@ RESULTS = [
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
             JOIN booked b ON b.line_key = x.line_key
-            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
+            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored'
+            LEFT JOIN many_groups g ON g.transaction_id = x.transaction_id) x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
         ORDER BY x.transaction_id, x.part) m""",
