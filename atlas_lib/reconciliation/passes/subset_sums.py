@@ -92,15 +92,17 @@ def _search_line(key: str, day: int, signed: int, own: pd.DataFrame, is_named: b
     sign = 1 if signed > 0 else -1
     amounts, held = own["signed_minor"].to_numpy() * sign, own["reserve_minor"].to_numpy() * sign
     variants = [(amounts, np.zeros_like(held))] + ([(amounts - held, held)] if held.any() else [])
+    by_chance_alone = sum(expected_by_chance(values, abs(signed)) for values, _ in variants) > HOPELESS_RATE
+    if signed == 0 or (by_chance_alone and not is_named):
+        return "chance", []
     solutions, count = [], 0
     for number, (values, reserves) in enumerate(variants):
         total, subsets = exact_subsets(values, abs(signed), 10 * MOST_SHOWN)
         kept = [s for s in subsets if number == 0 or reserves[s].any()]
         count += total if total > len(subsets) else len(kept)
         solutions += [_solution(key, day, own, s, amounts, reserves, abs(signed)) for s in kept]
-    is_whole = is_named and count == 1 and len(solutions[0].payments) == len(own)
-    chance = 0.0 if is_whole or not count else sum(expected_by_chance(values, abs(signed)) for values, _ in variants)
-    if signed == 0 or chance > HOPELESS_RATE:
+    is_whole = count == 1 and len(solutions[0].payments) == len(own)
+    if count and by_chance_alone and not is_whole:
         return "chance", []
     return ("solutions", []) if count > MOST_SHOWN else ("", solutions)
 
