@@ -1,8 +1,8 @@
 """Payments of ours that repeat another one more often than the bank does: duplicates on our side.
 
 Alike are payments of one day with the same type, amount, currency, merchant, counterparty, user and reference, of which at
-least one of the last three is known. Of n alike, as many are accounted for as are matched or named by a line (unless a sum of several is suggested for it), and as there
-are open lines of that amount and direction within the days; the others repeat the first, provided that the bank has one.
+least one of the last three is known. Of n alike, as many are accounted for as are matched, and as there are
+open lines of that amount and direction within the days; the others repeat the first, provided that the bank has one.
 So two equal payments with two lines are left alone, and so are two that the bank has not booked at all.
 """
 
@@ -42,16 +42,15 @@ REPEATS = [
     (
         "repeat_ranks",
         f"""
-        SELECT t.transaction_id, g.group_id, l.line_count, m.transaction_id IS NOT NULL OR (k.transaction_id IS NOT NULL AND s.transaction_id IS NULL) AS is_booked,
+        SELECT t.transaction_id, g.group_id, l.line_count, m.transaction_id IS NOT NULL AS is_booked,
                s.transaction_id IS NOT NULL AS is_suggested,
                ROW_NUMBER() OVER (PARTITION BY g.group_id
-                                  ORDER BY CASE WHEN m.transaction_id IS NOT NULL THEN 0 WHEN k.transaction_id IS NOT NULL THEN 1 ELSE 2 END,
+                                  ORDER BY CASE WHEN m.transaction_id IS NOT NULL THEN 0 ELSE 1 END,
                                            t.created_at, t.transaction_id) AS place
         FROM maybe_repeats t
         JOIN repeat_groups g ON {_SAME}
         LEFT JOIN repeat_lines l ON l.group_id = g.group_id
         LEFT JOIN matched m ON m.transaction_id = t.transaction_id
-        LEFT JOIN mismatched k ON k.transaction_id = t.transaction_id
         LEFT JOIN (SELECT DISTINCT transaction_id FROM suggestions) s ON s.transaction_id = t.transaction_id""",
     ),
     (
