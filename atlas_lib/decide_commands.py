@@ -148,10 +148,10 @@ def _payout_desk(run_dir: Path | None) -> PayoutDesk:
 
 def _desk(run_dir: Path | None) -> DecisionDesk:
     from atlas_lib.ledger.run_ledger import open_run_ledger
-    from atlas_lib.reconciliation.decisions import DecisionDesk
+    from atlas_lib.reconciliation.decisions import open_decision_desk
     from atlas_lib.reserves_credit.roles import at_run, identify, require
 
     run = _run(run_dir)
     actor = at_run(identify(os.environ), run)
     ledger = open_run_ledger(run, "05_reconciliation")
-    return DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))
+    return open_decision_desk(run, ledger, actor.name, lambda action: require(actor, action))

@@ -10,7 +10,13 @@ import pandas as pd
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.run import Run
 from atlas_lib.ledger.run_ledger import open_run_ledger
-from atlas_lib.reconciliation.decisions import DISPUTE_AFTER, REASON_CODES, DecisionDesk, read_decisions
+from atlas_lib.reconciliation.decisions import (
+    DISPUTE_AFTER,
+    REASON_CODES,
+    DecisionDesk,
+    open_decision_desk,
+    read_decisions,
+)
 from atlas_lib.reconciliation.standing import dispute_states, standing_of_breaks, standing_of_pairs
 from atlas_lib.reserves_credit.decisions import act_on_each
 from atlas_lib.reserves_credit.roles import at_run, identify, require
@@ -134,7 +140,7 @@ def _unchanged(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 def _desk(run: Run, environment: Mapping[str, str]) -> Iterator[DecisionDesk]:
     actor = at_run(identify(environment), run)
     with open_run_ledger(run, _STAGE) as ledger:
-        yield DecisionDesk(run.read("breaks"), ledger, actor.name, lambda action: require(actor, action))
+        yield open_decision_desk(run, ledger, actor.name, lambda action: require(actor, action))
 
 
 def _decisions(run: Run) -> pd.DataFrame:

@@ -3,21 +3,27 @@
 # ruff: noqa: S608 - the pieces put together are constants of this room
 
 from atlas_lib.reconciliation.open_rows import shared_ids
+from atlas_lib.reconciliation.repeats import REPEATS
 
 _AGREED = "CAST(FLOOR(({amount} * :fee_ppm + 500000) / CAST(1000000 AS DOUBLE)) AS BIGINT)"
 
 TYPED = [
+    *REPEATS,
     (
         "missing_at_bank",
         """
-        SELECT 'MISSING_AT_BANK' AS break_type, 'ledger' AS side, o.transaction_id, CAST(NULL AS VARCHAR(1)) AS statement_id,
+        SELECT CASE WHEN r.transaction_id IS NULL THEN 'MISSING_AT_BANK' ELSE 'DUPLICATE' END AS break_type, 'ledger' AS side, o.transaction_id, CAST(NULL AS VARCHAR(1)) AS statement_id,
                CAST(NULL AS VARCHAR(1)) AS line_id, 0 AS line_count, o.currency, o.amount_minor, 0 AS value_minor,
                o.day AS break_date, 1 AS is_open, 0 AS is_matched,
-               CASE WHEN s.transaction_id IS NOT NULL
+               CASE WHEN r.transaction_id IS NOT NULL
+                    THEN 'It repeats ' || r.repeats_id || ' (amount, parties, reference and day), and the bank has '
+                         || CAST(r.line_count AS VARCHAR(9)) || ' of them only.'
+                    WHEN s.transaction_id IS NOT NULL
                     THEN 'A booking may belong to it, but not surely enough to be taken; see the suggestions.'
                     ELSE 'No booked bank line fits, and the grace period is over.' END AS reason
         FROM open_ours o
         LEFT JOIN (SELECT DISTINCT transaction_id FROM suggestions) s ON s.transaction_id = o.transaction_id
+        LEFT JOIN repeats r ON r.transaction_id = o.transaction_id
         WHERE o.state = 'break'""",
     ),
     (
@@ -25,9 +31,11 @@ TYPED = [
         """
         SELECT k.*, t.currency, t.amount_minor,
                CASE WHEN k.is_foreign = 1 AND k.is_unrated = 0 THEN 'CURRENCY_MISMATCH'
-                    WHEN k.same_direction = 0 THEN 'WRONG_SIGN'
+                    WHEN k.same_direction = 0 AND ABS(k.value_minor + t.amount_minor)
+                         <= CASE WHEN k.same_currency = 1 THEN :tolerance ELSE t.amount_minor * :fx_ppm / 1000000 END
+                    THEN 'WRONG_SIGN'
                     WHEN k.same_currency = 0 THEN 'FX_DIFFERENCE'
-                    WHEN k.value_minor < t.amount_minor
+                    WHEN k.value_minor BETWEEN 0 AND t.amount_minor - 1
                          AND (k.line_count > 1 OR (t.amount_minor - k.value_minor) * 10000 >= t.amount_minor * :part_bps)
                     THEN 'SPLIT_INCOMPLETE' ELSE 'AMOUNT_MISMATCH' END AS break_type
         FROM mismatched k JOIN ours t ON t.transaction_id = k.transaction_id""",
@@ -44,7 +52,8 @@ TYPED = [
                     WHEN 'WRONG_SIGN' THEN 'The bank booked it in the wrong direction.'
                     WHEN 'FX_DIFFERENCE' THEN 'The booked amount, converted at the rate of the day, differs beyond tolerance.'
                     WHEN 'SPLIT_INCOMPLETE' THEN 'Only a part has been booked under this reference.'
-                    ELSE CASE WHEN value_minor < amount_minor THEN 'The bank booked less than we expected.'
+                    ELSE CASE WHEN value_minor < 0 THEN 'The bank booked another amount, and in the other direction.'
+                              WHEN value_minor < amount_minor THEN 'The bank booked less than we expected.'
                               ELSE 'The bank booked more than we expected.' END END END AS reason
         FROM mismatch_types""",
     ),

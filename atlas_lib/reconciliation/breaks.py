@@ -3,9 +3,10 @@
 | what is seen | break type |
 |---|---|
 | due, no line, older than the grace period | MISSING_AT_BANK |
+| ... and it repeats another payment that the bank has (amount, parties, reference and day), more often than the bank | DUPLICATE |
 | line names the payment, less or more was booked | AMOUNT_MISMATCH |
 | ... a large part is missing, or several parts do not add up | SPLIT_INCOMPLETE |
-| ... the other direction | WRONG_SIGN |
+| ... the same amount in the other direction | WRONG_SIGN |
 | ... the currency due, without a rate of the day | FX_DIFFERENCE |
 | ... another currency: converted amount differs / figure carried over, or a currency nobody asked for | FX_DIFFERENCE / CURRENCY_MISMATCH |
 | another line for a payment that is matched already | DUPLICATE |
@@ -74,7 +75,9 @@ def find_breaks(
     inputs |= known_before(carried)
     parameters = {
         "as_of": settings.as_of,
+        "days_before": settings.days_before,
         "days_after": settings.days_after,
+        "fx_ppm": round(settings.fx_tolerance_bps * 100),
         "tolerance": settings.amount_tolerance_minor,
         "part_bps": round(settings.part_payment_rate * 10_000),
         "late_after_days": settings.late_after_days,

@@ -32,6 +32,7 @@ _BANK_NAME = (
     "CASE WHEN fold_text(bank_reference) IN ('', 'NOTPROVIDED', 'NONREF') THEN NULL ELSE fold_text(bank_reference) END"
 )
 _KNOWN = [
+    ("known_payments", f"SELECT {_OURS} FROM transactions_0 UNION ALL SELECT {_OURS} FROM carried_transactions_0"),
     ("known_lines", f"SELECT {_LINES} FROM statement_lines_0 UNION ALL SELECT {_LINES} FROM carried_lines_0"),
     (
         "open_before",
@@ -164,6 +165,18 @@ _CARRIED_LINES = f"""
         SELECT k.*, w.state AS previous_state
         FROM (SELECT {{lines}} FROM statement_lines_{{age}} UNION ALL SELECT {{lines}} FROM carried_lines_{{age}}) k
         JOIN wanted_lines w ON {_LINE.format("w", "k")} AND w.age = {{age}}"""
+# A matched payment that an open one may repeat is kept with it (`repeats`).
+_OPEN_PAYMENTS = """
+        SELECT p.transaction_id, p.type, p.currency, p.amount_minor, p.merchant_id, CAST(p.created_at AS DATE) AS day,
+               COALESCE(fold_text(p.reference), '') AS reference
+        FROM known_payments p JOIN open_before b ON b.transaction_id = p.transaction_id AND b.side = 'ledger'"""
+_CLAIMED = """
+        SELECT 0 AS age, transaction_id FROM breaks_before WHERE is_open AND is_matched
+        UNION
+        SELECT 0, p.transaction_id FROM known_payments p
+        JOIN open_payments o ON o.merchant_id = p.merchant_id AND o.amount_minor = p.amount_minor AND o.currency = p.currency
+                            AND o.type = p.type AND o.day = CAST(p.created_at AS DATE) AND o.transaction_id <> p.transaction_id
+                            AND o.reference = COALESCE(fold_text(p.reference), '')"""
 _UNDONE = """
         SELECT DISTINCT transaction_ids, line_keys FROM decisions
         WHERE action = 'unmatch' AND entry_id NOT IN (SELECT entry_id FROM applied_decisions)"""
@@ -199,7 +212,8 @@ def carried_steps(run_count: int) -> list[tuple[str, str]]:
     return [
         *_KNOWN, *_CONTINUITY, *_NAMES,
         ("named_before", of_all(_NAMED)),
-        ("claimed", "SELECT DISTINCT 0 AS age, transaction_id FROM breaks_before WHERE is_open AND is_matched"),
+        ("open_payments", _OPEN_PAYMENTS),
+        ("claimed", _CLAIMED),
         ("undone", _UNDONE),
         ("kept_matches", of_all(_KEPT)),
         ("kept_rows", of_all(_KEPT_ROWS)),

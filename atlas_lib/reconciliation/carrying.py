@@ -1,8 +1,8 @@
 """Open items of the run before come into this one, although its input no longer holds them.
 
 Carried is every payment and bank line that the earlier run left open (and nobody wrote off), whether or not this input
-has a statement; and of its matches, whole, those whose fee is still claimed and whose line this input books again under
-another statement. Matches of all runs of the last `look_back_days` come back, whole, when this input still holds a part of
+has a statement; and of its matches, whole, those whose fee is still claimed, whose line this input books again under another statement, and
+whose payment an open one may repeat (equal in amount, merchant, reference and day). Matches of all runs of the last `look_back_days` come back, whole, when this input still holds a part of
 them, when an open line of now names their payment again (so that a second booking is found), and when a person undid them
 since; for what a person undid every run that is still there is looked through. A row counts as the newest run has it. A row that the input holds is never carried: the input's counts; nor is
 a line that this input's statements book again.

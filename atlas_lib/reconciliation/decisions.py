@@ -16,15 +16,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
+from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.chain import Head
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reconciliation.predecessor import lines_of
 
 EVENT_OF = {
     "force": "MATCH_FORCED",
@@ -74,9 +77,11 @@ class DecisionDesk:
         actor: str,
         allow: Callable[[str], None],
         clock_ns: Callable[[], int] = time.time_ns,
+        lines_of: Callable[[str], Iterable[list[str]]] | None = None,
     ) -> None:
+        """`lines_of`: the bank lines that a payment was matched with or suggested for, run by run (`predecessor.lines_of`)."""
         self._breaks, self._ledger, self._actor, self._allow = breaks.set_index("break_id"), ledger, actor, allow
-        self._clock_ns = clock_ns
+        self._clock_ns, self._lines_of = clock_ns, lines_of
 
     def force(self, transaction_ids: Sequence[str], line_keys: Sequence[str], said: str) -> None:
         """These payments and these lines (`statement/line`) belong together."""
@@ -89,10 +94,31 @@ class DecisionDesk:
         )
 
     def unmatch(self, transaction_id: str, line_key: str, said: str) -> None:
-        """This payment and this line do not belong together; both are open again from the next run on."""
+        """This payment and this line do not belong together; both are open again from the next run on.
+
+        Refused where they never were a pair: neither matched nor suggested in this run or one before it, nor forced.
+        """
         self._allow("match")
+        head = self._ledger.head()
+        if self._lines_of is not None:
+            self._refuse_strangers(transaction_id, line_key, self._lines_of(transaction_id))
         details: dict[str, object] = {"transaction_ids": [transaction_id], "line_keys": [line_key], "said": said}
-        self._append("unmatch", details, self._ledger.head())
+        self._append("unmatch", details, head)
+
+    def _refuse_strangers(self, transaction_id: str, line_key: str, runs: Iterable[list[str]]) -> None:
+        forced = read_decisions(self._ledger).query("action == 'force'")
+        is_own = [transaction_id in ids.split(" ") for ids in forced["transaction_ids"]]
+        known = " ".join(forced.loc[is_own, "line_keys"]).split()
+        for own in runs:
+            if line_key in (known := known + own):
+                return
+        lines = ", ".join(dict.fromkeys(known))
+        raise Refused(
+            "This payment and this bank line were never a pair", where=f"{transaction_id} and {line_key}",
+            found=f"{transaction_id} is matched with or suggested for {lines}" if known else f"no match or suggestion of {transaction_id}",
+            expected="a payment and a line (statement/line) that are matched or suggested together",
+            remedy="take both ids from the list of matches or suggestions",
+        )  # fmt: skip
 
     def dispute(self, break_id: str, state: str, said: str) -> None:
         """Dispute a break, or say how the dispute stands; Refused where the state cannot follow the present one."""
@@ -157,6 +183,11 @@ class DecisionDesk:
         transfers = _booking(row, str(details["reason_code"])) if action == "write_off" and row is not None else None
         digest = hashlib.sha256(f"{head.entries}|{head.block_hash}|{event['details'][0]}".encode()).hexdigest()[:32]
         self._ledger.append(f"decide {action}:{digest}", event, transfers, expected_head=head)
+
+
+def open_decision_desk(run: Run, ledger: Ledger, actor: str, allow: Callable[[str], None]) -> DecisionDesk:
+    """The desk over what a run holds."""
+    return DecisionDesk(run.read("breaks"), ledger, actor, allow, lines_of=partial(lines_of, run))
 
 
 def _booking(row: pd.Series, reason_code: str) -> pd.DataFrame | None:

@@ -3,12 +3,13 @@
 | pass | a pair is taken when |
 |---|---|
 | reference | the line names the transaction, and currency, direction and amount agree |
-| split | several lines name one transaction and their sum agrees |
+| split | several lines name one transaction and their (signed) sum agrees |
 | merge | one line names several transactions and their (signed) sum agrees |
 | payout | a line is a payout batch: sales - refunds - chargebacks - fees - reserve +- prior balance (payouts.py) |
 | amount_date | currency, direction, amount and date window agree and no rival comes near |
 | day_sum | one line names a merchant and is exactly its day of one type, and nothing else fits |
-| one_to_many, many_to_many | never; few open lines that are exactly one open payment, or few of them, are suggested (sums.py) |
+| many_to_many | several payments and several lines name each other and come to the same in sum (named_groups.py) |
+| one_to_many, many_to_many | few open lines that name a party are exactly one open payment of it, or few of them (group_sums.py) |
 | scored | of all that is left, the best assignment holds it with near certainty (remaining.py) |
 
 A line that names a transaction but disagrees stays linked to it (`links`) and becomes a break. Where a
@@ -32,6 +33,7 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.passes.candidates import CANDIDATES, RESULTS
 from atlas_lib.reconciliation.passes.named import GROUPS, LINKS, NAMED, ROUND
+from atlas_lib.reconciliation.passes.named_groups import named_group_steps
 from atlas_lib.reconciliation.passes.payouts import MOST_DAYS, NAMED_PAYOUTS, WHOLE_DAYS
 from atlas_lib.reconciliation.passes.references import reference_steps
 from atlas_lib.reconciliation.passes.remaining import MOST_ROWS, remaining_steps
@@ -63,17 +65,19 @@ _AMOUNT_DATE = {
 
 
 def matching_steps(
-    sums: list[tuple[str, str | Computed]], remaining: list[tuple[str, str | Computed]]
+    tolerances: pd.DataFrame, settings: ReconciliationSettings, decisions: pd.DataFrame | None
 ) -> list[tuple[str, str | Computed]]:
-    """All passes in order, `remaining` the last; the table of taken pairs grows from `taken_0` on."""
+    """All passes in order; the table of taken pairs grows from `taken_0` on."""
     steps: list[tuple[str, str | Computed]] = [*reference_steps(), *NAMED]
     passes: list[tuple[Any, dict[str, str]]] = [(ROUND, _REFERENCE)] * _ROUNDS + [
         (GROUPS, {}),
         (NAMED_PAYOUTS, {}),
+        (named_group_steps(tolerances, settings), {}),
         (LINKS + CANDIDATES, {}),
     ]
     passes += [(ROUND, _AMOUNT_DATE)] * _ROUNDS
-    passes += [(part, {}) for part in (WHOLE_DAYS, sums, remaining, RESULTS)]
+    remaining = remaining_steps(tolerances, settings, decisions)
+    passes += [(part, {}) for part in (WHOLE_DAYS, sum_steps(tolerances, settings), remaining, RESULTS)]
     number = 0
     for statements, words in passes:
         names = {"taken": f"taken_{number}", "after": f"taken_{number + 1}"}
@@ -112,8 +116,7 @@ def match_transactions(
     known = _reference_tables(extent, fx_rates, settings)
     inputs = sides | {"merchants": merchants, "counterparties": counterparties} | known
     parameters = _parameters(known["tolerances"], settings)
-    rules = known["tolerances"]
-    steps = matching_steps(sum_steps(rules, settings), remaining_steps(rules, settings, decisions))
+    steps = matching_steps(known["tolerances"], settings, decisions)
     if isinstance(transactions, Path):
         return dict(engine.write(steps, inputs, {t.name: t.arrow_schema for t in tables}, parameters))
     found = engine.run(steps, inputs, [t.name for t in tables], parameters)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.run import Run
@@ -68,12 +70,33 @@ def runs_back(before: Run | None, settings: ReconciliationSettings, decisions: p
     first_day = pd.Timestamp(settings.as_of) - pd.Timedelta(days=settings.look_back_days)
     everything = before is not None and _has_unseen_undoing(before, decisions)
     found: list[Run] = []
-    while before and before.directory not in [run.directory for run in found]:
-        if found and not everything and pd.Timestamp(before.manifest["as_of"]) < first_day:
+    for run in back_from(before):
+        if found and not everything and pd.Timestamp(run.manifest["as_of"]) < first_day:
             break
-        found.append(before)
-        before = _kept_before(before)
+        found.append(run)
     return found
+
+
+def back_from(run: Run | None) -> Iterator[Run]:
+    """The run and each one's run before, newest first, as far as they are still there."""
+    seen = set()
+    while run and run.directory not in seen:
+        yield run
+        seen.add(run.directory)
+        run = _kept_before(run)
+
+
+def lines_of(run: Run, transaction_id: str) -> Iterator[list[str]]:
+    """The bank lines (`statement/line`) that a payment is matched with or suggested for, of this run and each before it."""
+    for one in back_from(run):
+        paths = [one.path(name) for name in ("matches", "suggestions") if one.has(name)]
+        wanted = [("transaction_id", "=", transaction_id)]
+        rows = [
+            row
+            for path in paths
+            for row in pq.read_table(path, columns=["statement_id", "line_id"], filters=wanted).to_pylist()
+        ]
+        yield [f"{row['statement_id']}/{row['line_id']}" for row in rows]
 
 
 def _has_unseen_undoing(before: Run, decisions: pd.DataFrame) -> bool:

@@ -25,6 +25,7 @@ OTHER = line("99", 5, "2026-10-30", end_to_end_id="UNKNOWN-99")  # keeps the sta
         ({"amount_posted_minor": 10_200}, "AMOUNT_MISMATCH", 200),
         ({"amount_posted_minor": 6_000}, "SPLIT_INCOMPLETE", -4_000),
         ({"credit_debit_indicator": "DBIT"}, "WRONG_SIGN", -20_000),
+        ({"credit_debit_indicator": "DBIT", "amount_posted_minor": 9_800}, "AMOUNT_MISMATCH", -19_800),
         ({"currency": "USD"}, "CURRENCY_MISMATCH", -10_000),
     ],
 )
@@ -73,6 +74,58 @@ def test_a_figure_carried_into_another_currency_is_a_currency_mismatch_even_wher
     sale = payment("T1", 10_000, "2026-10-05", destination_currency="USD", reference="REF-1")
     result = result_of([sale], [line("1", 10_000, "2026-10-06", currency="USD", end_to_end_id="REF1")], fx_rates=rates)
     assert types(result) == ["CURRENCY_MISMATCH"]
+
+
+@pytest.mark.parametrize("rate, break_type", [(1.25, "WRONG_SIGN"), (1.4, "FX_DIFFERENCE")])
+def test_a_converted_amount_has_the_wrong_sign_only_when_it_is_the_amount(rate, break_type):
+    rates = frame_of("fx_rates", [{"date": pd.Timestamp("2026-10-01"), "currency": "USD", "rate": rate}])
+    sale = payment("T1", 10_000, "2026-10-05", destination_currency="USD", reference="REF-1")
+    sent = line("1", 12_500, "2026-10-06", currency="USD", end_to_end_id="REF1", credit_debit_indicator="DBIT")
+    assert types(result_of([sale], [sent], fx_rates=rates)) == [break_type]
+
+
+def test_two_lines_of_both_directions_that_do_not_come_to_the_amount_have_no_wrong_sign():
+    bank = [line("1", 12_000, "2026-10-06", end_to_end_id="REF1"), line("2", 5_000, "2026-10-06", end_to_end_id="REF1", credit_debit_indicator="DBIT")]  # fmt: skip
+    result = result_of([SALE], bank)
+    assert result["breaks"][["break_type", "discrepancy_minor"]].to_numpy().tolist() == [["SPLIT_INCOMPLETE", -3_000]]
+
+
+ALONE = {"user_id": "", "counterparty_id": None}
+
+
+@pytest.mark.parametrize(
+    "changed, ours_too, lines, break_types",
+    [
+        ({}, {}, ["REF1"], ["DUPLICATE"]),
+        ({}, {}, ["REF1", "REF1"], []),
+        ({}, {}, [], ["MISSING_AT_BANK", "MISSING_AT_BANK"]),
+        ({"reference": "REF-2"}, {}, ["REF1"], ["MISSING_AT_BANK"]),
+        ({"user_id": "U2"}, {}, ["REF1"], ["MISSING_AT_BANK"]),
+        ({"counterparty_id": "C2"}, {}, ["REF1"], ["MISSING_AT_BANK"]),
+        ({"amount_minor": 9_999}, {}, ["REF1"], ["MISSING_AT_BANK"]),
+        ({"reference": None}, {"reference": None}, [None], ["DUPLICATE", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
+        ({"reference": None} | ALONE, {"reference": None} | ALONE, [None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
+        ({"reference": None}, {"reference": None}, [None, None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER", "MISSING_IN_LEDGER"]),
+    ],
+)  # fmt: skip
+def test_a_payment_that_repeats_another_more_often_than_the_bank_is_a_duplicate(changed, ours_too, lines, break_types):
+    again = payment("T2", 10_000, "2026-10-05", reference="REF-1", time="12:05") | changed
+    bank = [line(str(n), 10_000, "2026-10-06", end_to_end_id=name) for n, name in enumerate(lines)]
+    result = result_of([SALE | ours_too, again], [*bank, OTHER])
+    found = result["breaks"].query("line_id != '99'")
+    assert sorted(found["break_type"]) == break_types
+    told = found[found["break_type"] == "DUPLICATE"]
+    assert told["transaction_id"].tolist() == ["T2"] * len(told) and told["reason"].str.contains("It repeats T1 ").all()
+
+
+def test_of_three_alike_of_which_the_bank_has_two_one_is_a_duplicate():
+    ours = [payment(f"T{n}", 10_000, "2026-10-05", reference="REF-1") for n in (1, 2, 3)]
+    result = result_of(ours, [line(str(n), 10_000, "2026-10-06", end_to_end_id="REF1") for n in (1, 2)])
+    assert result["breaks"][["break_type", "side", "transaction_id"]].to_numpy().tolist() == [
+        ["DUPLICATE", "ledger", "T3"]
+    ]
+    assert "has 2 of them only" in result["breaks"]["reason"].iloc[0]
+    assert result["batch_index"].set_index("transaction_id").loc["T3", "break_type"] == "DUPLICATE"
 
 
 def test_a_second_line_for_a_matched_payment_is_a_duplicate():

@@ -132,6 +132,17 @@ def test_the_line_of_a_matched_payment_comes_along_while_the_input_still_holds_t
         assert again["bridges"]["residual_minor"].eq(0).all()
 
 
+def test_a_payment_that_repeats_one_settled_days_ago_becomes_a_duplicate_of_it(run_day):
+    ours = [payment(t, 10_000, "2026-10-05", reference="REF-1") for t in ("T1", "T2")]
+    run_day("2026-10-06", ours, [booked("1", 10_000, "2026-10-06", end_to_end_id="REF1")])
+    for opening, day in enumerate(("2026-10-09", "2026-10-12", "2026-10-13"), start=10_000):
+        result = run_day(day, [], [booked(day, 1, day)], opening)
+        assert result["batch_index"]["transaction_id"].tolist() == ["T1", "T2"]
+    breaks = result["breaks"].query("side == 'ledger'")
+    assert breaks[["break_type", "transaction_id"]].to_numpy().tolist() == [["DUPLICATE", "T2"]]
+    assert "It repeats T1" in breaks["reason"].iloc[0]
+
+
 def test_what_was_written_off_is_not_carried_and_is_no_finding(run_day):
     first = run_day("2026-10-16", [payment("T1", 1_000, "2026-10-05")], [booked("1", 5, "2026-10-16")])
     lost = first["breaks"].set_index("break_type").loc["MISSING_AT_BANK"]

@@ -32,8 +32,8 @@ def run(ledger, ours=OURS, bank=BANK, before=None):
     return result | bridge_accounts(*given, result["reconciliation_items"])
 
 
-def desk(result, ledger, allow=lambda action: None):  # noqa: ARG005
-    return DecisionDesk(result["breaks"], ledger, "anna", allow, lambda: 1_790_000_000_000_000_000)
+def desk(result, ledger, allow=lambda action: None, **more):  # noqa: ARG005
+    return DecisionDesk(result["breaks"], ledger, "anna", allow, lambda: 1_790_000_000_000_000_000, **more)
 
 
 def states(result):
@@ -79,6 +79,39 @@ def test_an_undone_pair_whose_line_is_gone_is_a_finding(ledger):
     desk(run(ledger), ledger).unmatch("T1", "S1/1", "wrong")
     (finding,) = run(ledger, bank=BANK[1:])["decision_findings"]["finding"]
     assert "bank line of it is not in this run" in finding
+
+
+def lines_known(result):
+    pairs = pd.concat([result["matches"], result["suggestions"]])
+    return lambda payment_id: [[f"{s}/{n}" for t, s, n in pairs[["transaction_id", "statement_id", "line_id"]].to_numpy() if t == payment_id]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pair, found",
+    [
+        (("T1", "S1/2"), "T1 is matched with or suggested for S1/1"),
+        (("T2", "S1/1"), "no match or suggestion of T2"),
+        (("NOBODY", "S1/1"), "no match or suggestion of NOBODY"),
+    ],
+)
+def test_what_never_was_a_pair_cannot_be_undone_and_leaves_no_trace(ledger, pair, found):
+    result = run(ledger)
+    own = desk(result, ledger, lines_of=lines_known(result))
+    with pytest.raises(Refused) as refused:
+        own.unmatch(*pair, "by mistake")
+    assert (found in str(refused.value), pair[1] in str(refused.value)) == (True, True)
+    assert "take both ids from" in str(refused.value) and read_decisions(ledger).empty
+
+
+def test_a_match_a_suggestion_and_what_was_just_forced_can_be_undone(ledger):
+    bank = [line("1", 1_234, "2026-10-07"), line("2", 5, "2026-10-07"), line("3", 10_000, "2026-10-06", end_to_end_id="REF1")]  # fmt: skip
+    ours = [*TWINS, payment("T3", 10_000, "2026-10-05", reference="REF-1")]
+    result = run(ledger, ours, bank)
+    own = desk(result, ledger, lines_of=lines_known(result))
+    own.force(["T2"], ["S1/2"], "before the next run")
+    for pair in (("T3", "S1/3"), ("T1", "S1/1"), ("T2", "S1/2")):
+        own.unmatch(*pair, "no")
+    assert read_decisions(ledger)["action"].tolist() == ["force", "unmatch", "unmatch", "unmatch"]
 
 
 TWINS = [payment("T1", 1_234, "2026-10-05"), payment("T2", 1_234, "2026-10-05")]

@@ -7,6 +7,7 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from atlas_lib.core.tables import declared
+from atlas_lib.present.charts import plot_waterfall
 from atlas_lib.reconciliation import reconcile as reconcile_whole
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, payment, reconcile, settings
@@ -254,6 +255,21 @@ def test_the_largest_payout_is_drawn_without_its_empty_steps():
     assert steps["label"].tolist() == ["Sales", "Refunds", "Chargebacks", "Fees", "Reserve", "Amount booked"]
     assert steps["amount_minor"].iloc[:-1].sum() == steps["amount_minor"].iloc[-1] == 81_505
     assert waterfall_steps(pd.DataFrame()).empty
+
+
+def test_a_payout_of_everything_is_drawn_with_every_step():
+    ours = [*BATCH, named("P1", 2_000, type="PAYOUT"), payment("R0", 3_000, "2026-09-30", type="REFUND")]
+    bank = [line("1", 76_006, "2026-10-07", end_to_end_id="PO77", fee_charged_minor=500)]
+    result = found(ours, bank)
+    steps = waterfall_steps(largest_payouts(result["payout_waterfalls"], "EUR"))
+    assert dict(steps[["label", "amount_minor"]].to_numpy().tolist()) == {
+        "Sales": 120_005, "Refunds": -20_000, "Chargebacks": -5_000, "Fees": -2_000, "Payouts": -2_000, "Reserve": -12_000,
+        "Prior balance": -3_000, "Difference": 1, "Amount booked": 76_006,
+    }  # fmt: skip
+    figure = plot_waterfall(steps, title="The payout with most parts", currency="EUR").figure
+    (drawn,) = figure["data"]
+    assert list(drawn["x"]) == steps["label"].tolist()
+    assert [round(float(y) * 100) for y in drawn["y"][:-1]] == steps["amount_minor"].tolist()[:-1]
 
 
 def test_the_waterfall_drawn_is_of_the_payout_with_most_parts_and_of_these_the_largest():

@@ -65,7 +65,7 @@ match_pass string - pass that found it: reference, split, merge, payout, amount_
 match_score float rate 1 is certain; of a scored pair its probability
 rival_margin float rate score minus the score of the best rival; the score itself where there is none
 currency string - currency of the transaction
-amount_minor int minor our amount in this pair; negative where a merged line nets the transaction off
+amount_minor int minor our amount in this pair; negative where it counts against the others of its group
 value_minor int minor the bank's amount in this pair with its fee (and the reserve, see payout_parts) added back, in the transaction's currency
 fee_minor int minor fee the bank kept on this pair
 transaction_date date - day of the transaction
@@ -161,7 +161,7 @@ rival string - of a suggested one: what fits as well
         "What was not searched because a bound was reached: none of these rows was found to have no partner.",
         """
 match_pass string - pass: payout, one_to_many, many_to_many or scored
-bound string - candidates (more than most_candidates rows fit), chance (so many sums that one would say nothing), solutions (too many sums fit), lines or rows (more than are tried)
+bound string - candidates (more than most_candidates rows fit), parts (more than most_parts rows of one name are open, and sums of so many are not tried), chance (so many sums that one would say nothing), solutions (too many sums fit), lines or rows (more than are tried)
 currency string - ISO 4217 code
 transaction_count int count payments not searched
 line_count int count bank lines not searched

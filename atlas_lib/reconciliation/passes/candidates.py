@@ -76,7 +76,7 @@ CANDIDATES = [
 ]
 
 # Matches and suggestions as declared; a group's id is made from the row that the group turns on. A payment's own id does
-# for that; a line has two, and a hash keeps them apart. The ids are made after the sort, which moves what it carries.
+# for that; a line has two, and a hash keeps them apart; several to several have a key of their own. The ids are made after the sort, which moves what it carries.
 RESULTS = [
     ("ranked_rest", RANKED.replace("{pairs}", "candidates").replace("{condition}", "1 = 1")),
     (
@@ -128,33 +128,41 @@ RESULTS = [
         FROM suggested_groups g JOIN booked b ON b.line_key = g.line_key""",
     ),
     (
+        "many_groups",
+        """
+        SELECT transaction_id, group_key FROM named_sums WHERE status = 'taken' AND match_pass = 'many_to_many'
+        UNION SELECT transaction_id, group_key FROM found_sums WHERE status = 'taken' AND match_pass = 'many_to_many'""",
+    ),
+    (
         "matches",
         f"""
-        SELECT CASE WHEN match_pass IN ('merge', 'day_sum', 'payout')
+        SELECT CASE WHEN group_key IS NOT NULL THEN 'MG-' || substr(md5(group_key), 1, 16)
+                    WHEN match_pass IN ('merge', 'day_sum', 'payout')
                     THEN 'ML-' || substr(md5(statement_id || chr(31) || line_id), 1, 16) ELSE 'MP-' || transaction_id END AS match_id,
                transaction_id, statement_id, line_id, match_pass, match_score, rival_margin, currency, amount_minor,
                value_minor, fee_minor, transaction_date, booking_date, days_late
         FROM (
-        SELECT x.transaction_id, x.statement_id, x.line_id, x.match_pass,
+        SELECT x.transaction_id, x.statement_id, x.line_id, x.match_pass, x.group_key,
                COALESCE(x.probability, GREATEST(10000 - 25 * x.cost, 0) / CAST(10000 AS DOUBLE)) AS match_score,
                COALESCE(x.margin_rate, GREATEST(25 * (COALESCE(LEAST(x.rival_cost, 400), 400) - x.cost), 0)
                                        / CAST(10000 AS DOUBLE)) AS rival_margin,
                x.currency, x.amount_minor, x.value_minor, x.fee_minor, x.transaction_date, x.booking_date,
                e.number - CASE WHEN x.is_after_cut_off = 1 THEN s.next_number ELSE s.number END AS days_late
         FROM (
-            SELECT 'reference' AS match_pass, transaction_id, statement_id, line_id,
+            SELECT 'reference' AS match_pass, CAST(NULL AS VARCHAR(1)) AS group_key, transaction_id, statement_id, line_id,
                    {_SETTLED_COST} AS cost, CAST(NULL AS BIGINT) AS rival_cost, currency, amount_minor, value_minor,
                    fee_minor, transaction_date, booking_date, is_after_cut_off, CAST(NULL AS DOUBLE) AS probability,
                    CAST(NULL AS DOUBLE) AS margin_rate
             FROM {SETTLED} s
             UNION ALL
-            SELECT x.match_pass, x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
+            SELECT x.match_pass, g.group_key, x.transaction_id, b.statement_id, b.line_id, x.cost, x.rival_cost, t.currency, x.amount_minor,
                    x.value_minor, CASE WHEN x.is_first = 1 THEN b.fee_minor ELSE 0 END, t.transaction_date,
                    b.booking_date, t.is_after_cut_off, p.probability, p.margin_rate
             FROM {{taken}} x
             JOIN due t ON t.transaction_id = x.transaction_id
             JOIN booked b ON b.line_key = x.line_key
-            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored') x
+            LEFT JOIN scored_pairs p ON p.transaction_id = x.transaction_id AND x.match_pass = 'scored'
+            LEFT JOIN many_groups g ON g.transaction_id = x.transaction_id) x
         JOIN open_days s ON s.currency = x.currency AND s.day = x.transaction_date
         JOIN open_days e ON e.currency = x.currency AND e.day = x.booking_date
         ORDER BY x.transaction_id, x.statement_id, x.line_id) m""",

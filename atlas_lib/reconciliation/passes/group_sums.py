@@ -1,25 +1,31 @@
-"""Several lines of one account that add up to one payment, and several payments to several lines."""
+"""Several lines of one account that add up to one payment, and several payments to several lines.
+
+Under a name the amounts are signed, so that a correction counts against what it corrects; without one only rows of one
+direction are added up.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.reconciliation.passes.solutions import Solution
-from atlas_lib.reconciliation.passes.subset_sums import listed_sums
+from atlas_lib.reconciliation.passes.subset_sums import Ints, by_chance, listed_sums
 
+MOST_CHANCE = 0.001  # sums by chance, up to which a name makes the one that was found sure
+_MOST_WHOLE_RATE = 0.2  # wholes by chance, of those that were found, up to which they are taken
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
 _SAME = ["name", "currency", "sign", "total"]
+_PARTY = ["name", "currency"]
 Limit = tuple[str, str, str, set[str]]
 
 
 @dataclass(frozen=True)
-class _Side:
-    """Rows of one side (key, day, amount) and the sums listed of them (`members` are positions in the rows)."""
+class Side:
+    """Rows of one side (key, name, currency, day, amount) and the sums listed of them (`members` are positions in the rows)."""
 
     rows: pd.DataFrame
     sums: pd.DataFrame
@@ -46,29 +52,85 @@ def search_groups(
     width = int(rules.loc[["one_to_many", "many_to_many"]].sum(axis=1).max())
     booked = _rows(lines, "line_key")
     sums, crowded = listed_sums(booked, width, settings)
-    bank = _Side(booked, sums)
+    bank = Side(booked, sums)
     wanted = _rows(targets.assign(account=""), "transaction_id")
     few = wanted[wanted["line_count"] <= settings.most_candidates].reset_index(drop=True)
-    one, limits = _meet("one_to_many", _Side(few, _each(few)), bank, rules)
+    one, limits = meet("one_to_many", Side(few, singles(few)), bank, pd.DataFrame(rules.loc["one_to_many"]))
     unsure = set(wanted["key"]) - set(few["key"]) | _near(few, crowded, width)
     limits.append(("one_to_many", "candidates", "transaction_id", unsure))
     free = _rows(pairs.drop_duplicates(["name", "transaction_id"]).assign(account=""), "transaction_id")
     several, wider = listed_sums(free, width, settings)
-    many, more = _meet("many_to_many", _Side(free, several), bank, rules)
+    many, more = meet("many_to_many", Side(free, several), bank, pd.DataFrame(rules.loc["many_to_many"]))
     if len(sums) or len(crowded):
         unlisted = set(crowded["key"]) | wide & bank.keys_of(sums)
         more += [("many_to_many", "candidates", "transaction_id", set(wider["key"]))]
         more += [("many_to_many", "candidates", "line_key", unlisted)]
-    return one + many, limits + more
+    ours = pd.concat([free, wanted[free.columns]]).drop_duplicates(["name", "key"])
+    searched = booked[~booked["key"].isin(wide)]
+    found = [*whole_of_names(ours, searched, rules), *one, *many]
+    return found, limits + more + in_more_parts(ours, searched, found, settings.most_parts)
+
+
+def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) -> list[Solution]:
+    """All open payments of a party with all lines of an account that name it, where both are the same in sum.
+
+    Round amounts meet by chance as well: that many wholes are expected, step / total of each party that was looked at, and
+    where they are more than a fifth of those found, none is more than suggested.
+    """
+    sides = [side[side["name"] != ""].groupby(_PARTY) for side in (ours, bank)]
+    parts = [s.agg(total=("amount", "sum"), rows=("key", "size"), first=("day", "min"), last=("day", "max"), step=("amount", _step)) for s in sides]  # fmt: skip
+    lines = parts[1].add_suffix("_bank").join(sides[1]["account"].nunique())
+    both = parts[0].join(lines, how="inner").reset_index()
+    both = both[(both["rows_bank"] >= 2) & (both["account"] == 1) & (both["total_bank"] != 0)]
+    chance = (np.gcd(both["step"], both["step_bank"]) / both["total_bank"].abs()).clip(upper=1).sum()
+    both["match_pass"] = np.where(both["rows"] == 1, "one_to_many", "many_to_many")
+    days = both.join(rules, on=["match_pass", "currency"])
+    timely = days["last_bank"] - days["first"] <= days["days_after"]
+    timely &= days["first_bank"] - days["last"] >= -days["days_before"]
+    met = both[timely & (both["total"] == both["total_bank"])]
+    is_named = bool(chance <= _MOST_WHOLE_RATE * len(met))
+    rows = [side.get_group for side in sides]
+    names = zip(met["match_pass"].astype("str"), met[_PARTY].itertuples(index=False, name=None), strict=True)
+    return [replace(solution(shape, rows[0](name), rows[1](name)), is_named=is_named) for shape, name in names]
+
+
+def in_more_parts(ours: pd.DataFrame, bank: pd.DataFrame, found: list[Solution], most_parts: int) -> list[Limit]:
+    """What has one name on both sides and more than `most_parts` rows on one, and is in no sum: larger ones were not tried."""
+    used = {key for one in found for key in one.keys}
+    sides = [side[side["name"] != ""] for side in (ours, bank)]
+    counts = pd.concat([side.groupby(_PARTY).size() for side in sides], axis=1, join="inner")
+    names = counts.index[(counts.min(axis=1) >= 2) & (counts.max(axis=1) > most_parts)]
+    return [
+        (
+            "many_to_many",
+            "parts",
+            column,
+            set(side.loc[pd.MultiIndex.from_frame(side[_PARTY]).isin(names), "key"]) - used,
+        )
+        for column, side in zip(("transaction_id", "line_key"), sides, strict=True)
+    ]
+
+
+def _step(amounts: pd.Series) -> int:
+    return int(np.gcd.reduce(amounts.abs().to_numpy()))
 
 
 def _rows(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    signed = frame["signed_minor"]
-    rows = frame.assign(key=frame[key], amount=signed.abs(), sign=np.sign(signed))
-    return rows[rows["sign"] != 0].reset_index(drop=True)
+    signed, is_named = frame["signed_minor"], frame["name"] != ""
+    rows = frame.assign(
+        key=frame[key], amount=signed.where(is_named, signed.abs()), sign=np.sign(signed).mask(is_named, 0)
+    )
+    return rows.loc[
+        signed != 0, ["key", "name", "currency", "account", "day", "amount", "sign", *_given(frame)]
+    ].reset_index(drop=True)
 
 
-def _each(rows: pd.DataFrame) -> pd.DataFrame:
+def _given(frame: pd.DataFrame) -> list[str]:
+    return ["line_count"] if "line_count" in frame else []
+
+
+def singles(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each row as a sum of its own."""
     members = pd.Series(list(np.arange(len(rows)).reshape(-1, 1)), index=rows.index, dtype=object)
     return rows.assign(total=rows["amount"], first_day=rows["day"], last_day=rows["day"], members=members)
 
@@ -80,26 +142,49 @@ def _near(rows: pd.DataFrame, crowded: pd.DataFrame, width: int) -> set[str]:
     return set(near.loc[(near["day_line"] - near["day"]).abs() <= width, "key"])
 
 
-def _meet(match_pass: str, ours: _Side, bank: _Side, rules: pd.DataFrame) -> tuple[list[Solution], list[Limit]]:
-    """Sums of both sides that are equal and within the days of the pass."""
+def meet(match_pass: str, ours: Side, bank: Side, days: pd.DataFrame) -> tuple[list[Solution], list[Limit]]:
+    """Sums of both sides that are equal and within the days (by currency); named is what chance can hardly have made."""
     sizes = [side.sums.groupby(_SAME).size() for side in (ours, bank)]
     counts = (sizes[0] * sizes[1]).dropna()
     alike = pd.MultiIndex.from_tuples(counts.index[counts > _MOST_ALIKE].to_list(), names=_SAME)
     vague = [side.sums[pd.MultiIndex.from_frame(side.sums[_SAME]).isin(alike)] for side in (ours, bank)]
     clear = [side.sums.drop(index=v.index) for side, v in zip((ours, bank), vague, strict=True)]
-    met = clear[0].merge(clear[1], on=_SAME, suffixes=("", "_bank"))
-    days = met.join(rules.loc[match_pass], on="currency")
-    timely = met["last_day_bank"] - met["first_day"] <= days["days_after"]
-    timely &= met["first_day_bank"] - met["last_day"] >= -days["days_before"]
-    found = [_solution(match_pass, row, ours.rows, bank.rows) for row in met[timely].itertuples()]
+    met = clear[0][clear[0]["total"] != 0].merge(clear[1], on=_SAME, suffixes=("", "_bank"))
+    met = met.join(days, on="currency")
+    timely = met["last_day_bank"] - met["first_day"] <= met["days_after"]
+    timely &= met["first_day_bank"] - met["last_day"] >= -met["days_before"]
+    met = met[timely]
+    found = [
+        replace(solution(match_pass, _members(ours, left), _members(bank, right)), is_named=is_named)
+        for left, right, is_named in zip(
+            met["members"], met["members_bank"], _hardly_chance(met, ours, bank), strict=True
+        )
+    ]
     return found, [(match_pass, "solutions", "transaction_id", ours.keys_of(vague[0]))]
 
 
-def _solution(match_pass: str, met: Any, ours: pd.DataFrame, bank: pd.DataFrame) -> Solution:
-    left, right = met.members[met.members >= 0], met.members_bank[met.members_bank >= 0]
-    payments, lines = ours.iloc[left].sort_values("key"), bank.iloc[right].sort_values("key")
+def _hardly_chance(met: pd.DataFrame, ours: Side, bank: Side) -> list[bool]:
+    """Of each, whether it has a name and chance can hardly have made two sums of that name that are equal."""
+    totals: dict[tuple[str, str], tuple[int, Ints, Ints]] = {}
+    for name, currency in met.loc[met["name"] != "", _PARTY].drop_duplicates().itertuples(index=False):
+        sides = [[f[(f["name"] == name) & (f["currency"] == currency)] for f in (s.rows, s.sums)] for s in (ours, bank)]
+        amounts = pd.concat([rows["amount"] for rows, _ in sides])
+        left, right = (np.sort(sums["total"].to_numpy()) for _, sums in sides)
+        totals[name, currency] = (_step(amounts), left, right)
+    sums = zip(*(met[c].to_list() for c in (*_PARTY, "total")), strict=True)
+    return [name != "" and by_chance(total, *totals[name, currency]) <= MOST_CHANCE for name, currency, total in sums]
+
+
+def _members(side: Side, at: Ints) -> pd.DataFrame:
+    return side.rows.take(at[at >= 0])
+
+
+def solution(match_pass: str, payments: pd.DataFrame, lines: pd.DataFrame) -> Solution:
+    """These rows as one sum, amounts relative to what the lines come to."""
+    payments, lines = payments.sort_values("key"), lines.sort_values("key")
     lag = np.abs(payments["day"].to_numpy()[:, None] - lines["day"].to_numpy()).sum()
+    sign = -1 if lines["amount"].sum() < 0 else 1
     return Solution(
-        match_pass=match_pass, payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(map(int, payments["amount"])),
-        values=tuple(map(int, lines["amount"])), reserves=(0,) * len(payments), lag_days=int(lag),
+        match_pass=match_pass, payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(int(a) * sign for a in payments["amount"]),
+        values=tuple(int(a) * sign for a in lines["amount"]), reserves=(0,) * len(payments), lag_days=int(lag),
     )  # fmt: skip

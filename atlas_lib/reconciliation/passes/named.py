@@ -16,6 +16,8 @@ _TIMELY = (
     "THEN 1 ELSE 0 END)"
 )
 
+_LINE_SIGN = "CASE WHEN p.same_direction = 1 THEN 1 ELSE -1 END"
+
 NAMED = [
     (
         "named_values",
@@ -80,7 +82,7 @@ ROUND = [
     ),
 ]
 
-# Several lines for one transaction, and several transactions for one line.
+# Several lines for one transaction, and several transactions for one line; what goes the other way counts against them.
 GROUPS = [
     (
         "open_named",
@@ -98,13 +100,13 @@ GROUPS = [
     (
         "split_pairs",
         f"""
-        SELECT p.transaction_id, p.line_key, p.currency, p.value_minor, p.amount_minor,
-               CAST(SUM(p.value_minor) OVER (PARTITION BY p.transaction_id) AS BIGINT) AS sum_minor,
+        SELECT p.transaction_id, p.line_key, p.currency, p.amount_minor, {_LINE_SIGN} * p.value_minor AS value_minor,
+               CAST(SUM({_LINE_SIGN} * p.value_minor) OVER (PARTITION BY p.transaction_id) AS BIGINT) AS sum_minor,
                COUNT(*) OVER (PARTITION BY p.transaction_id) AS part_count,
                {_TIMELY} OVER (PARTITION BY p.transaction_id) AS is_timely,
                ROW_NUMBER() OVER (PARTITION BY p.transaction_id ORDER BY p.booking_date, p.line_key) AS part
         FROM open_named p JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'split'
-        WHERE p.transaction_count = 1 AND p.line_count >= 2 AND p.same_direction = 1""",
+        WHERE p.transaction_count = 1 AND p.line_count >= 2""",
     ),
     (
         "merge_pairs",

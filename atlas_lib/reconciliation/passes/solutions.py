@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-SCORES = {"day_sum": 0.85, "payout": 0.85, "one_to_many": 0.85, "many_to_many": 0.8}
+SCORES = {"split": 0.98, "merge": 0.98, "day_sum": 0.85, "payout": 0.85, "one_to_many": 0.85, "many_to_many": 0.8}
+_FOUND: dict[str, Any] = {
+    "status": "str", "match_pass": "str", "group_key": "str", "transaction_id": "str", "line_key": "str",
+    "amount_minor": "int64", "value_minor": "int64", "reserve_minor": "int64", "is_first": "int64", "rival": "str",
+    "match_score": float, "bound": "str",
+}  # fmt: skip
 BEYOND = "more rows than are searched"
 
 
@@ -24,8 +29,10 @@ class Solution:
     values: tuple[int, ...]
     reserves: tuple[int, ...]
     lag_days: int
-    is_named: bool = False  # the line names whose days these are: not the amount alone says that they belong together
-    is_sure: bool = False  # whole days of an amount that chance can hardly have made, whatever else was not searched
+    is_named: bool = False  # a name says that they belong together, not the amount alone
+    is_sure: bool = (
+        False  # holds whatever else was not searched: all that has one name, or what chance can hardly have made
+    )
 
     @property
     def keys(self) -> frozenset[str]:
@@ -48,8 +55,9 @@ class Solution:
 def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.DataFrame:
     """One row per pair of the sums to take, and of those to suggest with what speaks against them.
 
-    Taken is a sure sum without a rival, or a named one whose line is not `unsure` (a bound was met in the search for rivals
-    of it); none of its rows has a `near` partner of its own. What touches such a row, or joins only two rows, is a rival only.
+    Taken is a sure sum without a rival, or a named one of which no line, and no payment of several lines, is `unsure` (a bound
+    was met in the search for rivals of it); none of its rows has a `near` partner of its own. What touches such a row, or
+    joins only two rows, is a rival only.
     """
     distinct: dict[tuple[Any, ...], Solution] = {}
     for one in sorted(found, key=lambda s: s.order):
@@ -65,22 +73,28 @@ def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.Dat
             continue
         used |= one.keys
         rivals = sorted({s for k in one.keys for s in claims[k] if s is not one}, key=lambda s: s.order)
-        is_taken = not rivals and (one.is_sure or (one.is_named and unsure.isdisjoint(one.lines)))
+        searched = one.lines if len(one.lines) == 1 else one.keys
+        is_taken = not rivals and (one.is_sure or (one.is_named and unsure.isdisjoint(searched)))
         against = _words(rivals[0], one) if rivals else BEYOND if one.keys & unsure else ""
         parts.append(_pairs(one, "taken" if is_taken else "suggested", len(rivals), "" if is_taken else against))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _pairs(one: Solution, status: str, rival_count: int, rival: str) -> pd.DataFrame:
-    payment, line, amount = lay_along(np.array(one.amounts) - np.array(one.reserves), np.array(one.values))
+    net, values = np.array(one.amounts) - np.array(one.reserves), np.array(one.values)
+    largest, difference = int(net.argmax()), int(values.sum() - net.sum())  # within the tolerance
+    net[largest] += difference
+    payment, line, value = lay_along(net, values)
     reserve = np.array(one.reserves)[payment]
+    amount = value.copy()
+    amount[int((payment == largest).argmax())] -= difference
     key = one.lines[0] if len(one.lines) == 1 else min(one.payments)
     return pd.DataFrame(
         {
             "status": status, "match_pass": one.match_pass, "group_key": key,
             "transaction_id": np.array(one.payments, dtype=object)[payment],
             "line_key": np.array(one.lines, dtype=object)[line], "amount_minor": amount + reserve,
-            "reserve_minor": reserve, "is_first": (~pd.Index(line).duplicated()).astype("int64"),
+            "value_minor": value + reserve, "reserve_minor": reserve, "is_first": (~pd.Index(line).duplicated()).astype("int64"),
             "match_score": SCORES[one.match_pass] / (1 + rival_count), "rival": rival,
         }
     )  # fmt: skip
@@ -121,3 +135,31 @@ def _words(rival: Solution, one: Solution) -> str:
     if not payments:
         return "the same without transaction " + " + ".join(key for key in one.payments if key not in rival.payments)
     return "transaction " + " + ".join(payments)
+
+
+def simple(groups: list[Solution], payouts: Sequence[Solution] = ()) -> list[Solution]:
+    """The groups that are not made of smaller sums: two sums that hold say nothing more when they are added up."""
+    by_line: dict[str, list[Solution]] = {}
+    for one in (*payouts, *groups):
+        by_line.setdefault(one.lines[0], []).append(one)
+    return [
+        g for g in groups
+        if not any(s.keys < g.keys for line in g.lines for s in by_line.get(line, []))
+    ]  # fmt: skip
+
+
+def left_out(match_pass: str, bound: str, column: str, keys: Iterable[str]) -> pd.DataFrame:
+    """Rows that a bound left out, by line_key or transaction_id."""
+    return pd.DataFrame({column: sorted(set(keys))}).assign(status="limit", match_pass=match_pass, bound=bound)
+
+
+def shaped(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """All parts under one another with all columns of a found sum; what a part does not say is blank or 0."""
+    filled = [part for part in parts if len(part)] or [pd.DataFrame()]
+    return pd.concat([_whole(part) for part in filled], ignore_index=True)
+
+
+def _whole(part: pd.DataFrame) -> pd.DataFrame:
+    blank = {"str": "", "int64": 0, float: 0.0}
+    kept = {c: part[c] if c in part else pd.Series(blank[t], index=part.index) for c, t in _FOUND.items()}
+    return pd.DataFrame(kept).astype(_FOUND)

@@ -57,29 +57,43 @@ def expected_by_chance(values: Ints, target: int) -> float:
     return float((ends[1] - ends[0]).sum()) / (2 * band // step + 1)
 
 
+def by_chance(target: int, step: int, left: Ints, right: Ints) -> float:
+    """How many pairs of sums would meet at the target by chance: of those (sorted) within a tenth of it, spread evenly over it."""
+    band = max(abs(target) // 10 // step, 1) * step
+    near = [
+        np.searchsorted(side, target + band, "right") - np.searchsorted(side, target - band, "left")
+        for side in (left, right)
+    ]
+    return float(near[0] * near[1]) / (2 * band // step + 1)
+
+
 def search_payouts(reach: pd.DataFrame, pairs: pd.DataFrame) -> tuple[list[Solution], dict[str, list[str]]]:
     """Subsets of each line's candidates that sum to it, gross or net of the reserve; lines beyond a bound, by bound."""
     found: list[Solution] = []
     beyond: dict[str, list[str]] = {"lines": [], "chance": [], "solutions": []}
-    wanted = dict(zip(reach["line_key"], reach[["day", "signed_minor"]].to_numpy(np.int64), strict=True))
+    lines = reach.set_index("line_key")[["day", "signed_minor", "name"]].to_dict("index")
     for number, (key, own) in enumerate(pairs.sort_values(["line_key", "transaction_id"]).groupby("line_key")):
         if number >= MOST_LINES:
             beyond["lines"].append(str(key))
             continue
-        day, signed = wanted[str(key)]
-        bound, solutions = _search_line(str(key), int(day), int(signed), own)
+        line = lines[str(key)]
+        bound, solutions = _search_line(str(key), int(line["day"]), int(line["signed_minor"]), own, line["name"] != "")
         if bound:
             beyond[bound].append(str(key))
         found += solutions
     return found, beyond
 
 
-def _search_line(key: str, day: int, signed: int, own: pd.DataFrame) -> tuple[str, list[Solution]]:
-    """The bound it meets (or none), and its solutions; a payment that is the line alone is one."""
+def _search_line(key: str, day: int, signed: int, own: pd.DataFrame, is_named: bool) -> tuple[str, list[Solution]]:
+    """The bound it meets (or none), and its solutions; a payment that is the line alone is one.
+
+    What chance may well have made is none, but all that is open of the party that the line names.
+    """
     sign = 1 if signed > 0 else -1
     amounts, held = own["signed_minor"].to_numpy() * sign, own["reserve_minor"].to_numpy() * sign
     variants = [(amounts, np.zeros_like(held))] + ([(amounts - held, held)] if held.any() else [])
-    if signed == 0 or sum(expected_by_chance(values, abs(signed)) for values, _ in variants) > HOPELESS_RATE:
+    by_chance_alone = sum(expected_by_chance(values, abs(signed)) for values, _ in variants) > HOPELESS_RATE
+    if signed == 0 or (by_chance_alone and not is_named):
         return "chance", []
     solutions, count = [], 0
     for number, (values, reserves) in enumerate(variants):
@@ -87,6 +101,9 @@ def _search_line(key: str, day: int, signed: int, own: pd.DataFrame) -> tuple[st
         kept = [s for s in subsets if number == 0 or reserves[s].any()]
         count += total if total > len(subsets) else len(kept)
         solutions += [_solution(key, day, own, s, amounts, reserves, abs(signed)) for s in kept]
+    is_whole = count == 1 and len(solutions[0].payments) == len(own)
+    if count and by_chance_alone and not is_whole:
+        return "chance", []
     return ("solutions", []) if count > MOST_SHOWN else ("", solutions)
 
 

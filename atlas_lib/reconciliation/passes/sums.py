@@ -7,7 +7,8 @@
 | many_to_many | up to `most_parts` payments to as many lines | the same on either side |
 
 A sum of amounts alone is never taken, only suggested with its rival named: that it is exact and the only one found says
-too little. Taken are whole days (`payouts`), where no sum of these passes explains the line as well.
+too little. Taken are whole days (`payouts`) and what lines that name a party are together (`group_sums`), where no sum of
+these passes explains a row of it as well.
 What is beyond a bound is not searched, and is a row of `search_limits`; a suggestion that it concerns says so.
 Only lines without a near partner of their own are tried, and those that name a party only with its payments. A line
 that has a reference of its own is not added up with others: what it names is not ours. Lines are added up within a bank account.
@@ -16,25 +17,18 @@ that has a reference of its own is not added up with others: what it names is no
 # ruff: noqa: S608 - the pieces put together are constants of this room
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.reconciliation.passes.group_sums import search_groups
-from atlas_lib.reconciliation.passes.solutions import Solution, weigh
+from atlas_lib.reconciliation.passes.solutions import Solution, left_out, shaped, simple, weigh
 from atlas_lib.reconciliation.passes.subset_sums import search_payouts
 
-_FOUND: dict[str, Any] = {
-    "status": "str", "match_pass": "str", "group_key": "str", "transaction_id": "str", "line_key": "str",
-    "amount_minor": "int64", "reserve_minor": "int64", "is_first": "int64", "rival": "str", "match_score": float,
-    "bound": "str",
-}  # fmt: skip
 _LEFT = "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x."
 _ROWS = [
     (
@@ -101,6 +95,15 @@ _ROWS = [
         GROUP BY name, transaction_id, currency, day, signed_minor HAVING MAX(line_count) >= 2""",
     ),
     ("near_ours", "SELECT DISTINCT transaction_id FROM candidates"),
+    # Of the sums under a reference that nothing decides between: those of which no pass took a row since.
+    (
+        "named_left",
+        """
+        SELECT n.* FROM named_sums n
+        WHERE n.status <> 'taken' AND n.group_key NOT IN (
+            SELECT m.group_key FROM named_sums m JOIN {taken} x ON x.transaction_id = m.transaction_id
+            WHERE m.status = 'suggested')""",
+    ),
 ]
 
 
@@ -109,11 +112,11 @@ _TAKEN = [
         "{after}",
         """
         SELECT * FROM {taken} UNION ALL
-        SELECT transaction_id, line_key, match_pass, 60, CAST(NULL AS BIGINT), amount_minor, amount_minor, is_first
+        SELECT transaction_id, line_key, match_pass, 60, CAST(NULL AS BIGINT), amount_minor, value_minor, is_first
         FROM found_sums WHERE status = 'taken'""",
     ),
 ]
-_SEARCHED = ("sum_reach", "sum_pairs", "sum_targets", "sum_lines", "day_sums", "day_limits", "near_ours")
+_SEARCHED = ("sum_reach", "sum_pairs", "sum_targets", "sum_lines", "day_sums", "day_limits", "near_ours", "named_left")
 
 
 def sum_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> list[tuple[str, str | Computed]]:
@@ -130,12 +133,13 @@ def find_sums(
     days: pd.DataFrame,
     day_limits: pd.DataFrame,
     near: pd.DataFrame,
+    named: pd.DataFrame,
     tolerances: pd.DataFrame,
     settings: ReconciliationSettings,
 ) -> pd.DataFrame:
     """Every sum found, as one row per pair that it joins, and one row per row beyond a bound."""
     if lines.empty and days.empty:
-        return _shaped([])
+        return shaped([named])
     wide = set(reach.loc[reach["candidate_count"] > settings.most_candidates, "line_key"])
     payouts, beyond = search_payouts(reach, pairs)
     rows = pairs.merge(reach[["line_key", "name", "currency"]], on="line_key", validate="many_to_one")
@@ -144,9 +148,17 @@ def find_sums(
     for bound, own in day_limits.groupby("bound")["line_key"]:
         beyond[str(bound)] += own.to_list()
     limits += [("payout", bound, "line_key", set(keys)) for bound, keys in (beyond | {"candidates": [*wide]}).items()]
-    unsure = set().union(*(keys for _, _, _, keys in limits))
-    found = weigh([*_days(days), *payouts, *_simple(groups, payouts)], unsure, set(near["transaction_id"]))
-    return _shaped([found, *(_left_out(*limit) for limit in limits)])
+    unsure = set().union(*(keys for _, bound, _, keys in limits if bound != "parts"))
+    found = weigh([*_days(days), *payouts, *simple(groups, payouts)], unsure, set(near["transaction_id"]))
+    return shaped([found, _not_in(named, found), *(left_out(*limit) for limit in limits)])
+
+
+def _not_in(named: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Without the sums under a reference of which a row is in a sum that was found since."""
+    if found.empty:
+        return named
+    is_used = named["transaction_id"].isin(found["transaction_id"]) & (named["status"] == "suggested")
+    return named[(named["status"] != "suggested") | ~named["group_key"].isin(named.loc[is_used, "group_key"])]
 
 
 def _days(rows: pd.DataFrame) -> list[Solution]:
@@ -163,31 +175,3 @@ def _days(rows: pd.DataFrame) -> list[Solution]:
             )
         )  # fmt: skip
     return found
-
-
-def _simple(groups: list[Solution], payouts: list[Solution]) -> list[Solution]:
-    """The groups that are not made of smaller sums: two sums that hold say nothing more when they are added up."""
-    by_line: dict[str, list[Solution]] = {}
-    for one in (*payouts, *groups):
-        by_line.setdefault(one.lines[0], []).append(one)
-    return [
-        g for g in groups
-        if not any(s.keys < g.keys for line in g.lines for s in by_line.get(line, []))
-    ]  # fmt: skip
-
-
-def _left_out(match_pass: str, bound: str, column: str, keys: Iterable[str]) -> pd.DataFrame:
-    """Rows that a bound left out, by line_key or transaction_id."""
-    return pd.DataFrame({column: sorted(set(keys))}).assign(status="limit", match_pass=match_pass, bound=bound)
-
-
-def _shaped(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)] or [pd.DataFrame()]
-    return pd.concat([_whole(part) for part in filled], ignore_index=True)
-
-
-def _whole(part: pd.DataFrame) -> pd.DataFrame:
-    """All columns of a found sum; what a part does not say is blank or 0."""
-    blank = {"str": "", "int64": 0, float: 0.0}
-    kept = {c: part[c] if c in part else pd.Series(blank[t], index=part.index) for c, t in _FOUND.items()}
-    return pd.DataFrame(kept).astype(_FOUND)

@@ -1,0 +1,129 @@
+"""Several payments and several lines that go by the same names: the whole of them, or the one part that meets.
+
+A group is all open payments and lines that name each other, directly or through others of it: a reference that several
+rows of both sides carry, or lists of references that overlap. Amounts are signed, so a correction counts against what it
+corrects. Where all of a group adds up to the same on both sides, within the rule `many_to_many` in amount and days (so that what is
+wrong in one month and in another is not netted), all of it is taken. Else up to `most_parts` rows of a side that meet to the cent are taken, where no
+others do and chance can hardly have made them (`by_chance`); where others do, they are suggested with the rival.
+A group of more than `most_candidates` rows on a side is only looked at as a whole, and said in `search_limits`.
+"""
+
+# ruff: noqa: S608 - the pieces put together are constants of this room
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from atlas_lib.core.engine import Computed
+from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.reconciliation.passes.group_sums import Limit, Side, in_more_parts, meet, singles, solution
+from atlas_lib.reconciliation.passes.solutions import Solution, left_out, shaped, simple, weigh
+from atlas_lib.reconciliation.passes.subset_sums import listed_sums
+
+_ANY_WIDTH = 10**5
+_OPEN = (
+    "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = p.transaction_id) "
+    "AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = p.line_key)"
+)
+_SHAPES = {(True, False): "split", (False, True): "merge", (False, False): "many_to_many"}
+
+
+def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings) -> list[tuple[str, str | Computed]]:
+    """From {taken} to `named_sums` (taken, suggested and limit rows) and {after}."""
+    search = partial(find_named_groups, tolerances=tolerances, settings=settings)
+    return [
+        (
+            "group_rows",
+            f"""
+            SELECT p.transaction_id, p.line_key, p.currency, b.account,
+                   CASE WHEN b.direction = 'CRDT' THEN p.signed_minor ELSE -p.signed_minor END AS our_minor,
+                   CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS line_minor,
+                   days_between(DATE '1970-01-01', p.transaction_date) AS our_day,
+                   days_between(DATE '1970-01-01', p.booking_date) AS line_day
+            FROM open_named p JOIN booked b ON b.line_key = p.line_key
+            WHERE (p.line_count >= 2 OR p.transaction_count >= 2) AND {_OPEN}
+              AND NOT EXISTS (SELECT 1 FROM payout_chosen c WHERE c.line_key = p.line_key)""",
+        ),
+        ("named_sums", Computed(("group_rows",), search)),
+        (
+            "{after}",
+            """
+            SELECT * FROM {taken} UNION ALL
+            SELECT transaction_id, line_key, match_pass, 8, CAST(NULL AS BIGINT), amount_minor, value_minor, is_first
+            FROM named_sums WHERE status = 'taken'""",
+        ),
+    ]
+
+
+def find_named_groups(rows: pd.DataFrame, tolerances: pd.DataFrame, settings: ReconciliationSettings) -> pd.DataFrame:
+    """Every sum found, as one row per pair that it joins, and one row per row of a group beyond the bound."""
+    ours, bank = _sides(rows) if len(rows) else (rows, rows)
+    if ours.empty:
+        return shaped([])
+    rule = tolerances.query("match_pass == 'many_to_many'").set_index("currency")
+    whole = _wholes(ours, bank, rule)
+    sizes = pd.concat([side.groupby("name").size() for side in (ours, bank)], axis=1).max(axis=1)
+    large = set(sizes.index[sizes > settings.most_candidates]) - set(whole)
+    rest = [side[~side["name"].isin({*whole, *large})].reset_index(drop=True) for side in (ours, bank)]
+    parts, limits = _parts(rest[0], rest[1], rule, settings)
+    limits += in_more_parts(rest[0], rest[1], parts, settings.most_parts)
+    limits += [
+        ("many_to_many", "candidates", column, set(side.loc[side["name"].isin(large), "key"]))
+        for column, side in (("transaction_id", ours), ("line_key", bank))
+    ]
+    found = weigh([*whole.values(), *parts], set(), set())
+    return shaped([found, *(left_out(*limit) for limit in limits)])
+
+
+def _sides(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Payments and lines (key, name, currency, account, day, sign, amount) of the groups that have several of both."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (pay, payments), (line, lines) = (pd.factorize(rows[key]) for key in ("transaction_id", "line_key"))
+    size = len(payments) + len(lines)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (pay, line + len(payments))), shape=(size, size))
+    group = connected_components(graph, directed=False)[1][pay]
+    named = rows.assign(name=pd.Series(group, index=rows.index).astype("str"), account="", sign=0)
+    counts = named.groupby("name")[["transaction_id", "line_key"]].transform("nunique")
+    named = named[counts.min(axis=1) >= 2]
+    ours, bank = (
+        named.rename(columns={key: "key", f"{side}_minor": "amount", f"{side}_day": "day"})
+        .drop_duplicates("key")[["key", "name", "currency", "account", "day", "sign", "amount"]]
+        .reset_index(drop=True)
+        for key, side in (("transaction_id", "our"), ("line_key", "line"))
+    )
+    return ours, bank
+
+
+def _wholes(ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame) -> dict[str, Solution]:
+    """By group, where all its payments are all its lines."""
+    totals = [
+        s.groupby("name").agg(total=("amount", "sum"), first=("day", "min"), last=("day", "max")) for s in (ours, bank)
+    ]
+    both = totals[0].join(totals[1].add_suffix("_bank")).join(ours.groupby("name")["currency"].first())
+    both = both.join(rule, on="currency")
+    size, more = both["total"].abs(), (both["total_bank"] - both["total"]) * np.sign(both["total"])
+    holds = more <= np.maximum(both["above_minor"], size * both["above_ppm"] // 10**6)
+    holds &= -more <= np.maximum(both["below_minor"], size * both["below_ppm"] // 10**6)
+    holds &= both["last_bank"] - both["first"] <= both["days_after"]
+    holds &= both["first_bank"] - both["last"] >= -both["days_before"]
+    groups = [side.groupby("name").get_group for side in (ours, bank)]
+    names = both.index[holds & (both["total"] != 0)]
+    return {n: replace(solution("many_to_many", groups[0](n), groups[1](n)), is_sure=True) for n in names}
+
+
+def _parts(
+    ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame, settings: ReconciliationSettings
+) -> tuple[list[Solution], list[Limit]]:
+    """Up to `most_parts` rows of either side that meet, named by their shape; a pair of rows alone is none."""
+    sides = [
+        Side(side, pd.concat([singles(side), listed_sums(side, _ANY_WIDTH, settings)[0]], ignore_index=True))
+        for side in (ours, bank)
+    ]
+    found, limits = meet("many_to_many", sides[0], sides[1], rule[["days_before", "days_after"]])
+    shapes = [replace(o, match_pass=_SHAPES[len(o.payments) == 1, len(o.lines) == 1]) for o in found if len(o.keys) > 2]
+    return simple(shapes), limits
