@@ -160,54 +160,53 @@ USER_STEPS = [
 ]
 
 # A party's payments per clock hour against the seven days before. Only hours that are busy as a whole can be busy up
-# to a payment of theirs, so only their payments are counted through.
+# to a payment of theirs, so only their payments are counted through. Kind 1 is a merchant, 2 an account.
+_HOUR = "CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT)"
 BURST_STEPS = [
     (
         "hourly",
-        """
-        SELECT kind, party, hour_number, CAST(FLOOR(CAST(hour_number AS DOUBLE) / 24) AS BIGINT) AS day_number, COUNT(*) AS hour_count
+        f"""
+        SELECT kind, party_key, hour_number, CAST(FLOOR(CAST(hour_number AS DOUBLE) / 24) AS BIGINT) AS day_number, COUNT(*) AS hour_count
         FROM (
-            SELECT 'merchant' AS kind, merchant_id AS party,
-                   CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) AS hour_number FROM payments
+            SELECT 1 AS kind, key_number(merchant_id, '') AS party_key, {_HOUR} AS hour_number FROM payments
             UNION ALL
-            SELECT 'account' AS kind, source_account AS party,
-                   CAST(FLOOR(CAST(epoch_micros(created_at) AS DOUBLE) / 3600000000) AS BIGINT) AS hour_number FROM payments) a
-        GROUP BY kind, party, hour_number
-        """,
+            SELECT 2 AS kind, key_number(source_account, '') AS party_key, {_HOUR} AS hour_number FROM payments) a
+        GROUP BY kind, party_key, hour_number
+        """,  # noqa: S608 - what is inserted is made above
     ),
     (
         "weeks_before",
         """
-        SELECT kind, party, day_number, week_count, days_known FROM (
-            SELECT kind, party, day_number, SUM(day_count) OVER week_before AS week_count,
+        SELECT kind, party_key, day_number, week_count, days_known FROM (
+            SELECT kind, party_key, day_number, SUM(day_count) OVER week_before AS week_count,
                    day_number - MIN(day_number) OVER week_before AS days_known
-            FROM (SELECT kind, party, day_number, SUM(hour_count) AS day_count FROM hourly GROUP BY kind, party, day_number) d
-            WINDOW week_before AS (PARTITION BY kind, party ORDER BY day_number RANGE BETWEEN 7 PRECEDING AND 1 PRECEDING)) w
+            FROM (SELECT kind, party_key, day_number, SUM(hour_count) AS day_count FROM hourly GROUP BY kind, party_key, day_number) d
+            WINDOW week_before AS (PARTITION BY kind, party_key ORDER BY day_number RANGE BETWEEN 7 PRECEDING AND 1 PRECEDING)) w
         WHERE days_known IS NOT NULL
         """,
     ),
     (
         "busy_hours",
         """
-        SELECT h.kind, h.party, h.hour_number, COALESCE(b.hour_count, 0) AS previous_count, w.week_count, w.days_known
+        SELECT h.kind, h.party_key, h.hour_number, COALESCE(b.hour_count, 0) AS previous_count, w.week_count, w.days_known
         FROM hourly h
-        JOIN weeks_before w ON w.kind = h.kind AND w.party = h.party AND w.day_number = h.day_number
-        LEFT JOIN hourly b ON b.kind = h.kind AND b.party = h.party AND b.hour_number = h.hour_number - 1
+        JOIN weeks_before w ON w.kind = h.kind AND w.party_key = h.party_key AND w.day_number = h.day_number
+        LEFT JOIN hourly b ON b.kind = h.kind AND b.party_key = h.party_key AND b.hour_number = h.hour_number - 1
         WHERE h.hour_count + COALESCE(b.hour_count, 0) >= 10
           AND (h.hour_count + COALESCE(b.hour_count, 0)) * w.days_known * 2 > w.week_count
         """,
     ),
     (
         "bursts",
-        """
+        f"""
         SELECT transaction_id, kind, previous_count + number_in_hour AS two_hour_count FROM (
             SELECT p.transaction_id, b.kind, b.previous_count, b.days_known, b.week_count,
-                   ROW_NUMBER() OVER (PARTITION BY b.kind, b.party, b.hour_number ORDER BY p.created_at, p.transaction_id) AS number_in_hour
+                   ROW_NUMBER() OVER (PARTITION BY b.kind, b.party_key, b.hour_number ORDER BY p.created_at, p.transaction_id) AS number_in_hour
             FROM payments p JOIN busy_hours b
-              ON b.hour_number = CAST(FLOOR(CAST(epoch_micros(p.created_at) AS DOUBLE) / 3600000000) AS BIGINT)
-             AND b.party = CASE WHEN b.kind = 'merchant' THEN p.merchant_id ELSE p.source_account END) n
+              ON b.hour_number = {_HOUR.replace("created_at", "p.created_at")}
+             AND b.party_key = key_number(CASE WHEN b.kind = 1 THEN p.merchant_id ELSE p.source_account END, '')) n
         WHERE previous_count + number_in_hour >= 10 AND (previous_count + number_in_hour) * days_known * 2 > week_count
-        """,
+        """,  # noqa: S608 - what is inserted is made above
     ),
 ]
 
@@ -232,7 +231,7 @@ OBSERVED_STEPS = [
             SELECT transaction_id, NULL, NULL, NULL, NULL, NULL, NULL, country, NULL, NULL FROM new_countries
             UNION ALL
             SELECT transaction_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                   CASE WHEN kind = 'merchant' THEN two_hour_count END, CASE WHEN kind = 'account' THEN two_hour_count END
+                   CASE WHEN kind = 1 THEN two_hour_count END, CASE WHEN kind = 2 THEN two_hour_count END
             FROM bursts) o
         GROUP BY transaction_id
         """,

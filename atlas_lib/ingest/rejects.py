@@ -44,11 +44,17 @@ def reject_rows(
     entries = {number: number_entries(sheets[number].frame.index) for number in source["_sheet"].unique()}
     computed, details = _computed(found, rows, by_name), found["detail"].fillna("")
     lines: list[Note] = []
-    columns = [*(found[c] for c in ("column", "rule", "severity")), computed, details, *(source[c] for c in source)]
-    for column, name, severity, result, detail, file, sheet, row, number, position in zip(*columns, strict=True):
+    shown = _shown(sheets, source, found["column"])
+    columns = [
+        *(found[c] for c in ("column", "rule", "severity")),
+        shown,
+        computed,
+        details,
+        *(source[c] for c in source),
+    ]
+    for column, name, severity, value, result, detail, file, sheet, row, number, position in zip(*columns, strict=True):
         rule = by_name.get(name + column)
         expected, remedy = (rule.expected, rule.remedy) if rule else _text_of(table, name)
-        value = _shown(sheets[number].frame, column, position)
         entry = int(entries[number][position]) if len(entries[number]) else 0
         place = sheets[number].place(row, column, entry)
         message = f"{place}: expected {expected}{result}, found {value or 'nothing'}{detail}. What to do: {remedy}."
@@ -63,9 +69,15 @@ def _text_of(table: str, name: str) -> tuple[str, str]:
     return TEXTS.get(name) or _KEY_TEXTS_OF.get((table, name)) or _KEY_TEXTS[name]
 
 
-def _shown(frame: pd.DataFrame, column: str, position: int) -> str:
-    value = frame[column].iloc[position] if column in frame else None
-    return "" if value is None or pd.isna(value) else str(value)
+def _shown(sheets: Sequence[NamedSheet], source: pd.DataFrame, columns: pd.Series) -> pd.Series:
+    """The broken cells as they came; empty where there is none."""
+    texts = pd.Series("", index=source.index, dtype=object)
+    for (number, column), part in source.groupby([source["_sheet"], columns], sort=False):
+        frame = sheets[number].frame
+        if column in frame:
+            cells = frame[column].iloc[part["_position"]].astype(object)
+            texts.loc[part.index] = ["" if pd.isna(cell) else str(cell) for cell in cells]
+    return texts
 
 
 def _computed(found: pd.DataFrame, rows: pd.DataFrame, by_name: Mapping[str, Rule]) -> pd.Series:
