@@ -72,11 +72,12 @@ def _text_of(table: str, name: str) -> tuple[str, str]:
 def _shown(sheets: Sequence[NamedSheet], source: pd.DataFrame, columns: pd.Series) -> pd.Series:
     """The broken cells as they came; empty where there is none."""
     texts = pd.Series("", index=source.index, dtype=object)
-    for (number, column), part in source.groupby([source["_sheet"], columns], sort=False):
-        frame = sheets[number].frame
-        if column in frame:
-            cells = frame[column].iloc[part["_position"]].astype(object)
-            texts.loc[part.index] = ["" if pd.isna(cell) else str(cell) for cell in cells]
+    for number, sheet in enumerate(sheets):
+        here = source["_sheet"] == number
+        for column in set(columns[here]) & set(sheet.frame.columns):
+            places = source.index[here & (columns == column)]
+            cells = sheet.frame[column].iloc[source.loc[places, "_position"]].astype(object)
+            texts.loc[places] = cells.map(str).where(cells.notna(), "").to_numpy()
     return texts
 
 
