@@ -6,16 +6,20 @@ open lines of that amount and direction within the days; the others repeat the f
 So two equal payments with two lines are left alone, and so are two that the bank has not booked at all.
 """
 
+from atlas_lib.reconciliation.passes.references import NO_FILLER
+
 _ALIKE = "type, currency, amount_minor, merchant_id, counterparty, user_id, reference, day"
 _SAME = " AND ".join(f"g.{name} = t.{name}" for name in _ALIKE.split(", "))
+
+_REFERENCE = NO_FILLER.format("fold_text(t.reference)")
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
 REPEATS = [
     (
         "maybe_repeats",
-        """
-        SELECT t.transaction_id, t.type, t.currency, t.amount_minor, t.merchant_id, COALESCE(t.counterparty_id, '') AS counterparty,
-               COALESCE(t.user_id, '') AS user_id, COALESCE(fold_text(t.reference), '') AS reference, t.created_at,
+        f"""
+        SELECT t.transaction_id, t.type, t.currency, t.amount_minor, t.merchant_id, TRIM(COALESCE(t.counterparty_id, '')) AS counterparty,
+               TRIM(COALESCE(t.user_id, '')) AS user_id, COALESCE({_REFERENCE}, '') AS reference, t.created_at,
                k.day, CASE WHEN t.type = 'SALE' THEN 1 ELSE -1 END AS sign
         FROM transactions t
         JOIN (SELECT DISTINCT type, currency, amount_minor, merchant_id, day FROM open_ours WHERE state = 'break') k
@@ -30,13 +34,28 @@ REPEATS = [
         WHERE counterparty <> '' OR user_id <> '' OR reference <> ''
         GROUP BY {_ALIKE}, sign HAVING COUNT(*) > 1""",
     ),
+    # Amounts meet in buckets one wider than twice the tolerance, so that what is within it lies in one of two.
+    (
+        "repeat_amounts",
+        "\n        UNION\n".join(
+            f"""
+        SELECT group_id, currency, sign, amount_minor, day,
+               CAST(FLOOR((amount_minor {end} :tolerance) / CAST(2 * :tolerance + 1 AS DOUBLE)) AS BIGINT) AS bucket
+        FROM repeat_groups"""
+            for end in "-+"
+        ),
+    ),
     (
         "repeat_lines",
         """
-        SELECT g.group_id, COUNT(*) AS line_count
-        FROM repeat_groups g
-        JOIN open_lines b ON b.currency = g.currency AND b.sign = g.sign AND ABS(b.gross_minor - g.amount_minor) <= :tolerance
-                         AND days_between(g.day, b.booking_date) BETWEEN -:days_before AND :days_after
+        SELECT g.group_id, SUM(b.line_count) AS line_count
+        FROM repeat_amounts g
+        JOIN (SELECT currency, sign, gross_minor, booking_date, COUNT(*) AS line_count,
+                     CAST(FLOOR(gross_minor / CAST(2 * :tolerance + 1 AS DOUBLE)) AS BIGINT) AS bucket
+              FROM open_lines GROUP BY currency, sign, gross_minor, booking_date) b
+             ON b.currency = g.currency AND b.sign = g.sign AND b.bucket = g.bucket
+        WHERE ABS(b.gross_minor - g.amount_minor) <= :tolerance
+          AND days_between(g.day, b.booking_date) BETWEEN -:days_before AND :days_after
         GROUP BY g.group_id""",
     ),
     (

@@ -105,6 +105,8 @@ ALONE = {"user_id": "", "counterparty_id": None}
         ({"amount_minor": 9_999}, {}, ["REF1"], ["MISSING_AT_BANK"]),
         ({"reference": None}, {"reference": None}, [None], ["DUPLICATE", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
         ({"reference": None} | ALONE, {"reference": None} | ALONE, [None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
+        ({"reference": "NOTPROVIDED"} | ALONE, {"reference": "NOTPROVIDED"} | ALONE, [None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
+        ({"reference": None} | ALONE | {"user_id": "  "}, {"reference": None} | ALONE | {"user_id": "  "}, [None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER"]),
         ({"reference": None}, {"reference": None}, [None, None], ["MISSING_AT_BANK", "MISSING_AT_BANK", "MISSING_IN_LEDGER", "MISSING_IN_LEDGER"]),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ A name is a folded id or reference; fillers of ISO 20022 and SWIFT (NOTPROVIDED,
 _IS_DUE = "t.status = 'APPROVED' OR (t.status = 'REFUNDED' AND t.type = 'SALE')"
 _DIRECTION = "CASE WHEN t.type = 'SALE' THEN 'CRDT' ELSE 'DBIT' END AS direction"
 _AFTER_CUT_OFF = "CASE WHEN utc_hour(t.created_at) >= :cut_off_hour THEN 1 ELSE 0 END AS is_after_cut_off"
-_NO_FILLER = "CASE WHEN {0} IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL ELSE {0} END"
+NO_FILLER = "CASE WHEN {0} IN ('', 'NOTPROVIDED', 'NONREF', 'NONE', 'UNKNOWN') THEN NULL ELSE {0} END"
 _GROSS = (
     "l.amount_posted_minor + CASE WHEN l.credit_debit_indicator = 'CRDT' THEN l.fee_charged_minor ELSE 0 END "
     "AS gross_minor"
@@ -37,7 +37,7 @@ KEYS = [
         SELECT t.transaction_id, t.currency, t.amount_minor, utc_day(t.created_at) AS transaction_date,
                {_AFTER_CUT_OFF},
                CASE WHEN {_IS_DUE} THEN CASE WHEN t.type = 'SALE' THEN 1 ELSE -1 END ELSE 0 END AS due_sign, t.id_key,
-               {_NO_FILLER.format("t.reference_fold")} AS reference_key
+               {NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold, fold_text(x.transaction_id) AS id_key
               FROM transactions x) t""",
     ),
@@ -45,7 +45,7 @@ KEYS = [
         "bank_names",
         f"""
         SELECT l.statement_id, l.line_id, l.currency, CASE WHEN l.credit_debit_indicator = 'CRDT' THEN 1 ELSE -1 END AS sign, l.booking_date,
-               l.fee_charged_minor AS fee_minor, {_GROSS}, {_NO_FILLER.format("l.reference_fold")} AS reference_key,
+               l.fee_charged_minor AS fee_minor, {_GROSS}, {NO_FILLER.format("l.reference_fold")} AS reference_key,
                CASE WHEN l.quoted_fold = '' THEN NULL ELSE l.quoted_fold END AS quoted_key
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold, fold_text(x.transaction_id) AS quoted_fold
               FROM statement_lines x WHERE x.status = 'BOOK') l""",
@@ -190,7 +190,7 @@ MENTIONED = [
         f"""
         SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.account, l.currency,
                l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor, {_GROSS},
-               {_NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.counterparty_name, l.end_to_end_id,
+               {NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.counterparty_name, l.end_to_end_id,
                l.remittance_text AS text
         FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
                      COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
@@ -251,7 +251,7 @@ OURS = [
                CASE WHEN t.type = 'SALE' THEN t.amount_minor * COALESCE(m.reserve_ppm, 0) ELSE 0 END AS held_ppm,
                COALESCE(m.merchant_key, '') AS merchant_key, COALESCE(c.counterparty_key, '') AS counterparty_key,
                utc_day(t.created_at) AS transaction_date, {_AFTER_CUT_OFF}, {_DIRECTION}, CASE WHEN {_IS_DUE} THEN 1 ELSE 0 END AS is_due,
-               {_NO_FILLER.format("t.reference_fold")} AS reference_key
+               {NO_FILLER.format("t.reference_fold")} AS reference_key
         FROM (SELECT x.*, fold_text(x.reference) AS reference_fold FROM transactions x
               WHERE x.transaction_id IN (SELECT transaction_id FROM left_payments UNION SELECT transaction_id FROM named)) t
         LEFT JOIN merchant_names m ON m.merchant_id = t.merchant_id
