@@ -21,7 +21,7 @@ from atlas_lib.core.tables import arrow_to_frame
 from atlas_lib.ingest.dialects import SAMPLE_SIZE, Dialect, decode, find_dialect
 from atlas_lib.ingest.grid import Grid
 from atlas_lib.ingest.headers import Left, RawSheet, find_header, fit_row
-from atlas_lib.ingest.parquet_columns import check_columns, is_bytes, without_views
+from atlas_lib.ingest.parquet_columns import check_columns, check_texts, is_bytes, without_views
 from atlas_lib.ingest.recognition import RawNote, raw_sheets
 
 _LINE_WITHOUT_DIGIT = re.compile(r"^[^\d\r\n]{8,4000}$", re.MULTILINE)
@@ -41,7 +41,8 @@ def read_parquet(path: Path, name: str) -> RawSheet:
             check_columns(file, name, sorted(fit.positions.values()))
         rows = int(file.metadata.num_rows)
         in_pieces = fit is not None and fit.table == "transactions" and rows > 0
-        table = file.read() if not in_pieces else _empty_row(file.schema_arrow)
+        table = without_views(file.read() if not in_pieces else _empty_row(file.schema_arrow))
+        check_texts(table, name, 1)
         header = tuple(table.column_names)
         frame = arrow_to_frame(plain_types(table).rename_columns([str(i) for i in range(table.num_columns)]))
     except DAMAGED as error:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from atlas_lib.core.errors import InputError
 
+_BYTES_OF = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
 _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
@@ -50,7 +51,29 @@ def check_columns(file: pq.ParquetFile, name: str, places: Sequence[int]) -> Non
         start += len(batch)
 
 
-def _refuse_no_text(cells: pa.ChunkedArray, name: str, column: str, start: int) -> None:
+def check_texts(rows: pa.Table, name: str, start: int) -> None:
+    """Raises InputError where a column of texts holds bytes that are none; `start` is the line of the first row.
+
+    Texts that the file holds as a dictionary are checked by the reader itself.
+    """
+    for field in rows.schema:
+        line = start
+        for chunk in rows[field.name].chunks if field.type in _BYTES_OF else ():
+            kept = chunk.cast(_BYTES_OF[field.type])
+            if not _are_texts(kept):
+                _refuse_no_text(kept, name, field.name, line)
+            line += len(chunk)
+
+
+def _are_texts(cells: pa.Array) -> bool:
+    try:
+        cells.cast(pa.string() if cells.type == pa.binary() else pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _refuse_no_text(cells: pa.Array | pa.ChunkedArray, name: str, column: str, start: int) -> None:
     try:
         cells.cast(pa.string())
     except pa.ArrowInvalid as error:
@@ -58,7 +81,7 @@ def _refuse_no_text(cells: pa.ChunkedArray, name: str, column: str, start: int) 
         row = int(np.argmax([value is not None and not _is_text(value) for value in values]))
         raise InputError(
             "A text of the Parquet file is no UTF-8", where=f"{name}, line {start + row}, column {column}",
-            expected="text in UTF-8", found=str(values[row])[:100], remedy="write the column as text (STRING)",
+            expected="text in UTF-8", found=str(values[row])[:100], remedy="write the column as text (STRING) in UTF-8",
         ) from error  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from atlas_lib.core.tables import arrow_to_frame
 from atlas_lib.ingest.cells import Mask
 from atlas_lib.ingest.flatfiles import DAMAGED, damaged, plain_types
-from atlas_lib.ingest.parquet_columns import without_views
+from atlas_lib.ingest.parquet_columns import check_texts, without_views
 from atlas_lib.ingest.plain import CODED
 from atlas_lib.ingest.recognition import NamedSheet
 
@@ -59,6 +59,7 @@ def pieces_of(sheet: NamedSheet) -> Iterator[Piece]:
         return
     start, total = 1, sheet.rows_in_count
     for found in _read_pieces(sheet):
+        check_texts(found, sheet.file, start)
         cells = _known_types(pa.table({name: found[header] for name, header in sheet.headers.items()}))
         rows = pd.RangeIndex(start, start + len(cells))
         yield Piece(sheet, cells, rows, len(cells) == total, found)

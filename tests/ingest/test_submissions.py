@@ -164,6 +164,34 @@ def test_a_large_file_is_refused_where_it_is_damaged_and_counted_by_its_own_rows
         clean_inputs(read_inputs(tmp_path), IngestSettings())
 
 
+@pytest.mark.parametrize("is_coded", [False, True])
+@pytest.mark.parametrize(
+    ("table", "column"), [("transactions", "reference"), ("transactions", "type"), ("merchants", "merchant_name")]
+)
+def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path, table, column, is_coded):
+    """A writer may call anything a text; what reads it later would stop without the file's name."""
+    row = (
+        ROW
+        if table == "transactions"
+        else {"merchant_id": "M1", "merchant_name": "Shop", "country": "DE", "kyc_status": "COMPLETE"}
+    )
+    rows = pa.Table.from_pylist([row] * 3)
+    wrong = pa.array([b"a", b"a", b"M\xfcller"])
+    texts = pa.Array.from_buffers(pa.string(), 3, wrong.buffers())
+    cells = pa.DictionaryArray.from_arrays(pa.array([0, 0, 1]), texts.slice(1)) if is_coded else texts
+    pq.write_table(
+        rows.drop_columns([c for c in [column] if c in rows.column_names]).append_column(column, cells),
+        tmp_path / f"{table}.parquet",
+    )
+    told = (
+        rf"cannot be read. Where: {table}.parquet"
+        if is_coded
+        else rf"no UTF-8.*{table}.parquet, line 3, column {column}"
+    )
+    with pytest.raises(InputError, match=told):
+        clean_inputs(read_inputs(tmp_path), IngestSettings())
+
+
 def test_an_id_with_the_character_nul_is_refused_and_can_be_shown(tmp_path):
     """A ledger of a run before would not find it again: SQLite ends the text there, PostgreSQL takes none."""
     rows = [ROW, ROW | {"transaction_id": "T\x002"}, ROW | {"transaction_id": "T3", "idempotency_key": "K\x00"}]
