@@ -54,6 +54,7 @@ FOLD = f"regexp_replace(translate(upper(replace(s, 'ß', 'ss')), '{_FOLD_FROM}',
 PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _SPARK_MASTER = "ATLAS_SPARK_MASTER"
 _ALLOCATOR = "ARROW_DEFAULT_MEMORY_POOL"
+_KEPT_MS = 10_000  # what is freed stays with the process for as long: the next piece or stage needs as much
 
 
 class Engine(Protocol):
@@ -117,6 +118,7 @@ def _choose_allocator() -> None:
     and asking for it again was a fourth of the processor time of an intake."""
     if _ALLOCATOR not in os.environ and "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(_KEPT_MS)
 
 
 def as_input(source: Input) -> Input:
