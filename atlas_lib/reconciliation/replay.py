@@ -14,6 +14,8 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.carrying import Carried, follows_a_run
+from atlas_lib.reconciliation.pairs import SEPARATOR, pairs_of, split
+from atlas_lib.reconciliation.pairs import line_keys as _keys
 from atlas_lib.reconciliation.passes.solutions import lay_along
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
@@ -42,7 +44,7 @@ def replay_matches(
     findings: list[dict[str, Any]] = []
     undone: dict[tuple[str, ...], bool] = {}
     for decision in decisions[decisions["action"].isin(_MATCHING)].itertuples():
-        pairs = _pairs(decision)
+        pairs = pairs_of(decision)
         undone |= dict.fromkeys(map(tuple, pairs.to_numpy()), decision.action == "unmatch")
         if decision.action == "unmatch":
             matches, fault = _undo(matches, pairs, ours, bank)
@@ -71,7 +73,7 @@ def _not_done_with(
     decisions: pd.DataFrame, applied: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame
 ) -> pd.DataFrame:
     known = [set(transactions["transaction_id"]), set(_keys(statement_lines))]
-    named = [decisions["transaction_ids"].str.split(" "), decisions["line_keys"].str.split(" ")]
+    named = [split(decisions["transaction_ids"]), split(decisions["line_keys"])]
     here = [not (known[0].isdisjoint(ids) and known[1].isdisjoint(keys)) for ids, keys in zip(*named, strict=True)]
     return decisions[np.array(here, dtype=bool) | ~decisions["entry_id"].isin(applied["entry_id"])]
 
@@ -94,15 +96,6 @@ def _bank_side(statement_lines: pd.DataFrame) -> pd.DataFrame:
     return booked.assign(line_key=keys, gross_minor=gross, signed_minor=gross.where(is_credit, -gross)).set_index(
         "line_key"
     )
-
-
-def _pairs(decision: Any) -> pd.DataFrame:
-    ids, keys = decision.transaction_ids.split(" "), decision.line_keys.split(" ")
-    return pd.DataFrame({"transaction_id": ids}).merge(pd.DataFrame({"line_key": keys}), how="cross")
-
-
-def _keys(matches: pd.DataFrame) -> pd.Series:
-    return matches["statement_id"] + "/" + matches["line_id"]
 
 
 def _undo(
@@ -288,7 +281,8 @@ def _replayed(
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:
-    subject = " ".join(filter(None, (decision.break_id, decision.transaction_ids, decision.line_keys)))
+    named = filter(None, (decision.break_id, decision.transaction_ids, decision.line_keys))
+    subject = " ".join(named).replace(SEPARATOR, " ")
     return {
         "entry_id": decision.entry_id, "action": decision.action, "subject": subject, "actor": decision.actor, "finding": fault,
     }  # fmt: skip

@@ -205,3 +205,19 @@ def test_rejecting_one_row_of_a_suggested_sum_rejects_the_sum(ledger):
     desk(run(ledger, OURS[1:], bank), ledger).unmatch("T2", "S1/1", "another customer")
     result = run(ledger, OURS[1:], bank)
     assert result["suggestions"].empty and result["decision_findings"].empty
+
+
+@pytest.mark.parametrize("payment_id, statement, number", [("T1", "STMT 10", "1"), ("T1", "S1", "NTRY 1"), ("PAY 1", "S1", "1")])  # fmt: skip
+def test_decisions_on_ids_with_blanks_hold(ledger, payment_id, statement, number):
+    ours = [payment(payment_id, 10_000, "2026-10-05", reference="REF-1"), payment("T 2", 7_000, "2026-10-05")]
+    bank = [line(number, 10_000, "2026-10-06", end_to_end_id="REF1", statement_id=statement)]
+    bank += [line(f"x {n}", 3_500, "2026-10-07", end_to_end_id=f"EXT9{n}", statement_id=statement) for n in range(2)]
+    own = desk(run(ledger, ours, bank), ledger, lines_of=lambda payment_id: [[]])  # noqa: ARG005
+    own.force(["T 2"], [f"{statement}/x 0", f"{statement}/x 1"], "two instalments")
+    assert run(ledger, ours, bank)["matches"].query("match_pass == 'manual'")["line_id"].tolist() == ["x 0", "x 1"]
+    own.unmatch("T 2", f"{statement}/x 1", "forced in error")  # what was forced is known before the next run
+    desk(run(ledger, ours, bank), ledger).unmatch(payment_id, f"{statement}/{number}", "another customer")
+    result = run(ledger, ours, bank)
+    assert result["matches"].empty and result["decision_findings"].empty
+    desk(result, ledger).unmatch("GONE 1", f"{statement}/{number}", "no")
+    assert run(ledger, ours, bank)["decision_findings"]["subject"].tolist() == [f"GONE 1 {statement}/{number}"]
