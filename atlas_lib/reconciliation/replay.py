@@ -14,7 +14,7 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.carrying import Carried, follows_a_run
-from atlas_lib.reconciliation.pairs import SEPARATOR, pairs_of, split
+from atlas_lib.reconciliation.pairs import SEPARATOR, holding, pairs_of, split
 from atlas_lib.reconciliation.pairs import line_keys as _keys
 from atlas_lib.reconciliation.passes.solutions import lay_along
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
@@ -55,9 +55,12 @@ def replay_matches(
     taken = pd.MultiIndex.from_frame(matches[["statement_id", "line_id"]])
     free = [~pd.MultiIndex.from_frame(t[["statement_id", "line_id"]]).isin(taken) for t in (links, suggestions)]
     known = matches["transaction_id"]
-    rejected = [undone.get(pair, False) for pair in zip(suggestions["transaction_id"], _keys(suggestions), strict=True)]
+    apart = pd.DataFrame(
+        [pair for pair, is_apart in undone.items() if is_apart], columns=["transaction_id", "line_key"]
+    )
+    rejected = holding(suggestions, "group_id", apart)
     links = links[free[0]]
-    gone = ~free[1] | suggestions["transaction_id"].isin(known) | np.array(rejected, dtype=bool)
+    gone = ~free[1] | suggestions["transaction_id"].isin(known) | rejected
     suggestions = suggestions[~gone & ~suggestions["group_id"].isin(set(suggestions.loc[gone, "group_id"]) - {""})]
     kind = links["kind"].mask((links["kind"] == "mismatch") & links["transaction_id"].isin(known), "further")
     return {
@@ -104,8 +107,7 @@ def _undo(
     pair = pairs.iloc[0]
     if pair["transaction_id"] not in ours.index or pair["line_key"] not in bank.index:
         return matches, "The payment or the bank line of it is not in this run, or not due any more."
-    here = (matches["transaction_id"] == pair["transaction_id"]) & (_keys(matches) == pair["line_key"])
-    return matches[~matches["match_id"].isin(matches.loc[here, "match_id"])], ""
+    return matches[~holding(matches, "match_id", pairs)], ""
 
 
 def _parts_that_hold(parts: pd.DataFrame, matches: pd.DataFrame, suggestions: pd.DataFrame) -> pd.DataFrame:

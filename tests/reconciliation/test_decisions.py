@@ -7,7 +7,7 @@ from atlas_lib.dashboard.reconciling import accept
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation import bridge_accounts
 from atlas_lib.reconciliation.decisions import DecisionDesk, read_decisions
-from atlas_lib.reconciliation.replay import reconcile_decided
+from atlas_lib.reconciliation.replay import reconcile_decided, replay_matches
 from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, match, payment, settings
 
 OURS = [payment("T1", 10_000, "2026-10-05", reference="REF-1"), payment("T2", 7_000, "2026-10-05")]
@@ -205,6 +205,34 @@ def test_rejecting_one_row_of_a_suggested_sum_rejects_the_sum(ledger):
     desk(run(ledger, OURS[1:], bank), ledger).unmatch("T2", "S1/1", "another customer")
     result = run(ledger, OURS[1:], bank)
     assert result["suggestions"].empty and result["decision_findings"].empty
+
+
+GROUP = [payment(n, amount, "2026-10-05", reference="R77X") for n, amount in (("T1", 10_003), ("T2", 5_004))]
+GROUP_BANK = [line(n, amount, "2026-10-06", end_to_end_id="R77X") for n, amount in (("1", 8_001), ("2", 7_006))]
+
+
+def test_an_undone_pair_of_a_group_stays_undone_when_the_group_grows_and_its_money_no_longer_meets(ledger):
+    desk(run(ledger), ledger).unmatch("T1", "S1/2", "another order")
+    assert run(ledger, GROUP, GROUP_BANK)["matches"].empty
+    more = [*GROUP, payment("T3", 4_000, "2026-10-05", reference="R77X")]
+    bank = [line(n, amount, "2026-10-06", end_to_end_id="R77X") for n, amount in (("0a", 1_500), ("0b", 2_500))]
+    result = run(ledger, more, [*bank, *GROUP_BANK])
+    assert (len(result["matches"]), len(result["decision_findings"])) == (0, 0)
+    assert set(states(result).values()) == {"break"}
+
+
+def test_a_pair_of_a_suggested_group_is_rejected_though_its_money_does_not_meet(ledger):
+    ours = [payment(n, amount, "2026-10-05") for n, amount in (("T1", 3_001), ("T2", 5_003))]
+    bank = [line(n, amount, "2026-10-06") for n, amount in (("1", 2_002), ("2", 6_002))]
+    lines, transactions = frame_of("statement_lines", bank), frame_of("transactions", ours)
+    pairs = [("T1", "1"), ("T1", "2"), ("T2", "2")]
+    group = {"group_id": "S-1", "statement_id": "S1", "match_pass": "sum", "currency": "EUR"}
+    apart = {"group_id": "", "statement_id": "S1", "match_pass": "amount_date", "currency": "EUR"}
+    rows = [group | {"transaction_id": t, "line_id": n} for t, n in pairs] + [apart | {"transaction_id": "T2", "line_id": "3"}]  # fmt: skip
+    desk(run(ledger), ledger).unmatch("T2", "S1/1", "no")
+    none = [declared(name).empty() for name in ("matches", "links")]
+    result = replay_matches(transactions, lines, *none, frame_of("suggestions", rows), read_decisions(ledger))
+    assert result["suggestions"][["transaction_id", "line_id"]].to_numpy().tolist() == [["T2", "3"]]
 
 
 @pytest.mark.parametrize("payment_id, statement, number", [("T1", "STMT 10", "1"), ("T1", "S1", "NTRY 1"), ("PAY 1", "S1", "1")])  # fmt: skip
