@@ -143,8 +143,9 @@ def _force(
         return matches, "A payment or a bank line of it is not in this run, or not due any more."
     named = matches["transaction_id"].isin(ids) | _keys(matches).isin(keys)
     if named.any():
-        held = set(zip(matches.loc[named, "transaction_id"], _keys(matches[named]), strict=True))
-        is_same = held == set(zip(pairs["transaction_id"], pairs["line_key"], strict=True))
+        held = matches[matches["match_id"].isin(matches.loc[named, "match_id"])]
+        sides = set(held["transaction_id"]), set(_keys(held))
+        is_same = sides == (set(ids), set(keys)) and len(set(held["match_id"])) == 1
         return matches, "" if is_same else "A payment or a bank line of it is matched otherwise."
     own, lines = ours.loc[ids], bank.loc[keys]
     if len(set(own["currency"]) | set(lines["currency"])) > 1:

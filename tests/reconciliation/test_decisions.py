@@ -235,6 +235,28 @@ def test_a_pair_of_a_suggested_group_is_rejected_though_its_money_does_not_meet(
     assert result["suggestions"][["transaction_id", "line_id"]].to_numpy().tolist() == [["T2", "3"]]
 
 
+@pytest.mark.parametrize(
+    "ids, keys, said",
+    [
+        (["T1", "T2"], ["S1/1", "S1/2"], []),
+        (["T1", "T2"], ["S1/1"], ["A payment or a bank line of it is matched otherwise."]),
+        (["T1"], ["S1/1", "S1/2"], ["A payment or a bank line of it is matched otherwise."]),
+    ],
+)
+def test_forcing_the_whole_group_that_the_pass_took_changes_nothing(ledger, ids, keys, said):
+    desk(run(ledger), ledger).force(ids, keys, "checked")
+    result = run(ledger, GROUP, GROUP_BANK)
+    assert result["decision_findings"]["finding"].tolist() == said
+    assert len(set(result["matches"]["match_id"])) == 1 and len(result["matches"]) == 3
+
+
+def test_one_forced_match_over_two_that_the_pass_took_is_a_finding(ledger):
+    ours = [payment(n, 10_000 + k, "2026-10-05", reference=f"REF-{k}") for k, n in enumerate(("T1", "T2"))]
+    bank = [line(str(k), 10_000 + k, "2026-10-06", end_to_end_id=f"REF{k}") for k in range(2)]
+    desk(run(ledger), ledger).force(["T1", "T2"], ["S1/0", "S1/1"], "as one")
+    assert "matched otherwise" in run(ledger, ours, bank)["decision_findings"].iloc[0]["finding"]
+
+
 @pytest.mark.parametrize("payment_id, statement, number", [("T1", "STMT 10", "1"), ("T1", "S1", "NTRY 1"), ("PAY 1", "S1", "1")])  # fmt: skip
 def test_decisions_on_ids_with_blanks_hold(ledger, payment_id, statement, number):
     ours = [payment(payment_id, 10_000, "2026-10-05", reference="REF-1"), payment("T 2", 7_000, "2026-10-05")]
