@@ -150,9 +150,11 @@ _KEPT = f"""
         LEFT JOIN claimed b ON b.age = {{age}} AND b.transaction_id = m.transaction_id
         LEFT JOIN named_before n ON n.age = {{age}} AND n.transaction_id = m.transaction_id
         LEFT JOIN restated_lines r ON {_LINE.format("r", "m")}
-        LEFT JOIN undone d ON d.transaction_ids = m.transaction_id AND d.line_keys = m.statement_id || '/' || m.line_id
+        LEFT JOIN (SELECT DISTINCT p.match_id FROM undone u JOIN matches_{{age}} p ON p.transaction_id = u.transaction_ids
+                   JOIN matches_{{age}} q ON q.match_id = p.match_id AND q.statement_id || '/' || q.line_id = u.line_keys) d
+               ON d.match_id = m.match_id
         WHERE t.transaction_id IS NOT NULL OR l.line_id IS NOT NULL OR b.transaction_id IS NOT NULL
-           OR n.transaction_id IS NOT NULL OR r.line_id IS NOT NULL OR d.line_keys IS NOT NULL"""
+           OR n.transaction_id IS NOT NULL OR r.line_id IS NOT NULL OR d.match_id IS NOT NULL"""
 _KEPT_ROWS = """
         SELECT k.age, k.match_id, m.transaction_id, m.statement_id, m.line_id
         FROM matches_{age} m JOIN kept_matches k ON k.match_id = m.match_id AND k.age = {age}"""

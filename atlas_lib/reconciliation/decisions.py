@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from atlas_lib.core.errors import Refused
@@ -27,6 +28,7 @@ from atlas_lib.core.tables import declared
 from atlas_lib.ledger import keys
 from atlas_lib.ledger.chain import Head
 from atlas_lib.ledger.store import Ledger
+from atlas_lib.reconciliation.pairs import joined, split
 from atlas_lib.reconciliation.predecessor import lines_of
 
 EVENT_OF = {
@@ -55,8 +57,8 @@ def read_decisions(ledger: Ledger) -> pd.DataFrame:
         {
             "entry_id": events["entry_id"],
             "action": events["event_type"].map(_ACTION_OF),
-            "transaction_ids": [" ".join(d["transaction_ids"]) for d in details],
-            "line_keys": [" ".join(d["line_keys"]) for d in details],
+            "transaction_ids": [joined(d["transaction_ids"]) for d in details],
+            "line_keys": [joined(d["line_keys"]) for d in details],
             **{name: [d.get(name, "") for d in details] for name in ("break_id", "state", "reason_code", "said")},
             "amount_minor": [int(d.get("discrepancy_minor", 0)) for d in details],
             "currency": events["currency"].fillna(""),
@@ -107,8 +109,8 @@ class DecisionDesk:
 
     def _refuse_strangers(self, transaction_id: str, line_key: str, runs: Iterable[list[str]]) -> None:
         forced = read_decisions(self._ledger).query("action == 'force'")
-        is_own = [transaction_id in ids.split(" ") for ids in forced["transaction_ids"]]
-        known = " ".join(forced.loc[is_own, "line_keys"]).split()
+        is_own = np.array([transaction_id in ids for ids in split(forced["transaction_ids"])], dtype=bool)
+        known = [key for keys in split(forced.loc[is_own, "line_keys"]) for key in keys]
         for own in runs:
             if line_key in (known := known + own):
                 return

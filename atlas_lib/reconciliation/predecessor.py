@@ -14,6 +14,7 @@ from atlas_lib.core.engine import Input, open_engine
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation.pairs import line_keys
 
 _TABLES = {"": ("transactions", "statement_lines", "statement_balances"),
            "_before": ("transactions", "statement_lines", "carried_transactions", "carried_lines", "statement_coverage")}  # fmt: skip
@@ -87,16 +88,23 @@ def back_from(run: Run | None) -> Iterator[Run]:
 
 
 def lines_of(run: Run, transaction_id: str) -> Iterator[list[str]]:
-    """The bank lines (`statement/line`) that a payment is matched with or suggested for, of this run and each before it."""
+    """The bank lines (`statement/line`) of the matches and suggested groups that hold a payment, of this run and each before it."""
+    held_by = (("matches", "match_id"), ("suggestions", "group_id"))
     for one in back_from(run):
-        paths = [one.path(name) for name in ("matches", "suggestions") if one.has(name)]
-        wanted = [("transaction_id", "=", transaction_id)]
-        rows = [
-            row
-            for path in paths
-            for row in pq.read_table(path, columns=["statement_id", "line_id"], filters=wanted).to_pylist()
-        ]
-        yield [f"{row['statement_id']}/{row['line_id']}" for row in rows]
+        rows = [_held_with(one.path(name), column, transaction_id) for name, column in held_by if one.has(name)]
+        yield list(dict.fromkeys(line_keys(pd.concat(rows)))) if rows else []
+
+
+def _held_with(path: Path, id_column: str, transaction_id: str) -> pd.DataFrame:
+    """The lines of the payment's rows and of all other rows of their ids: those of one id need not meet in one row."""
+    columns = ["statement_id", "line_id"]
+    is_own = [("transaction_id", "=", transaction_id)]
+    own: pd.DataFrame = pq.read_table(path, columns=[*columns, id_column], filters=is_own).to_pandas()
+    ids = sorted(set(own[id_column]) - {""})
+    if not ids:
+        return own[columns]
+    rest: pd.DataFrame = pq.read_table(path, columns=columns, filters=[(id_column, "in", ids)]).to_pandas()
+    return pd.concat([own[columns], rest])
 
 
 def _has_unseen_undoing(before: Run, decisions: pd.DataFrame) -> bool:

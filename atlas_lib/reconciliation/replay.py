@@ -14,6 +14,8 @@ from atlas_lib.core.settings import ReconciliationSettings
 from atlas_lib.core.tables import declared
 from atlas_lib.reconciliation.breaks import find_breaks
 from atlas_lib.reconciliation.carrying import Carried, follows_a_run
+from atlas_lib.reconciliation.pairs import SEPARATOR, holding, pairs_of, split
+from atlas_lib.reconciliation.pairs import line_keys as _keys
 from atlas_lib.reconciliation.passes.solutions import lay_along
 from atlas_lib.reconciliation.waterfalls import build_waterfalls
 
@@ -42,7 +44,7 @@ def replay_matches(
     findings: list[dict[str, Any]] = []
     undone: dict[tuple[str, ...], bool] = {}
     for decision in decisions[decisions["action"].isin(_MATCHING)].itertuples():
-        pairs = _pairs(decision)
+        pairs = pairs_of(decision)
         undone |= dict.fromkeys(map(tuple, pairs.to_numpy()), decision.action == "unmatch")
         if decision.action == "unmatch":
             matches, fault = _undo(matches, pairs, ours, bank)
@@ -53,9 +55,12 @@ def replay_matches(
     taken = pd.MultiIndex.from_frame(matches[["statement_id", "line_id"]])
     free = [~pd.MultiIndex.from_frame(t[["statement_id", "line_id"]]).isin(taken) for t in (links, suggestions)]
     known = matches["transaction_id"]
-    rejected = [undone.get(pair, False) for pair in zip(suggestions["transaction_id"], _keys(suggestions), strict=True)]
+    apart = pd.DataFrame(
+        [pair for pair, is_apart in undone.items() if is_apart], columns=["transaction_id", "line_key"]
+    )
+    rejected = holding(suggestions, "group_id", apart)
     links = links[free[0]]
-    gone = ~free[1] | suggestions["transaction_id"].isin(known) | np.array(rejected, dtype=bool)
+    gone = ~free[1] | suggestions["transaction_id"].isin(known) | rejected
     suggestions = suggestions[~gone & ~suggestions["group_id"].isin(set(suggestions.loc[gone, "group_id"]) - {""})]
     kind = links["kind"].mask((links["kind"] == "mismatch") & links["transaction_id"].isin(known), "further")
     return {
@@ -71,7 +76,7 @@ def _not_done_with(
     decisions: pd.DataFrame, applied: pd.DataFrame, transactions: pd.DataFrame, statement_lines: pd.DataFrame
 ) -> pd.DataFrame:
     known = [set(transactions["transaction_id"]), set(_keys(statement_lines))]
-    named = [decisions["transaction_ids"].str.split(" "), decisions["line_keys"].str.split(" ")]
+    named = [split(decisions["transaction_ids"]), split(decisions["line_keys"])]
     here = [not (known[0].isdisjoint(ids) and known[1].isdisjoint(keys)) for ids, keys in zip(*named, strict=True)]
     return decisions[np.array(here, dtype=bool) | ~decisions["entry_id"].isin(applied["entry_id"])]
 
@@ -96,23 +101,13 @@ def _bank_side(statement_lines: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _pairs(decision: Any) -> pd.DataFrame:
-    ids, keys = decision.transaction_ids.split(" "), decision.line_keys.split(" ")
-    return pd.DataFrame({"transaction_id": ids}).merge(pd.DataFrame({"line_key": keys}), how="cross")
-
-
-def _keys(matches: pd.DataFrame) -> pd.Series:
-    return matches["statement_id"] + "/" + matches["line_id"]
-
-
 def _undo(
     matches: pd.DataFrame, pairs: pd.DataFrame, ours: pd.DataFrame, bank: pd.DataFrame
 ) -> tuple[pd.DataFrame, str]:
     pair = pairs.iloc[0]
     if pair["transaction_id"] not in ours.index or pair["line_key"] not in bank.index:
         return matches, "The payment or the bank line of it is not in this run, or not due any more."
-    here = (matches["transaction_id"] == pair["transaction_id"]) & (_keys(matches) == pair["line_key"])
-    return matches[~matches["match_id"].isin(matches.loc[here, "match_id"])], ""
+    return matches[~holding(matches, "match_id", pairs)], ""
 
 
 def _parts_that_hold(parts: pd.DataFrame, matches: pd.DataFrame, suggestions: pd.DataFrame) -> pd.DataFrame:
@@ -148,8 +143,9 @@ def _force(
         return matches, "A payment or a bank line of it is not in this run, or not due any more."
     named = matches["transaction_id"].isin(ids) | _keys(matches).isin(keys)
     if named.any():
-        held = set(zip(matches.loc[named, "transaction_id"], _keys(matches[named]), strict=True))
-        is_same = held == set(zip(pairs["transaction_id"], pairs["line_key"], strict=True))
+        held = matches[matches["match_id"].isin(matches.loc[named, "match_id"])]
+        sides = set(held["transaction_id"]), set(_keys(held))
+        is_same = sides == (set(ids), set(keys)) and len(set(held["match_id"])) == 1
         return matches, "" if is_same else "A payment or a bank line of it is matched otherwise."
     own, lines = ours.loc[ids], bank.loc[keys]
     if len(set(own["currency"]) | set(lines["currency"])) > 1:
@@ -288,7 +284,8 @@ def _replayed(
 
 
 def _finding(decision: Any, fault: str) -> dict[str, Any]:
-    subject = " ".join(filter(None, (decision.break_id, decision.transaction_ids, decision.line_keys)))
+    named = filter(None, (decision.break_id, decision.transaction_ids, decision.line_keys))
+    subject = " ".join(named).replace(SEPARATOR, " ")
     return {
         "entry_id": decision.entry_id, "action": decision.action, "subject": subject, "actor": decision.actor, "finding": fault,
     }  # fmt: skip

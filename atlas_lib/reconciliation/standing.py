@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from atlas_lib.reconciliation.pairs import split
+
 
 def standing_of_breaks(decisions: pd.DataFrame, counted: set[int]) -> dict[str, str]:
     """Per break what was decided last of each kind, by whom and when.
@@ -20,7 +22,7 @@ def standing_of_pairs(decisions: pd.DataFrame, counted: set[int]) -> dict[str, s
     """Per `transaction statement/line` the last word about the pair: matched by hand, or undone."""
     about = decisions[decisions["action"].isin(["force", "unmatch"])]
     pairs = about.assign(
-        transaction_id=about["transaction_ids"].str.split(), line_key=about["line_keys"].str.split()
+        transaction_id=split(about["transaction_ids"]), line_key=split(about["line_keys"])
     ).explode("transaction_id").explode("line_key")  # fmt: skip
     pairs = pairs.assign(subject=pairs["transaction_id"].astype("str") + " " + pairs["line_key"].astype("str"))
     return _joined(pairs.groupby("subject", sort=False).tail(1), counted)

@@ -21,6 +21,7 @@ from atlas_lib.reconciliation import (
     summarise_stage,
     verdict_of,
 )
+from atlas_lib.reconciliation.predecessor import lines_of
 from tests.reconciliation.reconciliation_frames import frame_of, line, payment, settings
 
 EMPTY = tuple(declared(name).empty() for name in ("merchants", "counterparties", "fx_rates"))
@@ -365,3 +366,20 @@ def test_files_give_the_tables_that_frames_give_with_what_was_carried(tmp_path):
     assert {name for name, table in results[1].items() if isinstance(table, Path)} == {"matches", "reconciliation_items", "batch_index"}  # fmt: skip
     for name, frame in results[0].items():
         pd.testing.assert_frame_equal(declared(name).shaped(loaded(results[1][name])), frame)
+
+
+def test_a_pair_of_a_group_can_be_undone_and_brings_the_whole_group_back_though_its_money_does_not_meet(
+    run_day, tmp_path
+):
+    ours = [payment(n, amount, "2026-10-05", reference="R77X") for n, amount in (("T1", 10_003), ("T2", 5_004))]
+    bank = [booked(n, amount, "2026-10-06", end_to_end_id="R77X") for n, amount in (("1", 8_001), ("2", 7_006))]
+    first = run_day("2026-10-06", ours, bank)
+    met = first["matches"].query("transaction_id == 'T2'")["line_id"]
+    assert met.tolist() == ["2"]
+    known = [sorted(keys) for keys in lines_of(Run(tmp_path / "2026-10-06"), "T2")]
+    assert known == [["S-2026-10-06/1", "S-2026-10-06/2"]]
+    undone = decision("unmatch", "T2", "S-2026-10-06/1")
+    second = run_day("2026-10-17", [], [booked("9", 5, "2026-10-17")], 15_007, undone)
+    assert set(second["carried_transactions"]["transaction_id"]) == {"T1", "T2"}
+    assert set(second["carried_lines"]["line_id"]) == {"1", "2"}
+    assert second["matches"].empty and second["decision_findings"].empty

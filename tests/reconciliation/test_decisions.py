@@ -7,7 +7,7 @@ from atlas_lib.dashboard.reconciling import accept
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation import bridge_accounts
 from atlas_lib.reconciliation.decisions import DecisionDesk, read_decisions
-from atlas_lib.reconciliation.replay import reconcile_decided
+from atlas_lib.reconciliation.replay import reconcile_decided, replay_matches
 from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, match, payment, settings
 
 OURS = [payment("T1", 10_000, "2026-10-05", reference="REF-1"), payment("T2", 7_000, "2026-10-05")]
@@ -205,3 +205,69 @@ def test_rejecting_one_row_of_a_suggested_sum_rejects_the_sum(ledger):
     desk(run(ledger, OURS[1:], bank), ledger).unmatch("T2", "S1/1", "another customer")
     result = run(ledger, OURS[1:], bank)
     assert result["suggestions"].empty and result["decision_findings"].empty
+
+
+GROUP = [payment(n, amount, "2026-10-05", reference="R77X") for n, amount in (("T1", 10_003), ("T2", 5_004))]
+GROUP_BANK = [line(n, amount, "2026-10-06", end_to_end_id="R77X") for n, amount in (("1", 8_001), ("2", 7_006))]
+
+
+def test_an_undone_pair_of_a_group_stays_undone_when_the_group_grows_and_its_money_no_longer_meets(ledger):
+    desk(run(ledger), ledger).unmatch("T1", "S1/2", "another order")
+    assert run(ledger, GROUP, GROUP_BANK)["matches"].empty
+    more = [*GROUP, payment("T3", 4_000, "2026-10-05", reference="R77X")]
+    bank = [line(n, amount, "2026-10-06", end_to_end_id="R77X") for n, amount in (("0a", 1_500), ("0b", 2_500))]
+    result = run(ledger, more, [*bank, *GROUP_BANK])
+    assert (len(result["matches"]), len(result["decision_findings"])) == (0, 0)
+    assert set(states(result).values()) == {"break"}
+
+
+def test_a_pair_of_a_suggested_group_is_rejected_though_its_money_does_not_meet(ledger):
+    ours = [payment(n, amount, "2026-10-05") for n, amount in (("T1", 3_001), ("T2", 5_003))]
+    bank = [line(n, amount, "2026-10-06") for n, amount in (("1", 2_002), ("2", 6_002))]
+    lines, transactions = frame_of("statement_lines", bank), frame_of("transactions", ours)
+    pairs = [("T1", "1"), ("T1", "2"), ("T2", "2")]
+    group = {"group_id": "S-1", "statement_id": "S1", "match_pass": "sum", "currency": "EUR"}
+    apart = {"group_id": "", "statement_id": "S1", "match_pass": "amount_date", "currency": "EUR"}
+    rows = [group | {"transaction_id": t, "line_id": n} for t, n in pairs] + [apart | {"transaction_id": "T2", "line_id": "3"}]  # fmt: skip
+    desk(run(ledger), ledger).unmatch("T2", "S1/1", "no")
+    none = [declared(name).empty() for name in ("matches", "links")]
+    result = replay_matches(transactions, lines, *none, frame_of("suggestions", rows), read_decisions(ledger))
+    assert result["suggestions"][["transaction_id", "line_id"]].to_numpy().tolist() == [["T2", "3"]]
+
+
+@pytest.mark.parametrize(
+    "ids, keys, said",
+    [
+        (["T1", "T2"], ["S1/1", "S1/2"], []),
+        (["T1", "T2"], ["S1/1"], ["A payment or a bank line of it is matched otherwise."]),
+        (["T1"], ["S1/1", "S1/2"], ["A payment or a bank line of it is matched otherwise."]),
+    ],
+)
+def test_forcing_the_whole_group_that_the_pass_took_changes_nothing(ledger, ids, keys, said):
+    desk(run(ledger), ledger).force(ids, keys, "checked")
+    result = run(ledger, GROUP, GROUP_BANK)
+    assert result["decision_findings"]["finding"].tolist() == said
+    assert len(set(result["matches"]["match_id"])) == 1 and len(result["matches"]) == 3
+
+
+def test_one_forced_match_over_two_that_the_pass_took_is_a_finding(ledger):
+    ours = [payment(n, 10_000 + k, "2026-10-05", reference=f"REF-{k}") for k, n in enumerate(("T1", "T2"))]
+    bank = [line(str(k), 10_000 + k, "2026-10-06", end_to_end_id=f"REF{k}") for k in range(2)]
+    desk(run(ledger), ledger).force(["T1", "T2"], ["S1/0", "S1/1"], "as one")
+    assert "matched otherwise" in run(ledger, ours, bank)["decision_findings"].iloc[0]["finding"]
+
+
+@pytest.mark.parametrize("payment_id, statement, number", [("T1", "STMT 10", "1"), ("T1", "S1", "NTRY 1"), ("PAY 1", "S1", "1")])  # fmt: skip
+def test_decisions_on_ids_with_blanks_hold(ledger, payment_id, statement, number):
+    ours = [payment(payment_id, 10_000, "2026-10-05", reference="REF-1"), payment("T 2", 7_000, "2026-10-05")]
+    bank = [line(number, 10_000, "2026-10-06", end_to_end_id="REF1", statement_id=statement)]
+    bank += [line(f"x {n}", 3_500, "2026-10-07", end_to_end_id=f"EXT9{n}", statement_id=statement) for n in range(2)]
+    own = desk(run(ledger, ours, bank), ledger, lines_of=lambda payment_id: [[]])  # noqa: ARG005
+    own.force(["T 2"], [f"{statement}/x 0", f"{statement}/x 1"], "two instalments")
+    assert run(ledger, ours, bank)["matches"].query("match_pass == 'manual'")["line_id"].tolist() == ["x 0", "x 1"]
+    own.unmatch("T 2", f"{statement}/x 1", "forced in error")  # what was forced is known before the next run
+    desk(run(ledger, ours, bank), ledger).unmatch(payment_id, f"{statement}/{number}", "another customer")
+    result = run(ledger, ours, bank)
+    assert result["matches"].empty and result["decision_findings"].empty
+    desk(result, ledger).unmatch("GONE 1", f"{statement}/{number}", "no")
+    assert run(ledger, ours, bank)["decision_findings"]["subject"].tolist() == [f"GONE 1 {statement}/{number}"]

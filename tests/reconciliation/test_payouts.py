@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from atlas_lib.core.tables import declared
 from atlas_lib.present.charts import plot_waterfall
 from atlas_lib.reconciliation import reconcile as reconcile_whole
+from atlas_lib.reconciliation.pairs import SEPARATOR, joined
 from atlas_lib.reconciliation.waterfalls import largest_payouts, waterfall_steps
 from tests.reconciliation.reconciliation_frames import balances_of, frame_of, line, payment, reconcile, settings
 
@@ -97,8 +98,8 @@ def accept(result):
     """The suggested group, accepted by a person."""
     rows = result["suggestions"]
     return frame_of("decisions", [{
-        "entry_id": 1, "action": "force", "transaction_ids": " ".join(rows["transaction_id"]), "actor": "anna",
-        "line_keys": " ".join(sorted(set(rows["statement_id"] + "/" + rows["line_id"]))),
+        "entry_id": 1, "action": "force", "transaction_ids": joined(rows["transaction_id"]), "actor": "anna",
+        "line_keys": joined(sorted(set(rows["statement_id"] + "/" + rows["line_id"]))),
         "decided_at": pd.Timestamp("2026-10-08", tz="UTC"),
     }])  # fmt: skip
 
@@ -125,9 +126,9 @@ def test_a_person_accepts_a_suggested_payout_net_of_its_reserve(prior):
 def test_payments_that_a_person_joins_otherwise_have_no_reserve_of_a_suggested_payout():
     ours = [*BATCH, payment("R0", 12_000, "2026-09-30", type="REFUND")]
     bank = [line("1", 81_505, "2026-10-07", end_to_end_id="PO77")]
-    joined = accept(found(ours, bank))
-    joined["transaction_ids"] += " R0"
-    result = decided(ours, bank, joined)
+    accepted = accept(found(ours, bank))
+    accepted["transaction_ids"] += SEPARATOR + "R0"
+    result = decided(ours, bank, accepted)
     assert set(result["matches"]["transaction_id"]) == {"S1", "S2", "R1", "C1", "F1", "R0"}
     assert result["payout_parts"].empty
     assert result["payout_waterfalls"]["reserve_minor"].tolist() == [0]

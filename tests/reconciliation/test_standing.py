@@ -1,6 +1,7 @@
 import pandas as pd
 
 from atlas_lib.core.tables import declared
+from atlas_lib.reconciliation.pairs import joined
 from atlas_lib.reconciliation.standing import dispute_states, standing_of_breaks, standing_of_pairs
 
 AT = pd.Timestamp("2026-11-02 09:15", tz="UTC")
@@ -29,7 +30,7 @@ def test_the_last_decision_of_each_kind_stands_and_says_whether_the_run_has_coun
 
 def test_every_pair_of_a_forced_match_stands_until_it_is_undone():
     decisions = decided(
-        {"action": "force", "transaction_ids": "T1 T2", "line_keys": "S/1 S/2"},
+        {"action": "force", "transaction_ids": joined(["T1", "T2"]), "line_keys": joined(["S/1", "S/2"])},
         {"action": "unmatch", "transaction_ids": "T2", "line_keys": "S/1"},
     )
     standing = standing_of_pairs(decisions, counted=set())

@@ -54,8 +54,8 @@ reason string - in words
         """
 entry_id int - ledger entry
 action string - force, unmatch, dispute, recheck or write_off
-transaction_ids string - our transactions, joined by a blank
-line_keys string - bank lines as statement/line, joined by a blank
+transaction_ids string - our transactions; between two a blank, the character 31 and a blank
+line_keys string - bank lines as statement/line; between two the same
 break_id string - the break; empty for force and unmatch
 state string - of a dispute: open, pending evidence, won or lost
 reason_code string - of a write-off
