@@ -16,7 +16,7 @@ from atlas_lib.reconciliation.passes.solutions import Solution
 from atlas_lib.reconciliation.passes.subset_sums import Ints, by_chance, listed_sums
 
 MOST_CHANCE = 0.001  # sums by chance, up to which a name makes the one that was found sure
-_MOST_WHOLE_RATE = 0.2  # wholes by chance, of those that were found, up to which they are taken
+CHANCE = "amounts so round may agree by chance"
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
 _SAME = ["name", "currency", "sign", "total"]
 _PARTY = ["name", "currency"]
@@ -74,24 +74,39 @@ def search_groups(
 def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) -> list[Solution]:
     """All open payments of a party with all lines of an account that name it, where both are the same in sum.
 
-    Round amounts meet by chance as well: that many wholes are expected, step / total of each party that was looked at, and
-    where they are more than a fifth of those found, none is more than suggested.
+    Each is judged by itself (`whole_by_chance`), whatever other parties have: one that chance may well have made is suggested.
     """
     sides = [side[side["name"] != ""].groupby(_PARTY) for side in (ours, bank)]
-    parts = [s.agg(total=("amount", "sum"), rows=("key", "size"), first=("day", "min"), last=("day", "max"), step=("amount", _step)) for s in sides]  # fmt: skip
+    parts = [
+        s.agg(total=("amount", "sum"), rows=("key", "size"), first=("day", "min"), last=("day", "max")) for s in sides
+    ]
     lines = parts[1].add_suffix("_bank").join(sides[1]["account"].nunique())
     both = parts[0].join(lines, how="inner").reset_index()
     both = both[(both["rows_bank"] >= 2) & (both["account"] == 1) & (both["total_bank"] != 0)]
-    chance = (np.gcd(both["step"], both["step_bank"]) / both["total_bank"].abs()).clip(upper=1).sum()
     both["match_pass"] = np.where(both["rows"] == 1, "one_to_many", "many_to_many")
     days = both.join(rules, on=["match_pass", "currency"])
     timely = days["last_bank"] - days["first"] <= days["days_after"]
     timely &= days["first_bank"] - days["last"] >= -days["days_before"]
     met = both[timely & (both["total"] == both["total_bank"])]
-    is_named = bool(chance <= _MOST_WHOLE_RATE * len(met))
     rows = [side.get_group for side in sides]
     names = zip(met["match_pass"].astype("str"), met[_PARTY].itertuples(index=False, name=None), strict=True)
-    return [replace(solution(shape, rows[0](name), rows[1](name)), is_named=is_named) for shape, name in names]
+    found = [solution(shape, rows[0](name), rows[1](name)) for shape, name in names]
+    return [_judged(one, whole_by_chance(one) <= MOST_CHANCE) for one in found]
+
+
+def whole_by_chance(one: Solution, slack: int = 0) -> float:
+    """How surely two unrelated wholes of such amounts come to the same: the places within `slack` times step / total."""
+    step = grid_step(np.array([*one.amounts, *one.values]))  # noqa: PD011 - the field of a Solution
+    return min((slack // step + 1) * step / abs(sum(one.amounts)), 1.0)
+
+
+def grid_step(amounts: Ints) -> int:
+    """The greatest common divisor of what the amounts differ by: prices that all end in .99 lie 100 apart, not 1."""
+    return int(np.gcd.reduce(np.abs(amounts - amounts[0]))) or abs(int(amounts[0])) or 1
+
+
+def _judged(one: Solution, is_proof: bool) -> Solution:
+    return replace(one, is_named=is_proof, doubt="" if is_proof else CHANCE)
 
 
 def in_more_parts(ours: pd.DataFrame, bank: pd.DataFrame, found: list[Solution], most_parts: int) -> list[Limit]:
@@ -109,10 +124,6 @@ def in_more_parts(ours: pd.DataFrame, bank: pd.DataFrame, found: list[Solution],
         )
         for column, side in zip(("transaction_id", "line_key"), sides, strict=True)
     ]
-
-
-def _step(amounts: pd.Series) -> int:
-    return int(np.gcd.reduce(amounts.abs().to_numpy()))
 
 
 def _rows(frame: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -170,7 +181,7 @@ def _hardly_chance(met: pd.DataFrame, ours: Side, bank: Side) -> list[bool]:
         sides = [[f[(f["name"] == name) & (f["currency"] == currency)] for f in (s.rows, s.sums)] for s in (ours, bank)]
         amounts = pd.concat([rows["amount"] for rows, _ in sides])
         left, right = (np.sort(sums["total"].to_numpy()) for _, sums in sides)
-        totals[name, currency] = (_step(amounts), left, right)
+        totals[name, currency] = (grid_step(amounts.to_numpy()), left, right)
     sums = zip(*(met[c].to_list() for c in (*_PARTY, "total")), strict=True)
     return [name != "" and by_chance(total, *totals[name, currency]) <= MOST_CHANCE for name, currency, total in sums]
 
@@ -182,9 +193,16 @@ def _members(side: Side, at: Ints) -> pd.DataFrame:
 def solution(match_pass: str, payments: pd.DataFrame, lines: pd.DataFrame) -> Solution:
     """These rows as one sum, amounts relative to what the lines come to."""
     payments, lines = payments.sort_values("key"), lines.sort_values("key")
-    lag = np.abs(payments["day"].to_numpy()[:, None] - lines["day"].to_numpy()).sum()
+    lag = _lag(payments["day"].to_numpy(), lines["day"].to_numpy())
     sign = -1 if lines["amount"].sum() < 0 else 1
     return Solution(
         match_pass=match_pass, payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(int(a) * sign for a in payments["amount"]),
-        values=tuple(int(a) * sign for a in lines["amount"]), reserves=(0,) * len(payments), lag_days=int(lag),
+        values=tuple(int(a) * sign for a in lines["amount"]), reserves=(0,) * len(payments), lag_days=lag,
     )  # fmt: skip
+
+
+def _lag(ours: Ints, bank: Ints) -> int:
+    """Days between every payment and every line, in all: by running totals, as a whole may have very many of both."""
+    bank = np.sort(bank).astype(np.int64)
+    earlier, sums = np.searchsorted(bank, ours), np.concatenate([[0], bank.cumsum()])
+    return int((ours * (2 * earlier - len(bank)) + sums[-1] - 2 * sums[earlier]).sum())

@@ -3,9 +3,12 @@
 A group is all open payments and lines that name each other, directly or through others of it: a reference that several
 rows of both sides carry, or lists of references that overlap. Amounts are signed, so a correction counts against what it
 corrects. Where all of a group adds up to the same on both sides, within the rule `many_to_many` in amount and days (so that what is
-wrong in one month and in another is not netted), all of it is taken. Else up to `most_parts` rows of a side that meet to the cent are taken, where no
+wrong in one month and in another is not netted), all of it is taken; it is only suggested where its lines are of several bank
+accounts, or where several merchants have the reference and chance may well have made the sum. Else up to `most_parts` rows of a side that meet to the cent are taken, where no
 others do and chance can hardly have made them (`by_chance`); where others do, they are suggested with the rival.
-A group of more than `most_candidates` rows on a side is only looked at as a whole, and said in `search_limits`.
+A group of more than `most_candidates` rows on a side is only looked at as a whole, and said in `search_limits`. So is what has
+a name that too many rows share to be paired by it (`crowded_names`); its whole is taken only where it is of one merchant and
+hardly chance.
 """
 
 # ruff: noqa: S608 - the pieces put together are constants of this room
@@ -19,11 +22,23 @@ import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.passes.group_sums import Limit, Side, in_more_parts, meet, singles, solution
+from atlas_lib.reconciliation.passes.group_sums import (
+    CHANCE,
+    MOST_CHANCE,
+    Limit,
+    Side,
+    in_more_parts,
+    meet,
+    singles,
+    solution,
+    whole_by_chance,
+)
 from atlas_lib.reconciliation.passes.solutions import Solution, left_out, shaped, simple, weigh
 from atlas_lib.reconciliation.passes.subset_sums import listed_sums
 
 _ANY_WIDTH = 10**5
+_CROWDED = "crowded "  # groups by a name that too many rows share begin so; the others are numbers
+_COLUMNS = ["key", "name", "currency", "account", "merchant", "day", "sign", "amount"]
 _OPEN = (
     "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = p.transaction_id) "
     "AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = p.line_key)"
@@ -38,16 +53,34 @@ def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings
         (
             "group_rows",
             f"""
-            SELECT p.transaction_id, p.line_key, p.currency, b.account,
+            SELECT p.transaction_id, p.line_key, p.currency, b.account, COALESCE(t.merchant_id, '') AS merchant,
                    CASE WHEN b.direction = 'CRDT' THEN p.signed_minor ELSE -p.signed_minor END AS our_minor,
                    CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS line_minor,
                    days_between(DATE '1970-01-01', p.transaction_date) AS our_day,
                    days_between(DATE '1970-01-01', p.booking_date) AS line_day
-            FROM open_named p JOIN booked b ON b.line_key = p.line_key
+            FROM open_named p
+            JOIN booked b ON b.line_key = p.line_key
+            JOIN ours t ON t.transaction_id = p.transaction_id
             WHERE (p.line_count >= 2 OR p.transaction_count >= 2) AND {_OPEN}
               AND NOT EXISTS (SELECT 1 FROM payout_chosen c WHERE c.line_key = p.line_key)""",
         ),
-        ("named_sums", Computed(("group_rows",), search)),
+        (
+            "crowded_rows",
+            """
+            SELECT 1 AS is_ours, t.transaction_id AS key, c.name, t.currency, '' AS account, COALESCE(t.merchant_id, '') AS merchant,
+                   CASE WHEN t.direction = 'CRDT' THEN t.amount_minor ELSE -t.amount_minor END AS amount,
+                   days_between(DATE '1970-01-01', t.transaction_date) AS day
+            FROM ours t JOIN crowded_names c ON c.name = t.reference_key
+            WHERE t.is_due = 1 AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = t.transaction_id)
+            UNION ALL
+            SELECT 0, b.line_key, c.name, b.currency, b.account, '',
+                   CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END,
+                   days_between(DATE '1970-01-01', b.booking_date)
+            FROM booked b JOIN crowded_names c ON c.name = COALESCE(b.quoted_key, b.reference_key)
+            WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
+              AND NOT EXISTS (SELECT 1 FROM payout_chosen p WHERE p.line_key = b.line_key)""",
+        ),
+        ("named_sums", Computed(("group_rows", "crowded_rows"), search)),
         (
             "{after}",
             """
@@ -58,15 +91,20 @@ def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings
     ]
 
 
-def find_named_groups(rows: pd.DataFrame, tolerances: pd.DataFrame, settings: ReconciliationSettings) -> pd.DataFrame:
+def find_named_groups(
+    rows: pd.DataFrame, crowded: pd.DataFrame, tolerances: pd.DataFrame, settings: ReconciliationSettings
+) -> pd.DataFrame:
     """Every sum found, as one row per pair that it joins, and one row per row of a group beyond the bound."""
-    ours, bank = _sides(rows) if len(rows) else (rows, rows)
+    known = [*_sides(rows)] if len(rows) else []
+    both = [*zip(*(sides for sides in (known, _crowded_sides(crowded)) if sides), strict=True)]
+    ours, bank = (pd.concat(parts, ignore_index=True) for parts in both) if both else (rows, rows)
     if ours.empty:
         return shaped([])
     rule = tolerances.query("match_pass == 'many_to_many'").set_index("currency")
     whole = _wholes(ours, bank, rule)
     sizes = pd.concat([side.groupby("name").size() for side in (ours, bank)], axis=1).max(axis=1)
     large = set(sizes.index[sizes > settings.most_candidates]) - set(whole)
+    large |= {n for n in sizes.index[sizes.index.str.startswith(_CROWDED)] if n not in whole or not whole[n].is_sure}
     rest = [side[~side["name"].isin({*whole, *large})].reset_index(drop=True) for side in (ours, bank)]
     parts, limits = _parts(rest[0], rest[1], rule, settings)
     limits += in_more_parts(rest[0], rest[1], parts, settings.most_parts)
@@ -87,20 +125,31 @@ def _sides(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     size = len(payments) + len(lines)
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (pay, line + len(payments))), shape=(size, size))
     group = connected_components(graph, directed=False)[1][pay]
-    named = rows.assign(name=pd.Series(group, index=rows.index).astype("str"), account="", sign=0)
+    named = rows.assign(name=pd.Series(group, index=rows.index).astype("str"), sign=0)
     counts = named.groupby("name")[["transaction_id", "line_key"]].transform("nunique")
     named = named[counts.min(axis=1) >= 2]
     ours, bank = (
         named.rename(columns={key: "key", f"{side}_minor": "amount", f"{side}_day": "day"})
-        .drop_duplicates("key")[["key", "name", "currency", "account", "day", "sign", "amount"]]
+        .drop_duplicates("key")[_COLUMNS]
         .reset_index(drop=True)
         for key, side in (("transaction_id", "our"), ("line_key", "line"))
     )
-    return ours, bank
+    return ours.assign(account=""), bank
+
+
+def _crowded_sides(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """The same of what goes by a name that too many rows share to be paired by it; a currency of a name is a group."""
+    if rows.empty:
+        return []
+    named = rows.assign(name=_CROWDED + rows["name"] + " " + rows["currency"], sign=0)
+    counts = named.groupby("name")["is_ours"].agg(["sum", "size"])
+    shared = counts.index[(counts["sum"] > 0) & (counts["size"] > counts["sum"])]
+    named = named[named["name"].isin(shared)]
+    return [named.loc[named["is_ours"] == side, _COLUMNS].reset_index(drop=True) for side in (1, 0)]
 
 
 def _wholes(ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame) -> dict[str, Solution]:
-    """By group, where all its payments are all its lines."""
+    """By group, where all its payments are all its lines; sure unless something speaks against it (`_doubt`)."""
     totals = [
         s.groupby("name").agg(total=("amount", "sum"), first=("day", "min"), last=("day", "max")) for s in (ours, bank)
     ]
@@ -113,7 +162,24 @@ def _wholes(ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame) -> dict[
     holds &= both["first_bank"] - both["last"] >= -both["days_before"]
     groups = [side.groupby("name").get_group for side in (ours, bank)]
     names = both.index[holds & (both["total"] != 0)]
-    return {n: replace(solution("many_to_many", groups[0](n), groups[1](n)), is_sure=True) for n in names}
+    found = {}
+    slacks = (both["above_minor"] + both["below_minor"]).loc[names]
+    for name, slack in slacks.items():
+        payments, lines = groups[0](name), groups[1](name)
+        one = solution("many_to_many", payments, lines)
+        doubt = _doubt(str(name), one, payments, lines, int(slack))
+        found[str(name)] = replace(one, is_sure=not doubt, doubt=doubt)
+    return found
+
+
+def _doubt(name: str, one: Solution, payments: pd.DataFrame, lines: pd.DataFrame, slack: int) -> str:
+    """What a reference does not settle: a word that many use, lines of several accounts, round amounts of several merchants."""
+    is_crowded, is_shared = name.startswith(_CROWDED), len(set(payments["merchant"])) > 1
+    if len(set(lines["account"])) > 1:
+        return "the lines are of several bank accounts"
+    if is_crowded and is_shared:
+        return "very many rows of several merchants share the reference"
+    return CHANCE if (is_crowded or is_shared) and whole_by_chance(one, slack) > MOST_CHANCE else ""
 
 
 def _parts(

@@ -190,9 +190,9 @@ MENTIONED = [
         f"""
         SELECT l.statement_id || chr(31) || l.line_id AS line_key, l.statement_id, l.line_id, l.account, l.currency,
                l.credit_debit_indicator AS direction, l.booking_date, l.fee_charged_minor AS fee_minor, {_GROSS},
-               {NO_FILLER.format("l.reference_fold")} AS reference_key, l.name_key, l.counterparty_name, l.end_to_end_id,
+               {NO_FILLER.format("l.reference_fold")} AS reference_key, NULLIF(l.quoted_fold, '') AS quoted_key, l.name_key, l.counterparty_name, l.end_to_end_id,
                l.remittance_text AS text
-        FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold,
+        FROM (SELECT x.*, fold_text(x.end_to_end_id) AS reference_fold, fold_text(x.transaction_id) AS quoted_fold,
                      COALESCE(fold_text(x.counterparty_name), '') AS name_key FROM statement_lines x
               JOIN left_lines k ON k.statement_id = x.statement_id AND k.line_id = x.line_id
               WHERE x.status = 'BOOK') l""",

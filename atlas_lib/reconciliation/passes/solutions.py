@@ -33,6 +33,7 @@ class Solution:
     is_sure: bool = (
         False  # holds whatever else was not searched: all that has one name, or what chance can hardly have made
     )
+    doubt: str = ""  # why it is not taken although nothing else was found
 
     @property
     def keys(self) -> frozenset[str]:
@@ -75,7 +76,7 @@ def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.Dat
         rivals = sorted({s for k in one.keys for s in claims[k] if s is not one}, key=lambda s: s.order)
         searched = one.lines if len(one.lines) == 1 else one.keys
         is_taken = not rivals and (one.is_sure or (one.is_named and unsure.isdisjoint(searched)))
-        against = _words(rivals[0], one) if rivals else BEYOND if one.keys & unsure else ""
+        against = _words(rivals[0], one) if rivals else BEYOND if one.keys & unsure else one.doubt
         parts.append(_pairs(one, "taken" if is_taken else "suggested", len(rivals), "" if is_taken else against))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
