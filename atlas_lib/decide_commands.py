@@ -32,10 +32,12 @@ def list_decisions(run_dir: RunDir = None) -> None:
     """Everything decided so far, oldest first."""
     from atlas_lib.ledger.run_ledger import open_run_ledger
     from atlas_lib.reconciliation.decisions import read_decisions
+    from atlas_lib.reconciliation.pairs import SEPARATOR
 
     with open_run_ledger(_run(run_dir), "decide") as ledger:
         made = read_decisions(ledger)
-    typer.echo(made.to_string(index=False) if len(made) else "Nothing has been decided yet.")
+    told = made.to_string(index=False).replace(SEPARATOR, " + ") if len(made) else "Nothing has been decided yet."
+    typer.echo(told)
 
 
 @decide_app.command()

@@ -1,20 +1,8 @@
 """What 05_reconciliation states of every day: the Final Reconciliation Index, its totals, compliance."""
 
-from dataclasses import replace
-
-from atlas_lib.core.tables import ingest
-from atlas_lib.core.tables.schema import Column, Table, table
+from atlas_lib.core.tables.schema import table
 
 _STAGE = "05_reconciliation"
-_STATE = Column(
-    "previous_state", "string", nullable=False, unit="", about="break, pending, uncovered or matched in an earlier run"
-)
-
-
-def _carried(name: str, source: str, about: str) -> Table:
-    (given,) = (t for t in ingest.TABLES if t.name == source)
-    return replace(given, name=name, stage=_STAGE, about=about, columns=(*given.columns, _STATE))
-
 
 TABLES = [
     table(

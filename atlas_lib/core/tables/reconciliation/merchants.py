@@ -1,20 +1,8 @@
 """What 05_reconciliation tells of merchants and users: key figures and spending."""
 
-from dataclasses import replace
-
-from atlas_lib.core.tables import ingest
-from atlas_lib.core.tables.schema import Column, Table, table
+from atlas_lib.core.tables.schema import table
 
 _STAGE = "05_reconciliation"
-_STATE = Column(
-    "previous_state", "string", nullable=False, unit="", about="break, pending, uncovered or matched in an earlier run"
-)
-
-
-def _carried(name: str, source: str, about: str) -> Table:
-    (given,) = (t for t in ingest.TABLES if t.name == source)
-    return replace(given, name=name, stage=_STAGE, about=about, columns=(*given.columns, _STATE))
-
 
 TABLES = [
     table(
