@@ -21,6 +21,7 @@ import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
+from atlas_lib.reconciliation.pairs import SEPARATOR
 from atlas_lib.reconciliation.passes.references import WITHIN_AMOUNT
 
 MOST_ROWS = 10_000  # of either side
@@ -175,7 +176,8 @@ def _labels(decisions: pd.DataFrame | None, line_keys: pd.Series) -> pd.DataFram
     """Pairs that people forced or undid, the last word about each; None where they are too few to learn from."""
     if decisions is None or decisions.empty:
         return None
-    said = decisions[decisions["action"].isin(["force", "unmatch"]) & ~decisions["transaction_ids"].str.contains(" ")]
+    is_single = ~decisions["transaction_ids"].str.contains(SEPARATOR, regex=False)
+    said = decisions[decisions["action"].isin(["force", "unmatch"]) & is_single]
     known = dict(zip(line_keys.str.replace("\x1f", "/"), line_keys, strict=True))
     labels = pd.DataFrame(
         {
