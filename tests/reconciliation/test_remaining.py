@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atlas_lib.reconciliation.pairs import joined
 from atlas_lib.reconciliation.passes import remaining
 from atlas_lib.reconciliation.scored.scoring import score_candidates
 from tests.reconciliation.reconciliation_frames import frame_of, line, match, payment, reconcile
@@ -143,7 +144,8 @@ def test_labels_are_the_last_words_about_single_pairs_once_there_are_enough_of_e
     undone = [said(10 + i, "unmatch", f"T{i}", f"S1/{i + 1}") for i in range(5)]
     keys = pd.Series([f"S1\x1f{i}" for i in range(9)])
     many = frame_of(
-        "decisions", [*forced, *undone, said(20, "unmatch", "T5", "S1/5"), said(21, "force", "T7 T8", "S1/7")]
+        "decisions",
+        [*forced, *undone, said(20, "unmatch", "T5", "S1/5"), said(21, "force", joined(["T7", "T8"]), "S1/7")],
     )
     labels = remaining._labels(many, keys).set_index(["left_key", "right_key"])["is_match"]
     assert labels.sum() == 5 and len(labels) == 11
