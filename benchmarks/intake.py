@@ -17,7 +17,8 @@ every row is new, which it says of the rows it is given).
 
 "Cold" is a new process with everything it has to import, "warm" the function calls of a process that has taken in a
 small file before, as a notebook kernel that was started ahead or a service. Some of the work does not grow with the
-file: the reference tables are those of 100,000 rows, however many the transactions are.
+file (the reference tables are those of 100,000 rows, however many the transactions are; some sixty statements are
+planned); "each further row" is what one more transaction costs between a size and the next one, without that.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _LEAST = 400
 def main(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="atlas-bench-") as folder:
         print_line("rows", "work", "rows/s", "CPU s", "wall s", "us a row", "peak GiB")
+        smaller: tuple[int, list[float]] | None = None
         for rows in sizes:
             path = make_file(Path(folder), rows)
             stored, cold, ours, theirs = (measure(which, path) for which in ("stored", "cold", "warm", "peer"))
@@ -61,6 +63,13 @@ def main(sizes: list[int]) -> None:
             )
             both = [ours["validate"][i] + ours["deduplicate"][i] for i in (0, 1)]
             print_line(rows, "ratio to the peer, CPU and wall", "", *(f"{a / b:.2f}" for a, b in zip(both, theirs["stage"], strict=True)), "", "")  # fmt: skip
+            if smaller is not None:
+                print_further(rows - smaller[0], less(ours["stage"], smaller[1]))
+            smaller = rows, ours["stage"]
+
+
+def print_further(rows: int, taken: list[float]) -> None:
+    print_line(rows, "each further row, warm: us CPU and wall", "", *(f"{t / rows * 1e6:.2f}" for t in taken), "", "")
 
 
 def less(whole: list[float], part: list[float]) -> list[float]:
