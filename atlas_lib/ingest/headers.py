@@ -140,8 +140,8 @@ def fit_row(row: Sequence[object], number: int, expected: str) -> Fit | None:
 
     A named table needs two known columns; else at least three, and 60 % of the required ones (then `is_certain`).
     """
-    if sum(isinstance(cell, str) and _names_a_column(cell) for cell in row) < 2:
-        return None
+    if sum(isinstance(cell, str) and not cell[:1].isdigit() and _names_a_column(cell) for cell in row) < 2:
+        return None  # no column's name begins with a digit, most cells of a file of figures do
     fits = []
     for table in tables():
         positions = match_columns(table, row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from atlas_lib.core.money import currency_codes
@@ -73,8 +73,8 @@ def _repeated(below: _Below, open_rows: Mask) -> Mask:
         texts = below.grid.texts[column]
         head = below.grid.row(below.fit.row)[column]
         if texts is not None and isinstance(head, str):
-            found = pd.Series(texts.take(below.rows[places])).str.strip().eq(head.strip()).fillna(False)
-            same[places] += found.to_numpy(dtype=np.int64)
+            found = pc.equal(pc.utf8_trim_whitespace(texts.take(below.rows[places])), head.strip()).fill_null(False)
+            same[places] += found.to_numpy(zero_copy_only=False)
     return np.asarray((same >= 2) & (same >= below.mapped.sum(axis=1)))
 
 

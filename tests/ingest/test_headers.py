@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from atlas_lib.ingest.headers import find_header, match_columns, named_table
-from atlas_lib.ingest.vocabulary import fields, fold, tables
+from atlas_lib.ingest.vocabulary import fields, fold, known_words, tables
 
 
 @pytest.mark.parametrize("table", tables())
@@ -21,6 +21,11 @@ def test_every_table_knows_its_own_columns_in_any_spelling(table):
 def test_accents_sharp_s_and_punctuation_do_not_count():
     assert fold("Max. Kaufpreis-Satz (größer)") == "maxkaufpreissatzgrosser"
     assert match_columns("contracts", ["PRÄMIE", "vertrieb id", "Praemie"]) == {"premium": 0, "merchant_id": 1}
+
+
+def test_no_column_has_a_name_that_begins_with_a_digit():
+    """`fit_row` passes over such cells."""
+    assert not [word for word in known_words() if word[0].isdigit()]
 
 
 def test_the_leftmost_of_two_columns_that_mean_the_same_is_taken():

@@ -177,7 +177,8 @@ def arrow_to_frame(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_date32(field.type):
             table = table.set_column(i, field.name, table.column(i).cast(pa.timestamp("us")))
     nullable = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    has_gaps = any(column.null_count for column in table.columns if column.type in nullable)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get if has_gaps else None)
     if frame.empty:  # a text column without any chunk cannot be joined on
         frame = frame.assign(**{str(n): pd.Series([], dtype="str") for n in frame if frame[n].dtype == "str"})
     plain: dict[str, Any] = {"Int64": "int64", "Int32": "int32", "boolean": "bool"}
