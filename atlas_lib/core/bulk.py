@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -15,9 +15,6 @@ from atlas_lib.core.engine import Input
 from atlas_lib.core.errors import TableError
 from atlas_lib.core.tables import Table, arrow_to_frame
 
-if TYPE_CHECKING:
-    from atlas_lib.core.run import Run
-
 
 class StepTables(SimpleNamespace):
     """The tables of a step under their names, each loaded when it is first asked for.
@@ -25,14 +22,14 @@ class StepTables(SimpleNamespace):
     `files` holds the same names as paths, for stage functions that work on files.
     """
 
-    def __init__(self, run: Run, names: Sequence[str]) -> None:
-        super().__init__(files=SimpleNamespace(**{name: run.path(name) for name in names}))
-        self._run = run
+    def __init__(self, paths: Mapping[str, Path], read: Callable[[str], pd.DataFrame]) -> None:
+        super().__init__(files=SimpleNamespace(**paths))
+        self._read = read
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in vars(self.files):
             raise AttributeError(f"no table {name} in this step; it made {', '.join(vars(self.files))}")
-        setattr(self, name, self._run.read(name))
+        setattr(self, name, self._read(name))
         return getattr(self, name)
 
 

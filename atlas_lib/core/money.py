@@ -105,20 +105,3 @@ def format_minor(minor: int, currency: str) -> str:
     """`format_minor(123456, "EUR") == "1,234.56"`; the sign is a minus."""
     digits = exponent(currency)
     return f"{Decimal(int(minor)).scaleb(-digits):,.{digits}f}"
-
-
-def allocate(total_minor: int, weights: ArrayLike) -> Int64:
-    """Split a total so that no cent is lost (largest remainder; ties go to the earlier row).
-
-    share_i = floor(total x w_i / sum(w)), then one unit each to the largest remainders.
-    """
-    w = np.asarray(weights, dtype=np.float64)
-    if w.size == 0 or (w < 0).any() or w.sum() <= 0:
-        raise AtlasError("Cannot split an amount", expected="weights >= 0, one of them > 0", found=str(w.tolist()[:5]))
-    sign = -1 if total_minor < 0 else 1
-    exact = abs(total_minor) * (w / w.sum())
-    share = np.floor(exact).astype(np.int64)
-    missing = abs(total_minor) - int(share.sum())
-    order = np.argsort(-(exact - share), kind="stable")
-    share[order[:missing]] += 1
-    return np.asarray(sign * share, dtype=np.int64)

@@ -136,7 +136,7 @@ class Run:
                 self.write(table_name, frame)
             record["steps"][name] = sorted(tables)
             self.save()
-        return StepTables(self, record["steps"][name])
+        return StepTables({table: self.path(table) for table in record["steps"][name]}, self.read)
 
     def forget_steps(self) -> None:
         """The steps of the opened stage are done once more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from atlas_lib.core.errors import Refused
 from atlas_lib.core.tables import SOURCE_COLUMNS
-from atlas_lib.reserves_credit.own_figures import OUR_SUBACCOUNTS
+from atlas_lib.reserves_credit.subaccounts import OUR_SUBACCOUNTS
 
 
 @dataclass(frozen=True)

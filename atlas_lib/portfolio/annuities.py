@@ -5,22 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from atlas_lib.portfolio.loans import Cells, Loans, Whole, blocks_of, piece_of, round_ratio
 from atlas_lib.portfolio.repayment import repay
-
-
-def level_instalment(principal: float, term_count: int, period_rate: ArrayLike, balloon: float = 0.0) -> float:
-    """The unrounded level payment of an annuity, in the unit of `principal` (for comparison, not for booking).
-
-    `period_rate` is one rate, or one for each period where they differ: an irregular first period, or a first
-    period of no length for instalments in advance.
-    """
-    growth, factor = 1.0, 0.0
-    for rate in np.broadcast_to(np.asarray(period_rate, dtype=np.float64), term_count).tolist():
-        growth, factor = growth * (1 + rate), 1 + factor * (1 + rate)
-    return (principal * growth - balloon) / factor
 
 
 def repay_annuity(loans: Loans, plan: Cells) -> None:

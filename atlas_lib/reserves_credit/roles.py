@@ -193,15 +193,6 @@ def mask_iban(iban: pd.Series) -> pd.Series:
     return (text.str[:2] + "** **** " + text.str[-4:]).where(iban.notna(), iban)
 
 
-def list_permissions() -> pd.DataFrame:
-    """The table as documents show it: columns action, meaning, and `yes` under each role that may."""
-    rows = [
-        {"action": action, "meaning": meaning} | {role: "yes" if role in roles else "" for role in ROLES}
-        for action, (meaning, roles) in PERMISSIONS.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 def _read_people(path: str) -> dict[str, Actor]:
     import yaml
 

@@ -19,9 +19,9 @@ _SUBACCOUNTS = {
     "liabilities:partner_payable": "Partner",
     "liabilities:partner_rr": "Partner RR",
 }
+# What we bought, and what is between us and the funding partner: a merchant does not see them.
+OUR_SUBACCOUNTS = ("Factoring", "Partner", "Partner RR")
 _KEY = ["merchant_id", "currency", "subaccount"]
-
-
 _MOVEMENT = {
     "CONTRACT_PURCHASED": "purchase",
     "SETTLEMENT_REVERSED": "reversal",

