@@ -17,6 +17,7 @@ from atlas_lib.reconciliation.passes.subset_sums import Ints, by_chance, listed_
 
 MOST_CHANCE = 0.001  # sums by chance, up to which a name makes the one that was found sure
 CHANCE = "amounts so round may agree by chance"
+_ALIKE_ENDING = 100  # what amounts of one side lie apart, from which their ending is no accident
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
 _SAME = ["name", "currency", "sign", "total"]
 _PARTY = ["name", "currency"]
@@ -94,15 +95,26 @@ def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) 
     return [_judged(one, whole_by_chance(one) <= MOST_CHANCE) for one in found]
 
 
-def whole_by_chance(one: Solution, slack: int = 0) -> float:
-    """How surely two unrelated wholes of such amounts come to the same: the places within `slack` times step / total."""
-    step = grid_step(np.array([*one.amounts, *one.values]))  # noqa: PD011 - the field of a Solution
-    return min((slack // step + 1) * step / abs(sum(one.amounts)), 1.0)
+def whole_by_chance(one: Solution, slack: int = 0, tried: int = 1) -> float:
+    """How surely unrelated wholes of such amounts come to the same: the places within `slack` times step / total.
+
+    `tried`: how many wholes of about this size the one might have been.
+    """
+    step = grid_step(np.array(one.amounts), np.array(one.values))
+    return min(tried * (slack // step + 1) * step / max(abs(sum(one.amounts)), 1), 1.0)
 
 
-def grid_step(amounts: Ints) -> int:
-    """The greatest common divisor of what the amounts differ by: prices that all end in .99 lie 100 apart, not 1."""
-    return int(np.gcd.reduce(np.abs(amounts - amounts[0]))) or abs(int(amounts[0])) or 1
+def grid_step(ours: Ints, bank: Ints) -> int:
+    """The greatest common divisor of what the amounts differ by: prices that all end in .99 lie 100 apart, not 1.
+
+    A line that is the sum of such prices has another ending. So what both sides have in common within themselves counts
+    as well where it is hundreds, thousands and so on: that two unrelated amounts end alike is then rare.
+    """
+    amounts = np.concatenate([ours, bank])
+    step = int(np.gcd.reduce(np.abs(amounts - amounts[0]))) or abs(int(amounts[0])) or 1
+    within = np.gcd.reduce(np.abs(np.concatenate([ours - ours[0], bank - bank[0]])))
+    ending = int(np.gcd(within, 10**9)) if within else 1
+    return max(step, ending) if ending >= _ALIKE_ENDING else step
 
 
 def _judged(one: Solution, is_proof: bool) -> Solution:
@@ -179,9 +191,9 @@ def _hardly_chance(met: pd.DataFrame, ours: Side, bank: Side) -> list[bool]:
     totals: dict[tuple[str, str], tuple[int, Ints, Ints]] = {}
     for name, currency in met.loc[met["name"] != "", _PARTY].drop_duplicates().itertuples(index=False):
         sides = [[f[(f["name"] == name) & (f["currency"] == currency)] for f in (s.rows, s.sums)] for s in (ours, bank)]
-        amounts = pd.concat([rows["amount"] for rows, _ in sides])
+        step = grid_step(*(rows["amount"].to_numpy() for rows, _ in sides))
         left, right = (np.sort(sums["total"].to_numpy()) for _, sums in sides)
-        totals[name, currency] = (grid_step(amounts.to_numpy()), left, right)
+        totals[name, currency] = (step, left, right)
     sums = zip(*(met[c].to_list() for c in (*_PARTY, "total")), strict=True)
     return [name != "" and by_chance(total, *totals[name, currency]) <= MOST_CHANCE for name, currency, total in sums]
 
