@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from atlas_lib.reconciliation.passes.group_sums import (
     Side,
     in_more_parts,
     meet,
+    picker,
     singles,
     solution,
     whole_by_chance,
@@ -160,25 +162,26 @@ def _wholes(ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame) -> dict[
     holds &= -more <= np.maximum(both["below_minor"], size * both["below_ppm"] // 10**6)
     holds &= both["last_bank"] - both["first"] <= both["days_after"]
     holds &= both["first_bank"] - both["last"] >= -both["days_before"]
-    groups = [side.groupby("name").get_group for side in (ours, bank)]
-    names = both.index[holds & (both["total"] != 0)]
+    both["accounts"] = bank.groupby("name")["account"].nunique()
+    both["merchants"] = ours.groupby("name")["merchant"].nunique()
+    at, pick = [side.groupby("name").indices for side in (ours, bank)], [picker(side) for side in (ours, bank)]
     found = {}
-    slacks = (both["above_minor"] + both["below_minor"]).loc[names]
-    for name, slack in slacks.items():
-        payments, lines = groups[0](name), groups[1](name)
-        one = solution("many_to_many", payments, lines)
-        doubt = _doubt(str(name), one, payments, lines, int(slack))
-        found[str(name)] = replace(one, is_sure=not doubt, doubt=doubt)
+    for whole in both[holds & (both["total"] != 0)].itertuples():
+        name = str(whole.Index)
+        one = solution("many_to_many", pick[0](at[0][name]), pick[1](at[1][name]))
+        doubt = _doubt(one, whole, is_crowded=name.startswith(_CROWDED))
+        found[name] = replace(one, is_sure=not doubt, doubt=doubt)
     return found
 
 
-def _doubt(name: str, one: Solution, payments: pd.DataFrame, lines: pd.DataFrame, slack: int) -> str:
+def _doubt(one: Solution, whole: Any, *, is_crowded: bool) -> str:
     """What a reference does not settle: a word that many use, lines of several accounts, round amounts of several merchants."""
-    is_crowded, is_shared = name.startswith(_CROWDED), len(set(payments["merchant"])) > 1
-    if len(set(lines["account"])) > 1:
+    is_shared = whole.merchants > 1
+    if whole.accounts > 1:
         return "the lines are of several bank accounts"
     if is_crowded and is_shared:
         return "very many rows of several merchants share the reference"
+    slack = int(whole.above_minor + whole.below_minor)
     return CHANCE if (is_crowded or is_shared) and whole_by_chance(one, slack) > MOST_CHANCE else ""
 
 
