@@ -96,7 +96,9 @@ def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) 
     at = [side.indices for side in sides]
     names = zip(met["match_pass"].astype("str"), met[_PARTY].itertuples(index=False, name=None), strict=True)
     pick = [picker(side) for side in named]
-    found = [solution(shape, pick[0](at[0][name]), pick[1](at[1][name])) for shape, name in names]
+    found = [
+        solution(shape, pick[0](np.asarray(at[0][name])), pick[1](np.asarray(at[1][name]))) for shape, name in names
+    ]
     return [_judged(one, whole_by_chance(one) <= MOST_CHANCE) for one in found]
 
 

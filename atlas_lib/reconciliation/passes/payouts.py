@@ -36,6 +36,7 @@ NAMED_PAYOUTS = [
         JOIN due t ON t.transaction_id = p.transaction_id
         JOIN booked b ON b.line_key = p.line_key
         WHERE p.line_count = 1 AND p.transaction_count >= 2
+          AND NOT EXISTS (SELECT 1 FROM agreed_parts a WHERE a.line_key = p.line_key)
           AND NOT EXISTS (SELECT 1 FROM {{taken}} x WHERE x.line_key = p.line_key)""",
     ),
     (
