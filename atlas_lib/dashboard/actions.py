@@ -104,8 +104,9 @@ def table_decided(act: Act, name: str) -> str:
 
 
 def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
-    """The lines as they stood on the page when they were chosen: `payment_id sha256`, `payout_id merchant_id`,
-    `break_id discrepancy_minor`, `transaction_id statement/line`, `merchant_id contract_id`, or `transaction_id`.
+    """The lines as they stood on the page when they were chosen (`two_in_one`): payment_id and sha256, payout_id and
+    merchant_id, break_id and discrepancy_minor, transaction_id and statement/line, merchant_id and contract_id, or
+    transaction_id alone.
 
     Raises Refused when nothing is chosen.
     """
@@ -114,12 +115,12 @@ def chosen_rows(act: Act, chosen: Sequence[str]) -> pd.DataFrame:
     names = [n for n in _CHOSEN.get(act.key, ("payout_id", "merchant_id")) if n]
     parts = [line.partition(" ")[::2] if len(names) > 1 else (line,) for line in chosen]
     rows = pd.DataFrame(parts, columns=names, dtype="str").drop_duplicates(ignore_index=True)
-    return rows.assign(merchant_id=rows["merchant_id"].map(unquote)) if act.key == "contract_id" else rows
+    return rows.assign(**{names[0]: rows[names[0]].map(unquote)}) if len(names) > 1 else rows
 
 
-def moved_contract(row: Mapping[str, object]) -> str:
-    """How a moved contract is named when it is chosen: `merchant_id contract_id`; either may hold spaces."""
-    return f"{quote(str(row['merchant_id']), safe='')} {row['contract_id']}"
+def two_in_one(first: object, second: object) -> str:
+    """What a chosen line is named by, in one text: either may hold spaces, so the first is percent-encoded."""
+    return f"{quote(str(first), safe='')} {second}"
 
 
 def decide(run: Run, environment: Mapping[str, str], name: str, chosen: Sequence[str], said: str, option: str) -> str:

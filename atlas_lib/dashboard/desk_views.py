@@ -19,8 +19,8 @@ from atlas_lib.dashboard.actions import (
     act_of,
     acts_for,
     chosen_rows,
-    moved_contract,
     table_decided,
+    two_in_one,
 )
 from atlas_lib.dashboard.frame import View, facts_of, render_page
 from atlas_lib.dashboard.fraud import ALERT_COLUMNS, chosen_alerts
@@ -56,11 +56,11 @@ def desk_page(view: View, tables: DeskTables) -> str:
     known = set(orders["payment_id"])
     links["payment_id"] = lambda r: view.addresses.to(f"payment/{r['payment_id']}") if r["payment_id"] in known else ""
     shown: list[tuple[str, pd.DataFrame, Sequence[str], Sequence[str], Callable[[Mapping[str, Any]], str]]] = [
-        ("Payment files", orders, FILE_COLUMNS, ORDER_ACTS, lambda r: f"{r['payment_id']} {r['sha256']}"),
-        ("Payouts", payouts, (*PAYOUT_COLUMNS, "payment_id"), PAYOUT_ACTS, lambda r: f"{r['payout_id']} {r['merchant_id']}"),
+        ("Payment files", orders, FILE_COLUMNS, ORDER_ACTS, lambda r: two_in_one(r["payment_id"], r["sha256"])),
+        ("Payouts", payouts, (*PAYOUT_COLUMNS, "payment_id"), PAYOUT_ACTS, lambda r: two_in_one(r["payout_id"], r["merchant_id"])),
     ]  # fmt: skip
     if len(moves):
-        shown.append((_MOVED, moves, MOVE_COLUMNS, MOVE_ACTS, moved_contract))
+        shown.append((_MOVED, moves, MOVE_COLUMNS, MOVE_ACTS, lambda r: two_in_one(r["merchant_id"], r["contract_id"])))
     lists = []
     for title, frame, columns, names, value in shown:
         acts = acts_for(view.actor, names) if view.is_latest else {}

@@ -10,12 +10,12 @@ import pandas as pd
 
 from atlas_lib.core.tables import declared
 from atlas_lib.dashboard.access import columns_for, is_office
-from atlas_lib.dashboard.actions import LISTING_ACTS, Act, acts_for
+from atlas_lib.dashboard.actions import LISTING_ACTS, Act, acts_for, two_in_one
 from atlas_lib.dashboard.addresses import is_text
 from atlas_lib.dashboard.exports import EXCEL_ROWS
 from atlas_lib.dashboard.frame import View, templates
 from atlas_lib.dashboard.listings import Listing, listing_of
-from atlas_lib.dashboard.reconciling import add_standing, pair_keys
+from atlas_lib.dashboard.reconciling import add_standing
 from atlas_lib.dashboard.rows import SIZES, Query, choices_of, read_rows
 from atlas_lib.present.tables import label_of, show_table
 
@@ -77,10 +77,9 @@ def _to_choose(
         return (
             acts,
             stated,
-            lambda row: f"{row['break_id']} {row['discrepancy_minor']}" if is_text(row, "break_id") else "",
+            lambda row: two_in_one(row["break_id"], row["discrepancy_minor"]) if is_text(row, "break_id") else "",
         )
-    keyed = stated.assign(pair=pair_keys(stated))
-    return acts, keyed, lambda row: str(row["pair"])
+    return acts, stated, lambda row: two_in_one(row["transaction_id"], f"{row['statement_id']}/{row['line_id']}")
 
 
 def _is_off(row: Mapping[str, Any]) -> str:

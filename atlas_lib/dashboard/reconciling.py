@@ -116,11 +116,12 @@ def accept(desk: DecisionDesk, chosen: pd.DataFrame, suggestions: pd.DataFrame, 
 
 
 def _unmatch(desk: DecisionDesk, rows: pd.DataFrame, said: str) -> str:
-    def act(pair: str) -> None:
-        transaction_id, _, line_key = pair.partition(" ")
-        desk.unmatch(transaction_id, line_key, said)
-
     pairs = rows.assign(pair=rows["transaction_id"] + " " + rows["line_key"])
+
+    def act(pair: str) -> None:
+        for one in pairs[pairs["pair"] == pair].itertuples():
+            desk.unmatch(str(one.transaction_id), str(one.line_key), said)
+
     return act_on_each(pairs, "pair", act, "match undone; the figures follow at the next run")
 
 

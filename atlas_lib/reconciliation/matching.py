@@ -7,7 +7,7 @@
 | merge | one line names several transactions and their (signed) sum agrees |
 | payout | a line is a payout batch: sales - refunds - chargebacks - fees - reserve +- prior balance (payouts.py) |
 | amount_date | currency, direction, amount and date window agree and no rival comes near |
-| day_sum | one line names a merchant and is exactly its day of one type, and nothing else fits |
+| day_sum | one line is exactly a merchant's day of one type, hardly by chance, and nothing else fits |
 | many_to_many | several payments and several lines name each other and come to the same in sum (named_groups.py) |
 | one_to_many, many_to_many | few open lines that name a party are exactly one open payment of it, or few of them (group_sums.py) |
 | scored | of all that is left, the best assignment holds it with near certainty (remaining.py) |

@@ -142,6 +142,23 @@ def test_matches_are_undone_each_and_the_list_says_so(run):
     assert "Undo match" in listed
 
 
+def test_a_match_whose_ids_hold_spaces_is_undone(run, tmp_path, monkeypatch):
+    runs = shutil.copytree(run.directory.parent, tmp_path / "runs")
+    own = Run(runs / run.run_id, "05_reconciliation")
+    matches = own.read("matches")
+    named = {"transaction_id": "order 17 of May", "statement_id": "May 2026"}
+    own.write("matches", matches.assign(**{c: matches[c].mask(matches.index == 0, v) for c, v in named.items()}))
+    monkeypatch.setenv("ATLAS_RUNS_DIR", str(runs))
+    listed = page(PAGE, "olga", matches__q=named["transaction_id"], only="matches")
+    (value,) = re.findall(r'type="checkbox" name="chosen" value="([^"]*)"', listed)
+    assert "Undo match?" in str(answer(asked(PAGE, "olga"), ("unmatch", [unescape(value)], "")).body)
+    told = act("olga", "unmatch", [unescape(value)])
+    line_key = f"May 2026/{matches['line_id'].iloc[0]}"
+    assert told == ("good", f"order 17 of May {line_key}: match undone; the figures follow at the next run.")
+    assert decisions(run)[["transaction_ids", "line_keys"]].to_numpy().tolist() == [["order 17 of May", line_key]]
+    assert "match undone (olga, " in page(PAGE, "olga", matches__q=named["transaction_id"], only="matches")
+
+
 def test_the_question_before_an_action_is_for_those_who_may_do_it_and_hides_account_numbers(run):
     matches = run.read("matches")
     pair = pair_keys(matches).iloc[0]

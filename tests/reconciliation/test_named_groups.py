@@ -188,6 +188,27 @@ def test_a_reference_of_several_merchants_or_accounts_is_no_proof_by_itself(merc
     ties_out(result)
 
 
+@pytest.mark.parametrize("shape", ["merge", "split"])
+@pytest.mark.parametrize(
+    "merchants, parts, is_taken", [(2, [3_000, 5_000], False), (1, [3_000, 5_000], True), (2, [30_013, 50_021], True)]
+)
+def test_a_merge_or_split_under_a_reference_of_several_merchants_is_no_proof_by_itself(
+    merchants, parts, is_taken, shape
+):
+    # of the split the other payment of the reference is booked by itself
+    whole = [sum(parts)]
+    ours, bank = rows("reference", *((parts, whole) if shape == "merge" else ([*whole, 77], [*parts, 77])))
+    ours[1]["merchant_id"] = f"M{merchants}"
+    result = found(ours, bank)
+    groups = {one for one in matched(result) if one[0] != "reference"}
+    assert groups == (
+        {("merge", "T1XYZ T2XYZ", "1") if shape == "merge" else ("split", "T1XYZ", "1 2")} if is_taken else set()
+    )
+    shown = result["suggestions"][["match_pass", "rival"]].drop_duplicates().to_numpy().tolist()
+    assert shown == [[shape, ROUND]] * (not is_taken)
+    ties_out(result)
+
+
 @pytest.mark.parametrize("merchants, off, is_taken", [(1, 0, True), (1, 700, False), (2, 0, False)])
 def test_a_reference_that_very_many_rows_share_is_looked_at_as_a_whole_or_said(merchants, off, is_taken):
     rng = np.random.default_rng(5)
@@ -222,11 +243,16 @@ def test_spark_matches_the_same_groups_as_duckdb(spark_engine):
     ours += [payment(t, 333, DAY, reference="TWICE") for t in ("D1", "D2")]
     bank += [line("30", 333, NEXT, end_to_end_id="TWICE"), line("31", 50, NEXT, end_to_end_id="D9")]
     ours += [payment("N1", 4_000, DAY, reference="NET-1")]
+    ours += [
+        payment(t, a, DAY, reference="INVOICE", merchant_id=m) for t, a, m in (("I1", 4_000, "M1"), ("I2", 6_000, "M2"))
+    ]
+    bank.append(line("50", 10_000, NEXT, end_to_end_id="INVOICE"))
     bank += [line("40", 4_500, NEXT, end_to_end_id="NET1"), line("41", 500, NEXT, end_to_end_id="NET1", credit_debit_indicator="DBIT")]  # fmt: skip
     sides = frame_of("transactions", ours), frame_of("statement_lines", bank)
     assert spark_engine.name == "spark"
     one, other = (reconcile(*sides, settings(engine=e), merchants=SHOPS) for e in ("duckdb", "spark"))
     assert set(one["matches"]["match_pass"]) == {"many_to_many", "reference", "split"}
     assert "DUPLICATE" in set(one["breaks"]["break_type"])
+    assert one["suggestions"]["match_pass"].tolist() == ["merge", "merge"]
     for name in one:
         pd.testing.assert_frame_equal(one[name], other[name])

@@ -164,6 +164,25 @@ def test_a_day_that_nobody_names_is_taken_only_where_chance_can_hardly_have_made
     assert len(result["matches"]) == (20 if passes else 0)
 
 
+def test_a_day_of_prices_that_end_alike_is_taken_only_where_it_is_large_enough():
+    # 20 sales at 20.99, 21.99 ...: what such prices come to lies a euro apart, so a hundred times as many days fit it
+    for least, passes in ((21, set()), (1_000, {"day_sum"})):
+        sales = [payment(f"S{n:02d}", (least + n * n % 37) * 100 - 1, DAY) for n in range(20)]
+        result = found(sales, [line("1", sum(s["amount_minor"] for s in sales), "2026-10-06")])
+        assert set(result["matches"]["match_pass"]) == passes
+
+
+@pytest.mark.parametrize("days, is_taken", [(1, True), (6, False)])
+def test_a_named_day_counts_the_days_of_its_party_that_it_might_have_been(days, is_taken):
+    # 30.11 by chance: once in 3,011 for a day alone, but for the other days of about this size and two in a row as well
+    sales = [payment(f"S{n}", 3_011 + 37 * n * n, f"2026-10-{5 + n:02}", type="CHARGEBACK") for n in range(days)]
+    sales.append(payment("S9", 101, DAY, type="CHARGEBACK"))
+    bank = [line("1", 3_112, "2026-10-10", credit_debit_indicator="DBIT", counterparty_name="SHOP 1")]
+    result = found(sales, bank, chosen=settings(amount_tolerance_minor=0))
+    assert matched(result) == [("S0", "1", "day_sum"), ("S9", "1", "day_sum")] * is_taken
+    assert set(result["suggestions"]["rival"]) == (set() if is_taken else {"amounts so round may agree by chance"})
+
+
 def test_days_that_two_lines_fit_are_suggested_with_the_rival_named():
     bank = [line(n, 142_438, "2026-10-08", counterparty_name="SHOP 1") for n in ("1", "2")]
     result = found(shop_days(), bank)

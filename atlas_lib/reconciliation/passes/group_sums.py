@@ -6,7 +6,9 @@ direction are added up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +19,12 @@ from atlas_lib.reconciliation.passes.subset_sums import Ints, by_chance, listed_
 
 MOST_CHANCE = 0.001  # sums by chance, up to which a name makes the one that was found sure
 CHANCE = "amounts so round may agree by chance"
+_ALIKE_ENDING = 100  # what amounts of one side lie apart, from which their ending is no accident
 _MOST_ALIKE = 25  # pairs of sums of one amount, beyond which none of them says anything
 _SAME = ["name", "currency", "sign", "total"]
 _PARTY = ["name", "currency"]
 Limit = tuple[str, str, str, set[str]]
+Rows = tuple[np.ndarray[Any, np.dtype[np.object_]], Ints, Ints]  # key, amount and day
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) 
 
     Each is judged by itself (`whole_by_chance`), whatever other parties have: one that chance may well have made is suggested.
     """
-    sides = [side[side["name"] != ""].groupby(_PARTY) for side in (ours, bank)]
+    named = [side[side["name"] != ""] for side in (ours, bank)]
+    sides = [side.groupby(_PARTY) for side in named]
     parts = [
         s.agg(total=("amount", "sum"), rows=("key", "size"), first=("day", "min"), last=("day", "max")) for s in sides
     ]
@@ -88,21 +93,35 @@ def whole_of_names(ours: pd.DataFrame, bank: pd.DataFrame, rules: pd.DataFrame) 
     timely = days["last_bank"] - days["first"] <= days["days_after"]
     timely &= days["first_bank"] - days["last"] >= -days["days_before"]
     met = both[timely & (both["total"] == both["total_bank"])]
-    rows = [side.get_group for side in sides]
+    at = [side.indices for side in sides]
     names = zip(met["match_pass"].astype("str"), met[_PARTY].itertuples(index=False, name=None), strict=True)
-    found = [solution(shape, rows[0](name), rows[1](name)) for shape, name in names]
+    pick = [picker(side) for side in named]
+    found = [
+        solution(shape, pick[0](np.asarray(at[0][name])), pick[1](np.asarray(at[1][name]))) for shape, name in names
+    ]
     return [_judged(one, whole_by_chance(one) <= MOST_CHANCE) for one in found]
 
 
-def whole_by_chance(one: Solution, slack: int = 0) -> float:
-    """How surely two unrelated wholes of such amounts come to the same: the places within `slack` times step / total."""
-    step = grid_step(np.array([*one.amounts, *one.values]))  # noqa: PD011 - the field of a Solution
-    return min((slack // step + 1) * step / abs(sum(one.amounts)), 1.0)
+def whole_by_chance(one: Solution, slack: int = 0, tried: int = 1) -> float:
+    """How surely unrelated wholes of such amounts come to the same: the places within `slack` times step / total.
+
+    `tried`: how many wholes of about this size the one might have been.
+    """
+    step = grid_step(np.array(one.amounts), np.array(one.values))
+    return min(tried * (slack // step + 1) * step / max(abs(sum(one.amounts)), 1), 1.0)
 
 
-def grid_step(amounts: Ints) -> int:
-    """The greatest common divisor of what the amounts differ by: prices that all end in .99 lie 100 apart, not 1."""
-    return int(np.gcd.reduce(np.abs(amounts - amounts[0]))) or abs(int(amounts[0])) or 1
+def grid_step(ours: Ints, bank: Ints) -> int:
+    """The greatest common divisor of what the amounts differ by: prices that all end in .99 lie 100 apart, not 1.
+
+    A line that is the sum of such prices has another ending. So what both sides have in common within themselves counts
+    as well where it is hundreds, thousands and so on: that two unrelated amounts end alike is then rare.
+    """
+    amounts = np.concatenate([ours, bank])
+    step = int(np.gcd.reduce(np.abs(amounts - amounts[0]))) or abs(int(amounts[0])) or 1
+    within = np.gcd.reduce(np.abs(np.concatenate([ours - ours[0], bank - bank[0]])))
+    ending = int(np.gcd(within, 10**9)) if within else 1
+    return max(step, ending) if ending >= _ALIKE_ENDING else step
 
 
 def _judged(one: Solution, is_proof: bool) -> Solution:
@@ -165,8 +184,9 @@ def meet(match_pass: str, ours: Side, bank: Side, days: pd.DataFrame) -> tuple[l
     timely = met["last_day_bank"] - met["first_day"] <= met["days_after"]
     timely &= met["first_day_bank"] - met["last_day"] >= -met["days_before"]
     met = met[timely]
+    pick = [picker(side.rows) for side in (ours, bank)]
     found = [
-        replace(solution(match_pass, _members(ours, left), _members(bank, right)), is_named=is_named)
+        replace(solution(match_pass, pick[0](left), pick[1](right)), is_named=is_named)
         for left, right, is_named in zip(
             met["members"], met["members_bank"], _hardly_chance(met, ours, bank), strict=True
         )
@@ -179,25 +199,35 @@ def _hardly_chance(met: pd.DataFrame, ours: Side, bank: Side) -> list[bool]:
     totals: dict[tuple[str, str], tuple[int, Ints, Ints]] = {}
     for name, currency in met.loc[met["name"] != "", _PARTY].drop_duplicates().itertuples(index=False):
         sides = [[f[(f["name"] == name) & (f["currency"] == currency)] for f in (s.rows, s.sums)] for s in (ours, bank)]
-        amounts = pd.concat([rows["amount"] for rows, _ in sides])
+        step = grid_step(*(rows["amount"].to_numpy() for rows, _ in sides))
         left, right = (np.sort(sums["total"].to_numpy()) for _, sums in sides)
-        totals[name, currency] = (grid_step(amounts.to_numpy()), left, right)
+        totals[name, currency] = (step, left, right)
     sums = zip(*(met[c].to_list() for c in (*_PARTY, "total")), strict=True)
     return [name != "" and by_chance(total, *totals[name, currency]) <= MOST_CHANCE for name, currency, total in sums]
 
 
-def _members(side: Side, at: Ints) -> pd.DataFrame:
-    return side.rows.take(at[at >= 0])
+def picker(rows: pd.DataFrame) -> Callable[[Ints], Rows]:
+    """What gives key, amount and day of the rows at some positions (-1 is none), in the order of the keys.
+
+    The columns are taken out of the table once: a table of each of many groups would cost more than all the sums.
+    """
+    keys, amounts, days = (rows[name].to_numpy() for name in ("key", "amount", "day"))
+
+    def pick(at: Ints) -> Rows:
+        own = at[at >= 0]
+        ordered = own[np.argsort(keys[own], kind="stable")]
+        return keys[ordered], amounts[ordered], days[ordered]
+
+    return pick
 
 
-def solution(match_pass: str, payments: pd.DataFrame, lines: pd.DataFrame) -> Solution:
+def solution(match_pass: str, payments: Rows, lines: Rows) -> Solution:
     """These rows as one sum, amounts relative to what the lines come to."""
-    payments, lines = payments.sort_values("key"), lines.sort_values("key")
-    lag = _lag(payments["day"].to_numpy(), lines["day"].to_numpy())
-    sign = -1 if lines["amount"].sum() < 0 else 1
+    (ours, amounts, days), (bank, values, booked) = payments, lines
+    sign = -1 if values.sum() < 0 else 1
     return Solution(
-        match_pass=match_pass, payments=tuple(payments["key"]), lines=tuple(lines["key"]), amounts=tuple(int(a) * sign for a in payments["amount"]),
-        values=tuple(int(a) * sign for a in lines["amount"]), reserves=(0,) * len(payments), lag_days=lag,
+        match_pass=match_pass, payments=tuple(ours), lines=tuple(bank), amounts=tuple((amounts * sign).tolist()),
+        values=tuple((values * sign).tolist()), reserves=(0,) * len(ours), lag_days=_lag(days, booked),
     )  # fmt: skip
 
 

@@ -83,16 +83,25 @@ ROUND = [
 ]
 
 # Several lines for one transaction, and several transactions for one line; what goes the other way counts against them.
+# Where several merchants have the reference (a word such as INVOICE), the agreed parts are judged with the groups.
 GROUPS = [
+    (
+        "shared_references",
+        """
+        SELECT reference_key FROM ours WHERE reference_key IS NOT NULL
+        GROUP BY reference_key HAVING COUNT(DISTINCT COALESCE(merchant_id, '')) > 1""",
+    ),
     (
         "open_named",
         """
         SELECT p.*, CASE WHEN p.same_direction = 1 THEN p.amount_minor ELSE -p.amount_minor END AS signed_minor,
-               b.gross_minor,
+               b.gross_minor, CASE WHEN h.reference_key IS NULL THEN 0 ELSE 1 END AS has_shared,
                COUNT(*) OVER (PARTITION BY p.transaction_id) AS line_count,
                COUNT(*) OVER (PARTITION BY p.line_key) AS transaction_count
         FROM named_pairs p
         JOIN booked b ON b.line_key = p.line_key
+        JOIN ours t ON t.transaction_id = p.transaction_id
+        LEFT JOIN shared_references h ON h.reference_key = t.reference_key
         WHERE p.is_due = 1 AND p.same_currency = 1
           AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = p.transaction_id)
           AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = p.line_key)""",
@@ -103,7 +112,7 @@ GROUPS = [
         SELECT p.transaction_id, p.line_key, p.currency, p.amount_minor, {_LINE_SIGN} * p.value_minor AS value_minor,
                CAST(SUM({_LINE_SIGN} * p.value_minor) OVER (PARTITION BY p.transaction_id) AS BIGINT) AS sum_minor,
                COUNT(*) OVER (PARTITION BY p.transaction_id) AS part_count,
-               {_TIMELY} OVER (PARTITION BY p.transaction_id) AS is_timely,
+               {_TIMELY} OVER (PARTITION BY p.transaction_id) AS is_timely, p.has_shared AS is_shared,
                ROW_NUMBER() OVER (PARTITION BY p.transaction_id ORDER BY p.booking_date, p.line_key) AS part
         FROM open_named p JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'split'
         WHERE p.transaction_count = 1 AND p.line_count >= 2""",
@@ -115,25 +124,32 @@ GROUPS = [
                CAST(SUM(p.signed_minor) OVER (PARTITION BY p.line_key) AS BIGINT) AS sum_minor,
                COUNT(*) OVER (PARTITION BY p.line_key) AS part_count,
                {_TIMELY} OVER (PARTITION BY p.line_key) AS is_timely,
+               MAX(p.has_shared) OVER (PARTITION BY p.line_key) AS is_shared,
                ROW_NUMBER() OVER (PARTITION BY p.line_key ORDER BY p.transaction_date, p.transaction_id) AS part
         FROM open_named p JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'merge'
         WHERE p.line_count = 1 AND p.transaction_count >= 2""",
     ),
     (
-        "{after}",
+        "agreed_parts",
         f"""
-        SELECT * FROM {{taken}} UNION ALL
-        SELECT transaction_id, line_key, 'split', 8, CAST(NULL AS BIGINT),
-               value_minor + CASE WHEN part = 1 THEN CAST(amount_minor - sum_minor AS BIGINT) ELSE 0 END,
-               value_minor, 1
+        SELECT transaction_id, line_key, 'split' AS match_pass, transaction_id AS group_key, is_shared,
+               value_minor + CASE WHEN part = 1 THEN CAST(amount_minor - sum_minor AS BIGINT) ELSE 0 END AS amount_minor,
+               value_minor, 1 AS is_first
         FROM split_pairs p JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'split'
         WHERE part_count >= 2 AND is_timely = 1 AND {WITHIN_AMOUNT.format(value="sum_minor", amount="amount_minor")}
         UNION ALL
-        SELECT transaction_id, line_key, 'merge', 8, CAST(NULL AS BIGINT), signed_minor,
+        SELECT transaction_id, line_key, 'merge', line_key, is_shared, signed_minor,
                signed_minor + CASE WHEN part = 1 THEN CAST(gross_minor - sum_minor AS BIGINT) ELSE 0 END,
                CASE WHEN part = 1 THEN 1 ELSE 0 END
         FROM merge_pairs p JOIN tolerances r ON r.currency = p.currency AND r.match_pass = 'merge'
         WHERE part_count >= 2 AND is_timely = 1 AND {WITHIN_AMOUNT.format(value="gross_minor", amount="sum_minor")}""",
+    ),
+    (
+        "{after}",
+        """
+        SELECT * FROM {taken} UNION ALL
+        SELECT transaction_id, line_key, match_pass, 8, CAST(NULL AS BIGINT), amount_minor, value_minor, is_first
+        FROM agreed_parts WHERE is_shared = 0""",
     ),
 ]
 

@@ -4,7 +4,8 @@ A group is all open payments and lines that name each other, directly or through
 rows of both sides carry, or lists of references that overlap. Amounts are signed, so a correction counts against what it
 corrects. Where all of a group adds up to the same on both sides, within the rule `many_to_many` in amount and days (so that what is
 wrong in one month and in another is not netted), all of it is taken; it is only suggested where its lines are of several bank
-accounts, or where several merchants have the reference and chance may well have made the sum. Else up to `most_parts` rows of a side that meet to the cent are taken, where no
+accounts, or where several merchants have the reference and chance may well have made the sum; so is one payment in several
+lines, or several in one, under such a reference. Else up to `most_parts` rows of a side that meet to the cent are taken, where no
 others do and chance can hardly have made them (`by_chance`); where others do, they are suggested with the rival.
 A group of more than `most_candidates` rows on a side is only looked at as a whole, and said in `search_limits`. So is what has
 a name that too many rows share to be paired by it (`crowded_names`); its whole is taken only where it is of one merchant and
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,7 @@ from atlas_lib.reconciliation.passes.group_sums import (
     Side,
     in_more_parts,
     meet,
+    picker,
     singles,
     solution,
     whole_by_chance,
@@ -39,10 +42,16 @@ from atlas_lib.reconciliation.passes.subset_sums import listed_sums
 _ANY_WIDTH = 10**5
 _CROWDED = "crowded "  # groups by a name that too many rows share begin so; the others are numbers
 _COLUMNS = ["key", "name", "currency", "account", "merchant", "day", "sign", "amount"]
-_OPEN = (
-    "NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.transaction_id = p.transaction_id) "
-    "AND NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = p.line_key)"
+_OPEN = " AND ".join(
+    f"NOT EXISTS (SELECT 1 FROM {used} x WHERE x.{key} = p.{key})"
+    for used in ("{taken}", "agreed_parts")
+    for key in ("transaction_id", "line_key")
 )
+_ROW = """p.transaction_id, p.line_key, p.currency, b.account, COALESCE(t.merchant_id, '') AS merchant,
+                   CASE WHEN b.direction = 'CRDT' THEN p.signed_minor ELSE -p.signed_minor END AS our_minor,
+                   CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS line_minor,
+                   days_between(DATE '1970-01-01', p.transaction_date) AS our_day,
+                   days_between(DATE '1970-01-01', p.booking_date) AS line_day"""
 _SHAPES = {(True, False): "split", (False, True): "merge", (False, False): "many_to_many"}
 
 
@@ -53,16 +62,22 @@ def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings
         (
             "group_rows",
             f"""
-            SELECT p.transaction_id, p.line_key, p.currency, b.account, COALESCE(t.merchant_id, '') AS merchant,
-                   CASE WHEN b.direction = 'CRDT' THEN p.signed_minor ELSE -p.signed_minor END AS our_minor,
-                   CASE WHEN b.direction = 'CRDT' THEN b.gross_minor ELSE -b.gross_minor END AS line_minor,
-                   days_between(DATE '1970-01-01', p.transaction_date) AS our_day,
-                   days_between(DATE '1970-01-01', p.booking_date) AS line_day
+            SELECT {_ROW}
             FROM open_named p
             JOIN booked b ON b.line_key = p.line_key
             JOIN ours t ON t.transaction_id = p.transaction_id
             WHERE (p.line_count >= 2 OR p.transaction_count >= 2) AND {_OPEN}
               AND NOT EXISTS (SELECT 1 FROM payout_chosen c WHERE c.line_key = p.line_key)""",
+        ),
+        (
+            "shared_parts",
+            f"""
+            SELECT a.match_pass, a.group_key, {_ROW}
+            FROM agreed_parts a
+            JOIN open_named p ON p.transaction_id = a.transaction_id AND p.line_key = a.line_key
+            JOIN booked b ON b.line_key = p.line_key
+            JOIN ours t ON t.transaction_id = p.transaction_id
+            WHERE a.is_shared = 1""",
         ),
         (
             "crowded_rows",
@@ -80,7 +95,7 @@ def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings
             WHERE NOT EXISTS (SELECT 1 FROM {taken} x WHERE x.line_key = b.line_key)
               AND NOT EXISTS (SELECT 1 FROM payout_chosen p WHERE p.line_key = b.line_key)""",
         ),
-        ("named_sums", Computed(("group_rows", "crowded_rows"), search)),
+        ("named_sums", Computed(("group_rows", "crowded_rows", "shared_parts"), search)),
         (
             "{after}",
             """
@@ -92,14 +107,22 @@ def named_group_steps(tolerances: pd.DataFrame, settings: ReconciliationSettings
 
 
 def find_named_groups(
-    rows: pd.DataFrame, crowded: pd.DataFrame, tolerances: pd.DataFrame, settings: ReconciliationSettings
+    rows: pd.DataFrame,
+    crowded: pd.DataFrame,
+    shared: pd.DataFrame,
+    tolerances: pd.DataFrame,
+    settings: ReconciliationSettings,
 ) -> pd.DataFrame:
-    """Every sum found, as one row per pair that it joins, and one row per row of a group beyond the bound."""
+    """Every sum found, as one row per pair that it joins, and one row per row of a group beyond the bound.
+
+    `shared`: splits and merges that agree, under a reference that several merchants have.
+    """
+    agreed = _shared_parts(shared, tolerances)
     known = [*_sides(rows)] if len(rows) else []
     both = [*zip(*(sides for sides in (known, _crowded_sides(crowded)) if sides), strict=True)]
     ours, bank = (pd.concat(parts, ignore_index=True) for parts in both) if both else (rows, rows)
     if ours.empty:
-        return shaped([])
+        return shaped([weigh(agreed, set(), set())])
     rule = tolerances.query("match_pass == 'many_to_many'").set_index("currency")
     whole = _wholes(ours, bank, rule)
     sizes = pd.concat([side.groupby("name").size() for side in (ours, bank)], axis=1).max(axis=1)
@@ -112,8 +135,23 @@ def find_named_groups(
         ("many_to_many", "candidates", column, set(side.loc[side["name"].isin(large), "key"]))
         for column, side in (("transaction_id", ours), ("line_key", bank))
     ]
-    found = weigh([*whole.values(), *parts], set(), set())
+    found = weigh([*whole.values(), *parts, *agreed], set(), set())
     return shaped([found, *(left_out(*limit) for limit in limits)])
+
+
+def _shared_parts(rows: pd.DataFrame, tolerances: pd.DataFrame) -> list[Solution]:
+    """Each split and merge as a whole; sure where chance can hardly have made it."""
+    rules = tolerances.set_index(["match_pass", "currency"])[["below_minor", "above_minor"]].sum(axis=1).to_dict()
+    found = []
+    for (shape, _, currency), own in rows.groupby(["match_pass", "group_key", "currency"]):
+        sides = [
+            own.rename(columns={key: "key", f"{side}_minor": "amount", f"{side}_day": "day"}).drop_duplicates("key")
+            for key, side in (("transaction_id", "our"), ("line_key", "line"))
+        ]
+        one = solution(str(shape), *(picker(side)(np.arange(len(side))) for side in sides))
+        is_sure = whole_by_chance(one, rules[shape, currency]) <= MOST_CHANCE
+        found.append(replace(one, is_sure=is_sure, doubt="" if is_sure else CHANCE))
+    return found
 
 
 def _sides(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,25 +198,26 @@ def _wholes(ours: pd.DataFrame, bank: pd.DataFrame, rule: pd.DataFrame) -> dict[
     holds &= -more <= np.maximum(both["below_minor"], size * both["below_ppm"] // 10**6)
     holds &= both["last_bank"] - both["first"] <= both["days_after"]
     holds &= both["first_bank"] - both["last"] >= -both["days_before"]
-    groups = [side.groupby("name").get_group for side in (ours, bank)]
-    names = both.index[holds & (both["total"] != 0)]
+    both["accounts"] = bank.groupby("name")["account"].nunique()
+    both["merchants"] = ours.groupby("name")["merchant"].nunique()
+    sides = [(side.groupby("name").indices, picker(side)) for side in (ours, bank)]
     found = {}
-    slacks = (both["above_minor"] + both["below_minor"]).loc[names]
-    for name, slack in slacks.items():
-        payments, lines = groups[0](name), groups[1](name)
-        one = solution("many_to_many", payments, lines)
-        doubt = _doubt(str(name), one, payments, lines, int(slack))
-        found[str(name)] = replace(one, is_sure=not doubt, doubt=doubt)
+    for whole in both[holds & (both["total"] != 0)].itertuples():
+        name = str(whole.Index)
+        one = solution("many_to_many", *(pick(np.asarray(at[name])) for at, pick in sides))
+        doubt = _doubt(one, whole, is_crowded=name.startswith(_CROWDED))
+        found[name] = replace(one, is_sure=not doubt, doubt=doubt)
     return found
 
 
-def _doubt(name: str, one: Solution, payments: pd.DataFrame, lines: pd.DataFrame, slack: int) -> str:
+def _doubt(one: Solution, whole: Any, *, is_crowded: bool) -> str:
     """What a reference does not settle: a word that many use, lines of several accounts, round amounts of several merchants."""
-    is_crowded, is_shared = name.startswith(_CROWDED), len(set(payments["merchant"])) > 1
-    if len(set(lines["account"])) > 1:
+    is_shared = whole.merchants > 1
+    if whole.accounts > 1:
         return "the lines are of several bank accounts"
     if is_crowded and is_shared:
         return "very many rows of several merchants share the reference"
+    slack = int(whole.above_minor + whole.below_minor)
     return CHANCE if (is_crowded or is_shared) and whole_by_chance(one, slack) > MOST_CHANCE else ""
 
 

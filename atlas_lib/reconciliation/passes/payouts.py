@@ -5,9 +5,10 @@ group. What plain addition does not explain (the pass merge) may be the reserve 
 every sale, or the prior balance: all that earlier payouts left open of the same merchants. Exactly one of these has to
 explain the line, and no other payout may claim a row of it; where more than one does, each is suggested with its rival.
 Where no payment is named, whole days of one merchant or counterparty are added up, to the cent. Days are taken where
-nothing else explains the line and it names the party, or chance can hardly have made the amount: the days that might
-have fitted, each times the step of its amounts (10 for prices in tens of cents), against the amount itself. Every other
-sum is a person's to decide. All are weighed in `solutions`, with the sums that `sums` finds.
+nothing else explains the line, it names the party, and chance can hardly have made the amount (`whole_by_chance`, of each
+of the party's days of about this size). A line that names nobody has the days of all parties to be met by: those that
+might have fitted, each times the step of its amounts (10 for prices in tens of cents), against the amount itself. Every
+other sum is a person's to decide. All are weighed in `solutions`, with the sums that `sums` finds.
 Placeholders as in `passes`.
 """
 
@@ -35,6 +36,7 @@ NAMED_PAYOUTS = [
         JOIN due t ON t.transaction_id = p.transaction_id
         JOIN booked b ON b.line_key = p.line_key
         WHERE p.line_count = 1 AND p.transaction_count >= 2
+          AND NOT EXISTS (SELECT 1 FROM agreed_parts a WHERE a.line_key = p.line_key)
           AND NOT EXISTS (SELECT 1 FROM {{taken}} x WHERE x.line_key = p.line_key)""",
     ),
     (
@@ -147,7 +149,7 @@ WHOLE_DAYS = [
         SELECT l.*, CASE WHEN name_key IS NULL AND chance_minor > gross_minor * {HOPELESS_RATE} THEN 1 ELSE 0 END AS is_hopeless,
                CASE WHEN chance_minor <= gross_minor * {SURE_RATE} THEN 1 ELSE 0 END AS is_sure
         FROM (
-            SELECT b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key,
+            SELECT b.line_key, b.currency, b.direction, b.gross_minor, b.booking_date, k.name_key, COALESCE(SUM(n.run_count), 0) AS run_count,
                    COALESCE(SUM(CASE WHEN b.gross_minor % n.step_minor = 0 THEN n.run_count * n.step_minor ELSE 0 END), 0) AS chance_minor
             FROM open_lines b
             JOIN tolerances d ON d.currency = b.currency AND d.match_pass = 'payout'
@@ -181,6 +183,21 @@ WHOLE_DAYS = [
               AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after) s
         WHERE same_choice = 1""",
     ),
+    # The days that a line with a solution might have been: of the party that it names those half to double its amount.
+    (
+        "day_tried",
+        """
+        SELECT b.line_key, COUNT(DISTINCT r.number) + COUNT(DISTINCT CASE WHEN r.reserve_minor <> 0 THEN r.number END) AS tried
+        FROM day_lines b
+        JOIN tolerances d ON d.currency = b.currency AND d.match_pass = 'payout'
+        JOIN day_runs r ON r.party_key = b.name_key AND r.currency = b.currency
+                       AND days_between(r.last_day, b.booking_date) BETWEEN -d.days_before AND d.days_after
+                       AND b.direction = CASE WHEN r.sum_minor > 0 THEN 'CRDT' ELSE 'DBIT' END
+                       AND 2 * ABS(r.sum_minor) BETWEEN b.gross_minor AND 4 * b.gross_minor
+        WHERE b.line_key IN (SELECT line_key FROM day_solutions) GROUP BY b.line_key
+        UNION ALL
+        SELECT line_key, CAST(run_count AS BIGINT) FROM day_lines WHERE name_key IS NULL""",
+    ),
     # Of the payouts that nothing decides between: those of which another pass took a row since.
     (
         "broken_payouts",
@@ -193,11 +210,12 @@ WHOLE_DAYS = [
     (
         "day_sums",
         f"""
-        SELECT s.match_pass, s.line_key, s.choice, s.is_named, s.is_sure, s.solution_count, s.gross_minor, i.transaction_id,
+        SELECT s.match_pass, s.line_key, s.choice, s.is_named, s.is_sure, w.tried, s.gross_minor, i.transaction_id,
                CASE WHEN s.direction = 'CRDT' THEN i.signed_minor ELSE -i.signed_minor END AS amount_minor,
                s.with_reserve * CASE WHEN s.direction = 'CRDT' THEN i.reserve_minor ELSE -i.reserve_minor END AS reserve_minor,
                ABS(days_between(i.transaction_date, s.booking_date)) AS lag_days
         FROM day_solutions s
+        JOIN day_tried w ON w.line_key = s.line_key
         JOIN day_items i ON i.party = s.party AND i.party_id = s.party_id AND i.currency = s.currency
                         AND i.transaction_date BETWEEN s.first_day AND s.last_day
         WHERE s.solution_count <= {MOST_SHOWN}

@@ -67,7 +67,7 @@ def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.Dat
     for one in distinct.values():
         for key in one.keys:
             claims.setdefault(key, []).append(one)
-    parts: list[pd.DataFrame] = []
+    parts: list[dict[str, Any]] = []
     used = set(near)
     for one in distinct.values():
         if len(one.keys) == 2 or one.keys & used:
@@ -78,10 +78,24 @@ def weigh(found: Iterable[Solution], unsure: set[str], near: set[str]) -> pd.Dat
         is_taken = not rivals and (one.is_sure or (one.is_named and unsure.isdisjoint(searched)))
         against = _words(rivals[0], one) if rivals else BEYOND if one.keys & unsure else one.doubt
         parts.append(_pairs(one, "taken" if is_taken else "suggested", len(rivals), "" if is_taken else against))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return _stacked(parts)
 
 
-def _pairs(one: Solution, status: str, rival_count: int, rival: str) -> pd.DataFrame:
+def _stacked(parts: list[dict[str, Any]]) -> pd.DataFrame:
+    """All parts under one another in one step: a table of each would cost more than all the sums."""
+    sizes = [len(part["value_minor"]) for part in parts]
+    return pd.DataFrame(
+        {
+            name: np.concatenate([part[name] for part in parts])
+            if isinstance(first, np.ndarray)
+            else np.repeat(np.array([part[name] for part in parts], dtype=object), sizes)
+            for name, first in (parts[0] if parts else {}).items()
+        }
+    )
+
+
+def _pairs(one: Solution, status: str, rival_count: int, rival: str) -> dict[str, Any]:
+    """Columns of the pairs in which money meets; what holds for all of them once."""
     net, values = np.array(one.amounts) - np.array(one.reserves), np.array(one.values)
     largest, difference = int(net.argmax()), int(values.sum() - net.sum())  # within the tolerance
     net[largest] += difference
@@ -90,15 +104,15 @@ def _pairs(one: Solution, status: str, rival_count: int, rival: str) -> pd.DataF
     amount = value.copy()
     amount[int((payment == largest).argmax())] -= difference
     key = one.lines[0] if len(one.lines) == 1 else min(one.payments)
-    return pd.DataFrame(
-        {
-            "status": status, "match_pass": one.match_pass, "group_key": key,
-            "transaction_id": np.array(one.payments, dtype=object)[payment],
-            "line_key": np.array(one.lines, dtype=object)[line], "amount_minor": amount + reserve,
-            "value_minor": value + reserve, "reserve_minor": reserve, "is_first": (~pd.Index(line).duplicated()).astype("int64"),
-            "match_score": SCORES[one.match_pass] / (1 + rival_count), "rival": rival,
-        }
-    )  # fmt: skip
+    is_first = np.zeros(len(line), dtype=np.int64)
+    is_first[np.unique(line, return_index=True)[1]] = 1
+    return {
+        "status": status, "match_pass": one.match_pass, "group_key": key,
+        "transaction_id": np.array(one.payments, dtype=object)[payment],
+        "line_key": np.array(one.lines, dtype=object)[line], "amount_minor": amount + reserve,
+        "value_minor": value + reserve, "reserve_minor": reserve, "is_first": is_first,
+        "match_score": SCORES[one.match_pass] / (1 + rival_count), "rival": rival,
+    }  # fmt: skip
 
 
 def lay_along(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ that has a reference of its own is not added up with others: what it names is no
 # ruff: noqa: S608 - the pieces put together are constants of this room
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -25,7 +26,7 @@ import pandas as pd
 
 from atlas_lib.core.engine import Computed
 from atlas_lib.core.settings import ReconciliationSettings
-from atlas_lib.reconciliation.passes.group_sums import search_groups
+from atlas_lib.reconciliation.passes.group_sums import CHANCE, MOST_CHANCE, search_groups, whole_by_chance
 from atlas_lib.reconciliation.passes.solutions import Solution, left_out, shaped, simple, weigh
 from atlas_lib.reconciliation.passes.subset_sums import search_payouts
 
@@ -162,16 +163,16 @@ def _not_in(named: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _days(rows: pd.DataFrame) -> list[Solution]:
-    """The whole days that are a line, each as a solution."""
+    """The whole days that are a line, each as a solution; named or sure are only those that chance can hardly have made."""
     found, ordered = [], rows.sort_values(["line_key", "choice", "transaction_id"])
     for _, group in groupby(ordered.to_dict("records"), key=itemgetter("line_key", "choice")):
         own = list(group)
-        found.append(
-            Solution(
-                match_pass=own[0]["match_pass"], payments=tuple(r["transaction_id"] for r in own), lines=(own[0]["line_key"],),
-                amounts=tuple(r["amount_minor"] for r in own), values=(own[0]["gross_minor"],),
-                reserves=tuple(r["reserve_minor"] for r in own), lag_days=sum(r["lag_days"] for r in own),
-                is_named=bool(own[0]["is_named"]), is_sure=bool(own[0]["is_sure"]),
-            )
+        one = Solution(
+            match_pass=own[0]["match_pass"], payments=tuple(r["transaction_id"] for r in own), lines=(own[0]["line_key"],),
+            amounts=tuple(r["amount_minor"] for r in own), values=(own[0]["gross_minor"],),
+            reserves=tuple(r["reserve_minor"] for r in own), lag_days=sum(r["lag_days"] for r in own),
         )  # fmt: skip
+        is_proof = whole_by_chance(one, tried=own[0]["tried"]) <= MOST_CHANCE
+        is_named, is_sure = (bool(own[0][name]) and is_proof for name in ("is_named", "is_sure"))
+        found.append(replace(one, is_named=is_named, is_sure=is_sure, doubt="" if is_proof else CHANCE))
     return found
