@@ -157,6 +157,11 @@ def _below(column: str, limit: float, *, or_equal: bool = False) -> Test:
     return lambda r: _mask(r[column] <= limit if or_equal else r[column] < limit)
 
 
+def _rounds_to_none(rows: pd.DataFrame) -> Mask:
+    """Nothing or less in whole minor units: 0.004 EUR would be booked as a payment of nothing."""
+    return _mask(rows["amount_minor"] <= 0)
+
+
 def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mask:
     return _mask(values.notna() & ~values.isin(_words(allowed)))
 
@@ -271,7 +276,7 @@ _OWN: dict[str, list[Rule]] = {
         Rule("MIXED_CURRENCY", "currency", _mixed_currency, "one currency per merchant", "check the currency; the amounts are kept apart by currency", "warning"),
     ],
     "customer_payments": [
-        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "a payment that went back is no payment: leave it out"),
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _rounds_to_none, "an amount above 0", "a payment that went back is no payment: leave it out"),
     ],
     "merchants": [
         Rule("NEGATIVE_AMOUNT", "credit_limit", _below("credit_limit", 0), "a limit of 0 or more"),
@@ -289,7 +294,7 @@ _OWN: dict[str, list[Rule]] = {
         _without_nul("transaction_id"),
         _without_nul("idempotency_key"),
         _with_all_digits("idempotency_key", default="transaction_id"),
-        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _rounds_to_none, "an amount above 0", "the type says the direction; amounts are positive"),
         Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],
     "statement_lines": [

@@ -62,6 +62,14 @@ def test_a_broken_cell_refuses_the_row_under_its_rule(column, value, rule):
     assert rules_of([GOOD | {column: value}]) == [rule]
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("0.004", "EUR"), ("0.005", "EUR"), ("0.4", "JPY"), ("0.0004", "BHD")]
+)
+def test_an_amount_that_rounds_to_nothing_is_no_payment(amount, currency):
+    row = {"amount": amount, "source_currency": currency, "destination_currency": currency}
+    assert "AMOUNT_NOT_POSITIVE" in rules_of([GOOD | row])
+
+
 def test_two_payments_whose_ids_a_spreadsheet_rounded_alike_are_no_repetition(tmp_path):
     rows = [GOOD | {"transaction_id": number} for number in ("1.23457E+15", "1.23457E+15", "1E+5", "A+1")]
     pd.DataFrame(rows).to_csv(tmp_path / "transactions.csv", index=False)
