@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.provenance import input_files
@@ -22,7 +23,7 @@ from atlas_lib.ingest.statements.exports import find_layout, read_export
 from atlas_lib.ingest.statements.layouts import LAYOUTS_FILE, Layout, read_layouts
 from atlas_lib.ingest.statements.mt940 import read_mt940
 from atlas_lib.ingest.statements.ofx import read_ofx
-from atlas_lib.ingest.statements.sheets import distinguish_accounts, left_out
+from atlas_lib.ingest.statements.sheets import distinguish_accounts, join_id, left_out
 from atlas_lib.ingest.workbook import read_workbook
 
 _MAX_FILE_MB: int = IngestSettings.model_fields["max_file_mb"].default
@@ -69,7 +70,17 @@ def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
     if unreadable:
         texts = (f"({number}) {error}" for number, error in enumerate(unreadable, start=1))
         raise InputError(f"{len(unreadable)} files cannot be read", found=" ".join(texts)) from unreadable[0]
-    return distinguish_accounts(sheets)
+    return distinguish_accounts(_titled(sheets))
+
+
+def _titled(sheets: Sequence[RawSheet]) -> list[RawSheet]:
+    """Sheets of one workbook with the same table: rows without ids are told apart by the sheet they stand on."""
+    places = {(s.file, s.table, s.sheet) for s in sheets if s.is_workbook and s.table}
+    count = Counter((file, table) for file, table, _ in places)
+    return [
+        replace(s, title=join_id(PurePosixPath(s.file).stem, s.sheet)) if count[s.file, s.table] > 1 else s
+        for s in sheets
+    ]
 
 
 def _read_file(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:
