@@ -48,7 +48,7 @@ class RawSheet:
     `B7:P1205`. `left`: the other rows of the sheet. `path`: a Parquet file that is read in pieces; the frame then shows
     its first row. `units`: what the header or the row below it says of a column. `positions`: table column and its
     position, where the reader has settled it. `broken`: lines with another number of fields, and these. `title`: what a
-    statement without an id is named after; empty: the file.
+    statement without an id is named after; empty: the file. `unique`: column in which the sender numbers lines for ever.
     """
 
     file: str
@@ -67,6 +67,7 @@ class RawSheet:
     positions: tuple[tuple[str, int], ...] = ()
     broken: tuple[tuple[int, tuple[str, ...]], ...] = field(default=(), repr=False)
     title: str = ""
+    unique: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,17 @@ from pathlib import Path
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import exponent
 from atlas_lib.ingest.headers import RawSheet
-from atlas_lib.ingest.statements.sheets import Note, Record, note, own_id, read_characters, reference, statement_sheets
+from atlas_lib.ingest.statements.sheets import (
+    Known,
+    Note,
+    Record,
+    note,
+    own_id,
+    read_characters,
+    reference,
+    said_in,
+    statement_sheets,
+)
 
 _RECORDS = ("01", "02", "03", "16", "49", "98", "99")
 _NEXT_RECORD = re.compile(r"(?<=/)\s+(?=(?:0[123]|16|49|88|9[89]),)")
@@ -110,7 +120,7 @@ class _Reader:
         self.lines: list[Record] = []
         self.balances: list[Record] = []
         self.notes: list[Note] = []
-        self.used: set[str] = set()
+        self.known: Known = {}
         self.accounts: list[int] = []
         self.groups: list[int] = []
 
@@ -195,8 +205,9 @@ class _Reader:
         self._compare(row, "account " + account.number, fields[1:3], account.total, records)
         self.accounts.append(account.total)
         if group.status not in _GROUP_LEFT_OUT:
+            content = (said_in(account.lines), account.balances)
             owner = {
-                "statement_id": own_id(self.used, account.number, group.day, account.currency),
+                "statement_id": own_id(self.known, content, account.number, group.day, account.currency),
                 "account": account.number or None,
             }
             self.lines += [owner | line for line in account.lines]

@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal, InvalidOperation
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.documents import REPORTS, child_text, children, local_name, messages_in, outline, parse_document
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.entries import read_fees, read_line
-from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
+from atlas_lib.ingest.statements.sheets import (
+    Known,
+    Note,
+    Record,
+    join_id,
+    left_out,
+    note,
+    own_id,
+    said_in,
+    statement_sheets,
+)
 
-_Known = dict[tuple[str, str | None, str], dict[bytes, int]]  # id, account, page: turn of each content
 _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is today's opening balance
 
 
@@ -28,7 +36,7 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    known: _Known = {}
+    known: dict[tuple[str | None, str], Known] = {}
     messages = messages_in(root, REPORTS)
     if not messages:
         return [left_out(name, outline(root), "expected a camt.052, 053 or 054 message")]
@@ -36,23 +44,12 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
         for statement in children(message, REPORTS[local_name(message)]):
             owner = _owner(statement, message)
             of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
-            mark = _distinguished(known, owner, of_lines, of_balances)
+            content = said_in((*of_lines, *of_balances))
+            of_page = known.setdefault((owner["account"], owner["_page"]), {})
+            mark = {"statement_id": own_id(of_page, content, owner["statement_id"])}
             lines += [line | mark for line in of_lines]
             balances += [balance | mark for balance in of_balances]
     return statement_sheets(name, lines, balances, notes)
-
-
-def _distinguished(known: _Known, owner: Record, lines: list[Record], balances: list[Record]) -> Record:
-    """The statement's id, with `#2`, `#3` where the file has it, on the same page, with other lines or balances.
-
-    The same content again keeps the id, and is found to be a repetition.
-    """
-    content = sha256()
-    for record in (*lines, *balances):
-        content.update(repr([v for k, v in record.items() if k != "source_row"]).encode())
-    before = known.setdefault((owner["statement_id"], owner["account"], owner["_page"]), {})
-    turn = before.setdefault(content.digest(), len(before) + 1)
-    return {"statement_id": owner["statement_id"] if turn == 1 else join_id(owner["statement_id"], f"#{turn}")}
 
 
 def _owner(statement: Any, message: Any) -> Record:

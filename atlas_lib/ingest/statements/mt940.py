@@ -16,6 +16,7 @@ from typing import Any
 from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.sheets import (
+    Known,
     Note,
     Record,
     note,
@@ -52,10 +53,10 @@ def read_mt940(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    used: set[str] = set()
+    known: Known = {}
     for message in _messages(read_characters(path)):
         parsed = _parse(message, name)
-        owner = _owner(parsed, used)
+        owner = _owner(parsed, message, known)
         lines += _lines(parsed, message, owner)
         balances += _balances(parsed, message, owner)
         notes += _sum_notes(parsed, message, name) + _unclosed(message, name)
@@ -135,14 +136,17 @@ def _place(message: _Message, found: list[str]) -> str:
     return f"line {hits[0]}" if hits else f"message from line {first} on"
 
 
-def _owner(parsed: Any, used: set[str]) -> Record:
+def _owner(parsed: Any, message: _Message, known: Known) -> Record:
     """Named after account, closing (else opening) day and number, so that the name is the same in every delivery."""
     data = parsed.data
     balances = [data[k] for k in (*_CLOSING, *_OPENING) if data.get(k) is not None]
     day = str(balances[0].date) if balances else str(data.get("date", ""))[:10]
     account = (data.get("account_identification") or "").strip()
     number = "/".join(str(data[k]).zfill(3) for k in ("statement_number", "sequence_number") if data.get(k))
-    return {"statement_id": own_id(used, account, day, number) or None, "account": account or None}
+    content = [
+        text for _, text in message.lines if not text.startswith(":20:")
+    ]  # numbers the message, not the statement
+    return {"statement_id": own_id(known, content, account, day, number) or None, "account": account or None}
 
 
 def _lines(parsed: Any, message: _Message, owner: Record) -> list[Record]:
