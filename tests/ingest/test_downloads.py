@@ -113,3 +113,25 @@ def test_a_second_report_of_a_number_with_other_lines_is_another_one(tmp_path, c
         "".join(":20:R\n:25:DE1\n:28C:1/1\n" + t.partition(":62F:")[0] + "-\n" for t in lines)
     )
     assert counts(clean(tmp_path)) == (3, 0)
+
+
+def test_lines_that_are_only_alike_count_and_are_noted_with_the_file_that_has_them_too(tmp_path, clean):
+    head = "account,booking_date,amount_posted,currency,text\n"
+    row = "DE1,2026-10-{},1.50,EUR,coffee\n"
+    for name, days in (("october", ("03", "09", "09", "10")), ("third", ("09", "10", "12"))):
+        text = head + "".join(row.replace("{}", day) for day in days)
+        (tmp_path / f"statement_lines {name}.csv").write_text(text)
+    tables = clean(tmp_path)
+    assert counts(tables) == (7, 0)
+    assert warned(tables) == ["LINES_ALIKE"]
+    found = tables["rejects"].iloc[0]
+    assert found[["source_file", "source_row", "value"]].tolist() == ["statement_lines third.csv", 2, "2"]
+    assert "(2026-10-09 to 2026-10-10) say all the same as lines of statement_lines october" in found["message"]
+
+
+def test_lines_of_statements_with_an_opening_balance_are_proved_by_it(tmp_path, clean):
+    for name, opening in (("a.sta", 0), ("b.sta", 951)):
+        (tmp_path / name).write_text(FORMATS["s.sta"](opening, ENTRIES).replace("28C:1/1", f"28C:{name[0] == 'b':d}/1"))
+    tables = clean(tmp_path)
+    assert counts(tables) == (4, 0)
+    assert warned(tables) == []
