@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.money import scale_of
+from atlas_lib.ingest.code_pages import code_page
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.vocabulary import fields
 
@@ -131,15 +132,13 @@ def reference(text: str | None) -> str | None:
 
 
 def read_characters(path: Path) -> str:
-    """The text of the file: UTF-8 or UTF-16 with or without mark, else Windows-1252, else Latin-1; never refused."""
+    """The text of the file: UTF-8 or UTF-16 with or without mark, else the likeliest code page; never refused."""
     content = path.read_bytes()
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin-1")
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1" if utf16 else code_page(content))
 
 
 def _sheet(name: str, table: str, records: Sequence[Record]) -> RawSheet:
