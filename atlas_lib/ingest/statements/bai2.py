@@ -31,6 +31,7 @@ _RECORDS = ("01", "02", "03", "16", "49", "98", "99")
 _NEXT_RECORD = re.compile(r"(?<=/)\s+(?=(?:0[123]|16|49|88|9[89]),)")
 _BALANCES = {"010": "OPBD", "015": "CLBD"}  # opening and closing ledger
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
+_NO_MONEY = "890"  # "contains non-monetary information"
 _GROUP_LEFT_OUT = {"2": "a deletion", "4": "a test"}
 
 
@@ -182,6 +183,10 @@ class _Reader:
         code, amount = (fields[1].strip(), fields[2].strip()) if len(fields) > 2 else ("", "")
         self.account.records += count
         self._add(amount)
+        if code == _NO_MONEY and not amount.strip("0"):
+            text = "a record of type 890 tells something and books nothing; it is left out."
+            self.notes.append(note(self.name, row, ",".join(fields)[:200], "INFORMATION_ENTRY", text))
+            return
         value_day, rest = _after_funds(fields[3:])
         bank, customer = [*rest, "", ""][:2]
         self.account.lines.append({
