@@ -31,6 +31,7 @@ _OPENING = ("final_opening_balance", "opening_balance", "intermediate_opening_ba
 _CLOSING = ("final_closing_balance", "closing_balance", "intermediate_closing_balance")
 _EXPECTED = re.compile(r"^(:61:\d{6}(?:\d{4}|\s{4})?)E(?=[CD])")  # MT942: expected, not booked yet
 _EREF = re.compile(r"/EREF/([^/\n]{1,35})")
+_NAME = re.compile(r"/NAME/([^/]{1,70})|/CNTP/[^/]*/[^/]*/([^/]{1,70})")  # ABN AMRO, Rabobank; ING
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ def _lines(parsed: Any, message: _Message, owner: Record) -> list[Record]:
 def _line(data: Record, row: int, raw: str, number: int) -> Record:
     mark = str(data.get("status") or "").upper()
     details = str(data.get("transaction_details") or "")
-    quoted = _EREF.search(details.replace("\n", ""))
+    unbroken = details.replace("\n", "")
+    quoted, named = _EREF.search(unbroken), _NAME.search(unbroken)
     return {
         "line_id": str(number),
         "end_to_end_id": reference(data.get("end_to_end_reference") or (quoted[1] if quoted else None) or data.get("customer_reference")),
@@ -174,7 +176,7 @@ def _line(data: Record, row: int, raw: str, number: int) -> Record:
         "credit_debit_indicator": "DBIT" if mark in ("D", "RC") else "CRDT",
         "bank_reference": reference(data.get("bank_reference")),
         "remittance_text": _remittance(data, details),
-        "counterparty_name": (data.get("applicant_name") or "").strip() or None,
+        "counterparty_name": (data.get("applicant_name") or (named and (named[1] or named[2])) or "").strip() or None,
         "source_row": row,
     }  # fmt: skip
 
