@@ -19,11 +19,12 @@ _ASK = "What to do: ask the bank for the missing lines."
 
 def statement_findings(clean: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Warnings (columns of `rejects`) on statements that do not add up or do not follow from the one before."""
-    if clean["statement_balances"].empty:
-        return declared("rejects").empty()
-    chain = chained(_ends(clean["statement_lines"], clean["statement_balances"]))
-    parts = [_unbalanced(chain), _gaps(chain), _mixed(clean["statement_lines"], clean["statement_balances"])]
-    return pd.concat(parts, ignore_index=True)
+    lines, balances = clean["statement_lines"], clean["statement_balances"]
+    alike = _alike(lines[~lines["statement_id"].isin(balances.loc[balances["balance_type"] == "OPBD", "statement_id"])])
+    if balances.empty:
+        return alike
+    chain = chained(_ends(lines, balances))
+    return pd.concat([_unbalanced(chain), _gaps(chain), _mixed(lines, balances), alike], ignore_index=True)
 
 
 def _ends(lines: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:
@@ -72,6 +73,35 @@ def _mixed(lines: pd.DataFrame, balances: pd.DataFrame) -> pd.DataFrame:
         + " and are not added up. What to do: ask the bank for one statement per currency."
     )  # fmt: skip
     return _findings(wrong, "MIXED_CURRENCY", wrong["join"], text)
+
+
+def _alike(lines: pd.DataFrame) -> pd.DataFrame:
+    """Lines that say all the same as one of an earlier statement, among those that no opening balance proves.
+
+    Two downloads of overlapping days, or two bookings: without a number of the bank's own that is not ours to guess.
+    """
+    likely = lines[lines.duplicated(_LINE, keep=False)]
+    if likely.empty:
+        return declared("rejects").empty()
+    said = [c for c in likely if c not in ("statement_id", "line_id", *_SOURCE)]
+    turn = likely.groupby([*said, "statement_id"], dropna=False, sort=False).cumcount()
+    groups = likely.assign(turn=turn).groupby([*said, "turn"], dropna=False, sort=False)
+    other = groups[["statement_id", "source_file"]].transform("first").add_prefix("other_")
+    later = likely.join(other)[likely["statement_id"] != other["other_statement_id"]]
+    pairs = later.groupby(["statement_id", "other_statement_id"], sort=True)
+    wrong = pairs.agg(
+        **{c: (c, "first") for c in (*_SOURCE, "other_source_file")}, count=("line_id", "size"),
+        first=("booking_date", "min"), last=("booking_date", "max"),
+    ).reset_index()  # fmt: skip
+    days = wrong["first"].dt.strftime("%Y-%m-%d") + " to " + wrong["last"].dt.strftime("%Y-%m-%d")
+    text = (
+        "statement " + wrong["statement_id"] + ": " + wrong["count"].astype("str") + " of its lines (" + days + ") say all the same as lines of "
+        + wrong["other_statement_id"] + " (" + wrong["other_source_file"] + "), and count in both. What to do: "
+        + "if both are downloads of the same days, take one of them out."
+    )  # fmt: skip
+    return _findings(wrong, "LINES_ALIKE", wrong["count"].astype("str"), text).assign(
+        table="statement_lines", column=""
+    )
 
 
 def _findings(wrong: pd.DataFrame, rule: str, value: pd.Series, text: pd.Series) -> pd.DataFrame:

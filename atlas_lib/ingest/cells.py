@@ -121,7 +121,12 @@ def _stripped(texts: pd.Series) -> pd.Series:
 
 
 def parse_text(cells: pd.Series) -> Parsed:
-    """Text as it is; a whole number becomes its digits (`310100`), a moment its ISO date."""
+    """Text as it is; a whole number becomes its digits (`310100`), a moment its ISO date.
+
+    A column of integers has all their digits; a number of a spreadsheet has 15 of them.
+    """
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        return Parsed(cells.astype("str"), {})
     parts = split_cells(cells)
     numbered = ~np.isnan(parts.numbers)
     values, faults = parts.texts, {"FORMULA_WITHOUT_VALUE": parts.broken}

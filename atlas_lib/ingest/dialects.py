@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atlas_lib.ingest.code_pages import code_page
 from atlas_lib.ingest.headers import find_header
 
 DELIMITERS = ",;\t|^~\x1f§¦:"
 SAMPLE_SIZE = 64 * 1024
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-# What Western, Central European and Cyrillic systems write besides UTF-8; the first is the rule.
-_CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp850", "mac_roman", "iso8859_2", "iso8859_15"]
 _SEP_LINE = re.compile(r"\Asep=(.)\s*\Z", re.IGNORECASE)
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)\\"(?![,;\t|\r\n])')
 _FIELD_LIMIT = 16 * 1024 * 1024
@@ -52,7 +51,7 @@ def decode(content: bytes) -> tuple[str, str, str]:
         encoding = mark or "utf-8"
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        encoding = mark or _code_page(content)
+        encoding = mark or code_page(content)
         text = (
             content.decode(encoding, errors="replace" if mark else "strict")
             if encoding != "latin-1"
@@ -72,24 +71,6 @@ def _wide(sample: bytes) -> str:
     if len(sample) >= 4 and odd > 0.4 * half and even < 0.05 * half:
         return "utf-16-le"
     return "utf-16-be" if len(sample) >= 4 and even > 0.4 * half and odd < 0.05 * half else ""
-
-
-def _code_page(content: bytes) -> str:
-    """By the lines that hold bytes beyond ASCII; a page that cannot decode the whole file is no choice."""
-    from charset_normalizer import from_bytes
-
-    lines = re.findall(rb"[^\r\n]*[\x80-\xff][^\r\n]*", content[: 16 * SAMPLE_SIZE])[:500]
-    best = from_bytes(b"\n".join(lines), cp_isolation=_CODE_PAGES).best() if lines else None
-    wanted = [best.encoding] if best and len(lines) >= 20 else []
-    return next((page for page in [*wanted, *_CODE_PAGES] if _decodes(content, page)), "latin-1")
-
-
-def _decodes(content: bytes, page: str) -> bool:
-    try:
-        content.decode(page)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def find_dialect(sample: str, *names: str) -> tuple[Dialect, list[list[str]]]:

@@ -47,7 +47,8 @@ class RawSheet:
     `header`: the column names by position. `notes`: (row, column, value, rule, message). `area`: the cells taken, as
     `B7:P1205`. `left`: the other rows of the sheet. `path`: a Parquet file that is read in pieces; the frame then shows
     its first row. `units`: what the header or the row below it says of a column. `positions`: table column and its
-    position, where the reader has settled it. `broken`: lines with another number of fields, and these.
+    position, where the reader has settled it. `broken`: lines with another number of fields, and these. `title`: what a
+    statement without an id is named after; empty: the file. `unique`: column in which the sender numbers lines for ever.
     """
 
     file: str
@@ -65,6 +66,8 @@ class RawSheet:
     units: tuple[tuple[int, str], ...] = ()
     positions: tuple[tuple[str, int], ...] = ()
     broken: tuple[tuple[int, tuple[str, ...]], ...] = field(default=(), repr=False)
+    title: str = ""
+    unique: str = ""
 
 
 @dataclass(frozen=True)

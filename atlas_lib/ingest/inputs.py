@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.provenance import input_files
@@ -18,11 +19,12 @@ from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.sanctions import is_published_list, read_published_list
 from atlas_lib.ingest.statements.bai2 import read_bai2
 from atlas_lib.ingest.statements.camt import read_camt
+from atlas_lib.ingest.statements.downloads import Copies, join_downloads
 from atlas_lib.ingest.statements.exports import find_layout, read_export
 from atlas_lib.ingest.statements.layouts import LAYOUTS_FILE, Layout, read_layouts
 from atlas_lib.ingest.statements.mt940 import read_mt940
 from atlas_lib.ingest.statements.ofx import read_ofx
-from atlas_lib.ingest.statements.sheets import distinguish_accounts, left_out
+from atlas_lib.ingest.statements.sheets import distinguish_accounts, join_id, left_out
 from atlas_lib.ingest.workbook import read_workbook
 
 _MAX_FILE_MB: int = IngestSettings.model_fields["max_file_mb"].default
@@ -46,6 +48,7 @@ class _Reading:
 
     layouts: tuple[Layout, ...]
     max_file_mb: int
+    copies: Copies = field(default_factory=Copies)
 
 
 def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
@@ -61,7 +64,7 @@ def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
     unreadable: list[InputError] = []
     for file in input_files(path):
         try:
-            sheets += [] if file == own else _read_file(file, file.relative_to(base).as_posix(), reading)
+            sheets += [] if file == own else _read(file, file.relative_to(base).as_posix(), reading)
         except InputError as error:
             unreadable.append(error)
     if len(unreadable) == 1:
@@ -69,11 +72,25 @@ def read_inputs(path: Path, max_file_mb: int = _MAX_FILE_MB) -> list[RawSheet]:
     if unreadable:
         texts = (f"({number}) {error}" for number, error in enumerate(unreadable, start=1))
         raise InputError(f"{len(unreadable)} files cannot be read", found=" ".join(texts)) from unreadable[0]
-    return distinguish_accounts(sheets)
+    return distinguish_accounts(join_downloads(_titled(sheets)))
+
+
+def _titled(sheets: Sequence[RawSheet]) -> list[RawSheet]:
+    """Sheets of one workbook with the same table: rows without ids are told apart by the sheet they stand on."""
+    places = {(s.file, s.table, s.sheet) for s in sheets if s.is_workbook and s.table}
+    count = Counter((file, table) for file, table, _ in places)
+    return [
+        replace(s, title=join_id(PurePosixPath(s.file).stem, s.sheet)) if count[s.file, s.table] > 1 else s
+        for s in sheets
+    ]
+
+
+def _read(path: Path, name: str, reading: _Reading) -> list[RawSheet]:
+    check_size(path, name, reading.max_file_mb)
+    return reading.copies.read(path, name, lambda known: _read_file(path, known, reading))
 
 
 def _read_file(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet]:
-    check_size(path, name, reading.max_file_mb)
     with path.open("rb") as stream:
         start = stream.read(_SAMPLE_BYTES)
     kind = file_kind(start, Path(name).suffix.lower())
@@ -151,7 +168,7 @@ def _read_archive(path: Path, name: str, reading: _Reading) -> Iterator[RawSheet
                     inner, f"a {kind} file within an archive", "expected statements, tables of text or workbooks"
                 )
             elif not Path(inner).name.startswith((".", "~$", "_")) and "__MACOSX/" not in inner:
-                yield from _read_file(member, inner, reading)
+                yield from _read(member, inner, reading)
 
 
 _READERS = {

@@ -23,6 +23,7 @@ from atlas_lib.ingest.headers import (
     unit_currency,
 )
 from atlas_lib.ingest.places import column_letter
+from atlas_lib.ingest.statements.sheets import join_id
 from atlas_lib.ingest.vocabulary import fields
 
 Note = dict[str, object]
@@ -55,6 +56,11 @@ class NamedSheet:
     @property
     def rows_in_count(self) -> int:
         return _rows_in(self.raw, self.frame)
+
+    @property
+    def title(self) -> str:
+        """What stands for the id of a statement, or the name of a list, that has none."""
+        return self.raw.title or join_id(PurePosixPath(self.file).stem)
 
     def place(self, row: int, column: str, entry: int = 0) -> str:
         """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`; `entry` of several on the line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
@@ -155,7 +154,7 @@ def _decided(sheet: NamedSheet, column: str, cells: pd.Series, chosen: Mask) -> 
 def _added(sheet: NamedSheet, chosen: Mask, missing: Sequence[str]) -> dict[str, pd.Series]:
     """Columns that the sheet lacks and the row needs elsewhere: what the file's name, the row or the header said."""
     rows = sheet.frame.index[chosen]
-    said = {"@file": PurePosixPath(sheet.file).stem, "@row": rows.astype(str)}
+    said = {"@file": sheet.title, "@row": rows.astype(str)}
     added = {
         name: pd.Series(said[value], index=rows, dtype=object)
         for name, value in DEFAULTS[sheet.table].items()

@@ -50,7 +50,7 @@ def _compared(table: str, many: pd.DataFrame, key: list[str]) -> list[pd.DataFra
     again = ~differs & (many.index != before["_first"])
     return [
         _found(many.index[differs], key, f"CONFLICTING_{kind}", detail),
-        _found(many.index[again], key, f"DUPLICATE_{kind}"),
+        _found(many.index[again], key, f"DUPLICATE_{kind}", "; " + _place(before[again]) + " says the same"),
     ]
 
 
@@ -83,5 +83,10 @@ def _told(rows: pd.DataFrame, before: pd.DataFrame, differing: Mapping[str, pd.S
     for name, mask in differing.items():
         had, has = (part[name].astype("str").where(part[name].notna(), "nothing") for part in (before, rows))
         parts = parts.where(~mask, parts + ", " + name + " " + had + " (here " + has + ")")
-    place = "row " + before["source_row"].astype("str") + " of " + before["source_file"]
-    return "; " + place + " has" + parts.str.removeprefix(",")
+    return "; " + _place(before) + " has" + parts.str.removeprefix(",")
+
+
+def _place(rows: pd.DataFrame) -> pd.Series:
+    of_sheet = ("sheet " + rows["source_sheet"] + " of ").where(rows["source_sheet"] != "", "")
+    place: pd.Series = "row " + rows["source_row"].astype("str") + " of " + of_sheet + rows["source_file"]
+    return place

@@ -137,13 +137,10 @@ def _general(table: str, field: Field, max_amount: float) -> list[Rule]:
             Rule("UNKNOWN_CURRENCY", name, lambda r: _not_in(r[name], currency_codes()), "an ISO 4217 code such as EUR")
         ]
     if name.endswith("_id"):
+        too_long = f"at most {_LONGEST_ID} characters"
         return [
-            Rule(
-                "ID_TOO_LONG",
-                name,
-                lambda r: _mask(r[name].str.len() > _LONGEST_ID),
-                f"at most {_LONGEST_ID} characters",
-            )
+            Rule("ID_TOO_LONG", name, lambda r: _mask(r[name].str.len() > _LONGEST_ID), too_long),
+            _with_all_digits(name),
         ]
     return []
 
@@ -158,6 +155,11 @@ def _outside(values: pd.Series, low: float, high: float) -> Mask:
 
 def _below(column: str, limit: float, *, or_equal: bool = False) -> Test:
     return lambda r: _mask(r[column] <= limit if or_equal else r[column] < limit)
+
+
+def _rounds_to_none(rows: pd.DataFrame) -> Mask:
+    """Nothing or less in whole minor units: 0.004 EUR would be booked as a payment of nothing."""
+    return _mask(rows["amount_minor"] <= 0)
 
 
 def _not_in(values: pd.Series, allowed: tuple[str, ...] | frozenset[str]) -> Mask:
@@ -223,19 +225,36 @@ def _invalid(values: pd.Series, is_valid: Callable[[str], bool]) -> Mask:
     return _mask(values.map(verdicts).astype("boolean"))
 
 
-def _with_nul(values: pd.Series) -> Mask:
-    """Most columns have none anywhere: that is told of all their letters at once."""
+def _found(values: pd.Series, letter: bytes, pattern: str) -> Mask:
+    """Texts that the pattern, which needs the letter, fits: most columns lack it, which is told of all letters at once."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        hits = _found(values.cat.categories.to_series(), letter, pattern)
+        return np.append(hits, False)[values.cat.codes.to_numpy()]
     texts = pa.array(values, pa.large_string(), from_pandas=True)
     letters = (chunk.buffers()[2] for chunk in (texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]))
-    if not any(b"\x00" in bytes(found) for found in letters if found is not None):
+    if not any(letter in bytes(found) for found in letters if found is not None):
         return np.zeros(len(values), dtype=bool)
-    return _mask(values.str.contains("\x00", regex=False))
+    return _mask(values.str.contains(pattern, regex=True))
+
+
+def _with_all_digits(name: str, default: str = "") -> Rule:
+    """A spreadsheet exports a long number as `1.23457E+15`: many ids become one, and payments repetitions."""
+
+    def is_rounded(rows: pd.DataFrame) -> Mask:
+        found = _found(rows[name], b"+", r"^[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{2,3}$")
+        return found & ~_same(rows[name], rows[default]) if default and found.any() else found
+
+    return Rule(
+        "DIGITS_LOST", name, is_rounded,
+        "an id with all its digits",
+        "a spreadsheet rounded it: format the column as text where the id is entered, and export it again",
+    )  # fmt: skip
 
 
 def _without_nul(name: str) -> Rule:
     """Databases end a text at the character NUL, or refuse it: the ledger would not find the id again."""
     return Rule(
-        "NUL_CHARACTER", name, lambda r: _with_nul(r[name]),
+        "NUL_CHARACTER", name, lambda r: _found(r[name], b"\x00", "\x00"),
         "a text without the character NUL", "take it out, and ask who wrote the file: something in it may be lost",
     )  # fmt: skip
 
@@ -257,7 +276,7 @@ _OWN: dict[str, list[Rule]] = {
         Rule("MIXED_CURRENCY", "currency", _mixed_currency, "one currency per merchant", "check the currency; the amounts are kept apart by currency", "warning"),
     ],
     "customer_payments": [
-        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "a payment that went back is no payment: leave it out"),
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _rounds_to_none, "an amount above 0", "a payment that went back is no payment: leave it out"),
     ],
     "merchants": [
         Rule("NEGATIVE_AMOUNT", "credit_limit", _below("credit_limit", 0), "a limit of 0 or more"),
@@ -274,7 +293,8 @@ _OWN: dict[str, list[Rule]] = {
         ),
         _without_nul("transaction_id"),
         _without_nul("idempotency_key"),
-        Rule("AMOUNT_NOT_POSITIVE", "amount", _below("amount", 0, or_equal=True), "an amount above 0", "the type says the direction; amounts are positive"),
+        _with_all_digits("idempotency_key", default="transaction_id"),
+        Rule("AMOUNT_NOT_POSITIVE", "amount", _rounds_to_none, "an amount above 0", "the type says the direction; amounts are positive"),
         Rule("SAME_ACCOUNT", "destination_account", lambda r: _same(r["source_account"], r["destination_account"]), "another account than source_account"),
     ],
     "statement_lines": [

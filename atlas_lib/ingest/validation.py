@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -201,7 +200,7 @@ def _fill(
         if field.is_required:
             faults.add(field.name, "EMPTY_CELL" if field.name in sheet.frame else "MISSING_COLUMN", empty)
         elif field.has_default and empty.any():
-            rows = _default(rows, field, empty)
+            rows = _default(rows, field, empty, sheet.title)
     return rows
 
 
@@ -218,7 +217,7 @@ def _fill_currency(rows: pd.DataFrame, parsed: dict[str, Parsed], faults: _Fault
     return rows
 
 
-def _default(rows: pd.DataFrame, field: Field, empty: Mask) -> pd.DataFrame:
+def _default(rows: pd.DataFrame, field: Field, empty: Mask, title: str) -> pd.DataFrame:
     value = field.default
     if value == "@sign":
         given = rows["amount_posted"]
@@ -227,7 +226,7 @@ def _default(rows: pd.DataFrame, field: Field, empty: Mask) -> pd.DataFrame:
             **{field.name: rows[field.name].where(~empty, side), "amount_posted": given.where(~empty, given.abs())}
         )
     if value == "@file":
-        filler = rows["source_file"].map(lambda f: PurePosixPath(f).stem)
+        filler = rows.assign(title=title)["title"]
     elif value == "@row":
         filler = rows["source_row"].astype(str)
     else:

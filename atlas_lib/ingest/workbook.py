@@ -34,6 +34,7 @@ def read_workbook(path: Path, name: str) -> Iterator[RawSheet]:
         behind = unseen.get(meta.name, Unseen())
         refuse_far(name, meta.name, behind.edges)
         rows, merged = _guarded(name, partial(_cells, book, meta.name))
+        with_cells(rows, {cell_position(place): text for place, text in behind.padded.items()})
         with_cells(rows, {cell_position(place): Uncalculated(text) for place, text in behind.gaps.items()})
         grid = Grid.of_rows(rows)
         del rows

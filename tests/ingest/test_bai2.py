@@ -95,3 +95,12 @@ def test_a_code_that_is_neither_credit_nor_debit_is_refused(tmp_path, clean):
 def test_a_report_that_lacks_a_record_is_refused_whole(tmp_path, cut, expected):
     with pytest.raises(InputError, match=rf"BAI2 file cannot be read.*s\.bai, line \d+.*{expected}"):
         read_inputs(write(tmp_path, report().replace(cut, "")))
+
+
+def test_a_record_without_money_is_noted_and_books_nothing(tmp_path, clean):
+    text = report().replace("49,23250,6/", "16,890,,,,,limit raised/\n49,23250,7/").replace("1,8/", "1,9/").replace("1,10/", "1,11/")  # fmt: skip
+    tables = clean(write(tmp_path, text))
+    assert len(tables["statement_lines"]) == 2
+    assert tables["rejects"][["rule", "severity", "source_row"]].to_numpy().tolist() == [
+        ["INFORMATION_ENTRY", "warning", 8]
+    ]

@@ -338,3 +338,44 @@ def test_two_unreadable_amounts_on_one_line_of_the_file_are_refused_and_break_no
         ["NOT_A_NUMBER", "2O.00"],
     ]
     assert tables["statement_lines"]["line_id"].tolist() == ["2"]
+
+
+def test_an_account_of_several_currencies_has_a_statement_for_each(tmp_path, clean):
+    of_dollars = [balance("OPBD", "5.00"), balance("CLBD", "4.00"), entry("2", "1.00", "DBIT")]
+    parts = [
+        balance("OPBD", "1.00"),
+        balance("CLBD", "11.50"),
+        entry(),
+        *(p.replace('"EUR"', '"USD"') for p in of_dollars),
+    ]
+    (tmp_path / "s.xml").write_text(statement(*parts))
+    tables = clean(tmp_path)
+    balances = tables["statement_balances"][["statement_id", "currency", "balance_minor"]].to_numpy().tolist()
+    assert balances == [
+        ["S1 EUR", "EUR", 1150], ["S1 EUR", "EUR", 100], ["S1 USD", "USD", 400], ["S1 USD", "USD", 500],
+    ]  # fmt: skip
+    assert tables["statement_lines"][["statement_id", "currency"]].to_numpy().tolist() == [["S1 EUR", "EUR"], ["S1 USD", "USD"]]  # fmt: skip
+    assert tables["rejects"].empty
+
+
+SUMMARY = "<TxsSummry><TtlNtries><NbOfNtries>{}</NbOfNtries><Sum>{}</Sum></TtlNtries><TtlDbtNtries><NbOfNtries>{}</NbOfNtries></TtlDbtNtries></TxsSummry>"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stated", "page", "said"),
+    [
+        (("3", "12.75", "1"), "", []),
+        (("2", "12.50", "1"), "", []),  # of the booked ones
+        (("4", "112.75", "1"), "", ["TtlNtries 4 of 112.75, it holds 3 of 12.75"]),
+        (("3", "12.75", "2"), "", ["TtlDbtNtries 2, it holds 1 of 2.00"]),
+        (("4", "112.75", "2"), "<StmtPgntn><PgNb>1</PgNb><LastPgInd>false</LastPgInd></StmtPgntn>", []),
+    ],
+)
+def test_the_totals_that_a_statement_states_are_compared_with_its_entries(tmp_path, clean, stated, page, said):
+    pending = entry("3", "0.25", status="<Sts>PDNG</Sts>")
+    (tmp_path / "s.xml").write_text(
+        statement(page, SUMMARY.format(*stated), entry(), entry("2", "2.00", "DBIT"), pending)
+    )
+    rejects = clean(tmp_path)["rejects"]
+    assert rejects["rule"].tolist() == ["STATEMENT_TOTAL"] * len(said)
+    assert all(text in message for text, message in zip(said, rejects["message"], strict=True))

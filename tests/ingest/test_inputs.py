@@ -6,7 +6,9 @@ import io
 import struct
 import time
 import zipfile
+from datetime import date
 
+import openpyxl
 import pytest
 
 from atlas_lib.core.errors import InputError
@@ -152,3 +154,28 @@ def test_two_banks_that_give_their_statements_one_number_are_kept_apart(tmp_path
     for iban in ("DE1", "DE2"):
         (tmp_path / f"{iban}.xml").write_text(text.format(iban))
     assert clean(tmp_path)["statement_lines"]["statement_id"].tolist() == ["DE1 1", "DE2 1"]
+
+
+def test_the_months_of_a_workbook_without_statement_ids_are_kept_apart(tmp_path, clean):
+    book = openpyxl.Workbook()
+    pages = [book.active, book.create_sheet("Nov"), book.create_sheet("limits")]
+    pages[0].title = "Okt"
+    for page, rows in zip(pages, ([3, 5], [3, 7], []), strict=True):
+        page.append(["account", "booking_date", "amount_posted", "currency"] if rows else ["no", "table"])
+        for day in rows:
+            page.append(["DE1", date(2026, 10, day), 12.5, "EUR"])
+    book.save(tmp_path / "statement_lines.xlsx")
+    tables = clean(tmp_path)
+    lines = tables["statement_lines"][["statement_id", "line_id", "account"]].to_numpy().tolist()
+    assert lines == [
+        ["statement_lines Nov", "2", "DE1"], ["statement_lines Nov", "3", "DE1"],
+        ["statement_lines Okt", "2", "DE1"], ["statement_lines Okt", "3", "DE1"],
+    ]  # fmt: skip
+    assert not (tables["rejects"]["severity"] == "error").any()
+
+
+def test_a_long_file_name_stands_for_a_statement_id_in_short(tmp_path, clean):
+    (tmp_path / f"statement_lines {'x' * 60}.csv").write_text("account,booking_date,amount_posted,currency\nDE1,2026-10-03,1.50,EUR\n")  # fmt: skip
+    tables = clean(tmp_path)
+    assert tables["statement_lines"]["statement_id"].str.len().tolist() == [50]
+    assert tables["rejects"].empty

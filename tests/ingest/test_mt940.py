@@ -112,3 +112,16 @@ def test_a_statement_cut_off_before_its_closing_balance_is_noted(tmp_path, clean
     assert tables["rejects"][["rule", "severity", "source_row"]].to_numpy().tolist() == [
         ["STATEMENT_UNCLOSED", "warning", 4]
     ]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "/TRTP/SEPA OVERBOEKING/IBAN/NL1/BIC/RABONL2U/NAME/J JANSEN E\nN ZOON/REMI/huur/EREF/E-1",
+        "/ORDP//NAME/J JANSEN EN ZOON/ADDR/AMSTERDAM/EREF/E-1",
+        "/EREF/E-1//CNTP/NL1/INGBNL2A/J JANSEN EN ZOON/AMSTERDAM//REMI/USTD//huur/",
+    ],
+)
+def test_the_name_in_details_of_dutch_banks_is_the_counterparty(tmp_path, clean, details):
+    line = clean(write(tmp_path, FIRST.replace("payment\nof invoice 17", details)))["statement_lines"].iloc[0]
+    assert line[["counterparty_name", "end_to_end_id"]].tolist() == ["J JANSEN EN ZOON", "E-1"]

@@ -208,6 +208,19 @@ def test_an_id_with_the_character_nul_is_refused_and_can_be_shown(tmp_path):
     assert sum("expected a text without the character NUL" in text for text in said) == 2
 
 
+@pytest.mark.parametrize("kind", ["int64", "Int64", "uint64"])
+def test_ids_that_a_parquet_file_holds_as_integers_have_all_their_digits(tmp_path, kind):
+    numbers = [9007199254740993, 9007199254740992, 7]
+    rows = pd.DataFrame([ROW] * 3).assign(transaction_id=pd.array(numbers, dtype=kind), idempotency_key=["a", "b", "c"])
+    if kind == "Int64":
+        rows.loc[2, "transaction_id"] = pd.NA
+    rows.to_parquet(tmp_path / "transactions.parquet")
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings())
+    taken = tables["submissions"]["transaction_id"].tolist()
+    assert taken == ["9007199254740993", "9007199254740992"] + ["7"] * (kind != "Int64")
+    assert tables["rejects"].query("severity == 'error'")["rule"].tolist() == ["EMPTY_CELL"] * (kind == "Int64")
+
+
 def test_with_an_engine_the_rows_of_a_file_stay_a_file(tmp_path):
     pd.DataFrame([ROW, ROW | {"transaction_id": "T2", "amount": "n/a"}]).to_parquet(tmp_path / "transactions.parquet")
     engine = open_engine("duckdb")

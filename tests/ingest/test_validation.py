@@ -52,11 +52,33 @@ def test_a_word_where_an_amount_belongs_is_one_fault_and_names_no_currency():
         ("destination_account", "A", "SAME_ACCOUNT"),
         ("transaction_id", "", "EMPTY_CELL"),
         ("transaction_id", "T" * 51, "ID_TOO_LONG"),
+        ("transaction_id", "1.23457E+15", "DIGITS_LOST"),
+        ("idempotency_key", "1,2E+015", "DIGITS_LOST"),
+        ("merchant_id", "1.2345678901234568e+16", "DIGITS_LOST"),
         ("created_at", "03/04/2026", "AMBIGUOUS_DATE"),
     ],
 )
 def test_a_broken_cell_refuses_the_row_under_its_rule(column, value, rule):
     assert rules_of([GOOD | {column: value}]) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("0.004", "EUR"), ("0.005", "EUR"), ("0.4", "JPY"), ("0.0004", "BHD")]
+)
+def test_an_amount_that_rounds_to_nothing_is_no_payment(amount, currency):
+    row = {"amount": amount, "source_currency": currency, "destination_currency": currency}
+    assert "AMOUNT_NOT_POSITIVE" in rules_of([GOOD | row])
+
+
+def test_two_payments_whose_ids_a_spreadsheet_rounded_alike_are_no_repetition(tmp_path):
+    rows = [GOOD | {"transaction_id": number} for number in ("1.23457E+15", "1.23457E+15", "1E+5", "A+1")]
+    pd.DataFrame(rows).to_csv(tmp_path / "transactions.csv", index=False)
+    tables = clean_inputs(read_inputs(tmp_path), IngestSettings())
+    assert tables["submissions"]["transaction_id"].tolist() == ["1E+5", "A+1"]
+    errors = tables["rejects"].query("severity == 'error'")
+    assert errors[["rule", "column", "source_row"]].to_numpy().tolist() == [
+        ["DIGITS_LOST", "transaction_id", 2], ["DIGITS_LOST", "transaction_id", 3],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

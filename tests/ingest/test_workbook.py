@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import openpyxl
 import pytest
+import xlsxwriter
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.ingest import read_inputs
@@ -227,3 +228,20 @@ def test_a_sheet_that_fits_nothing_is_noted_beside_one_that_does(workbook, contr
     book.create_sheet("Notes")["A1"] = "call the bank"
     book.save(path)
     assert (0, "", "UNKNOWN_SHEET") in broken(clean(path), "warning")
+
+
+def test_an_id_has_the_leading_zeros_that_its_format_shows(tmp_path, clean):
+    with xlsxwriter.Workbook(str(tmp_path / "merchants.xlsx")) as book:
+        ids, money, page = book.add_format({"num_format": "000000"}), book.add_format({"num_format": "0.00"}), book.add_worksheet("merchants")  # fmt: skip
+        page.write_row(0, 0, ["merchant_id", "merchant_name", "credit_limit", "currency"])
+        for row, number in enumerate([123, 1234567, 0], start=1):
+            page.write_number(row, 0, number, ids)
+            page.write_row(row, 1, ["Name"])
+            page.write_number(row, 2, 5, money)
+            page.write(row, 3, "EUR")
+        page.write_formula(4, 0, "=A2+1", ids, 124)
+        page.write_row(4, 1, ["Name", 5, "EUR"])
+        page.write_row(5, 0, [77, "Name", 5, "EUR"])
+    merchants = clean(tmp_path)["merchants"]
+    assert sorted(merchants["merchant_id"]) == ["000000", "000123", "000124", "1234567", "77"]
+    assert merchants["credit_limit_minor"].tolist() == [500] * 5

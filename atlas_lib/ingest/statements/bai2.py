@@ -15,12 +15,23 @@ from pathlib import Path
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import exponent
 from atlas_lib.ingest.headers import RawSheet
-from atlas_lib.ingest.statements.sheets import Note, Record, note, own_id, read_characters, reference, statement_sheets
+from atlas_lib.ingest.statements.sheets import (
+    Known,
+    Note,
+    Record,
+    note,
+    own_id,
+    read_characters,
+    reference,
+    said_in,
+    statement_sheets,
+)
 
 _RECORDS = ("01", "02", "03", "16", "49", "98", "99")
 _NEXT_RECORD = re.compile(r"(?<=/)\s+(?=(?:0[123]|16|49|88|9[89]),)")
 _BALANCES = {"010": "OPBD", "015": "CLBD"}  # opening and closing ledger
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
+_NO_MONEY = "890"  # "contains non-monetary information"
 _GROUP_LEFT_OUT = {"2": "a deletion", "4": "a test"}
 
 
@@ -110,7 +121,7 @@ class _Reader:
         self.lines: list[Record] = []
         self.balances: list[Record] = []
         self.notes: list[Note] = []
-        self.used: set[str] = set()
+        self.known: Known = {}
         self.accounts: list[int] = []
         self.groups: list[int] = []
 
@@ -172,6 +183,10 @@ class _Reader:
         code, amount = (fields[1].strip(), fields[2].strip()) if len(fields) > 2 else ("", "")
         self.account.records += count
         self._add(amount)
+        if code == _NO_MONEY and not amount.strip("0"):
+            text = "a record of type 890 tells something and books nothing; it is left out."
+            self.notes.append(note(self.name, row, ",".join(fields)[:200], "INFORMATION_ENTRY", text))
+            return
         value_day, rest = _after_funds(fields[3:])
         bank, customer = [*rest, "", ""][:2]
         self.account.lines.append({
@@ -195,8 +210,9 @@ class _Reader:
         self._compare(row, "account " + account.number, fields[1:3], account.total, records)
         self.accounts.append(account.total)
         if group.status not in _GROUP_LEFT_OUT:
+            content = (said_in(account.lines), account.balances)
             owner = {
-                "statement_id": own_id(self.used, account.number, group.day, account.currency),
+                "statement_id": own_id(self.known, content, account.number, group.day, account.currency),
                 "account": account.number or None,
             }
             self.lines += [owner | line for line in account.lines]

@@ -2,23 +2,32 @@
 
 An entry (Ntry) is one line. An entry with several transaction details whose amounts add up to it exactly is one line
 per detail, so that each payment can be matched by its own reference; the sum stays that of the entry. Otherwise it
-stays whole and is noted. Source row: the line of the XML file.
+stays whole and is noted. A statement with balances in several currencies is one statement per currency. Source row: the
+line of the XML file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal, InvalidOperation
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.documents import REPORTS, child_text, children, local_name, messages_in, outline, parse_document
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.entries import read_fees, read_line
-from atlas_lib.ingest.statements.sheets import Note, Record, join_id, left_out, note, statement_sheets
+from atlas_lib.ingest.statements.sheets import (
+    Known,
+    Note,
+    Record,
+    join_id,
+    left_out,
+    note,
+    own_id,
+    said_in,
+    statement_sheets,
+)
 
-_Known = dict[tuple[str, str | None, str], dict[bytes, int]]  # id, account, page: turn of each content
 _PREVIOUS_CLOSING = {"PRCD": "OPBD"}  # the closing balance of the day before is today's opening balance
 
 
@@ -28,7 +37,7 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    known: _Known = {}
+    known: dict[tuple[str | None, str], Known] = {}
     messages = messages_in(root, REPORTS)
     if not messages:
         return [left_out(name, outline(root), "expected a camt.052, 053 or 054 message")]
@@ -36,23 +45,16 @@ def read_camt(path: Path, name: str) -> list[RawSheet]:
         for statement in children(message, REPORTS[local_name(message)]):
             owner = _owner(statement, message)
             of_lines, of_balances = _lines(statement, owner, name, notes), _balances(statement, owner)
-            mark = _distinguished(known, owner, of_lines, of_balances)
-            lines += [line | mark for line in of_lines]
-            balances += [balance | mark for balance in of_balances]
+            notes += _total_notes(statement, name) if _is_whole_statement(statement) else []
+            content = said_in((*of_lines, *of_balances))
+            of_page = known.setdefault((owner["account"], owner["_page"]), {})
+            named = own_id(of_page, content, owner["statement_id"])
+            is_mixed = len({balance["currency"] for balance in of_balances}) > 1
+            for records, of_statement in ((lines, of_lines), (balances, of_balances)):
+                records += [
+                    r | {"statement_id": join_id(named, r["currency"] if is_mixed else None)} for r in of_statement
+                ]
     return statement_sheets(name, lines, balances, notes)
-
-
-def _distinguished(known: _Known, owner: Record, lines: list[Record], balances: list[Record]) -> Record:
-    """The statement's id, with `#2`, `#3` where the file has it, on the same page, with other lines or balances.
-
-    The same content again keeps the id, and is found to be a repetition.
-    """
-    content = sha256()
-    for record in (*lines, *balances):
-        content.update(repr([v for k, v in record.items() if k != "source_row"]).encode())
-    before = known.setdefault((owner["statement_id"], owner["account"], owner["_page"]), {})
-    turn = before.setdefault(content.digest(), len(before) + 1)
-    return {"statement_id": owner["statement_id"] if turn == 1 else join_id(owner["statement_id"], f"#{turn}")}
 
 
 def _owner(statement: Any, message: Any) -> Record:
@@ -73,6 +75,32 @@ def _page(statement: Any, message: Any) -> str:
         if number := child_text(statement, path):
             return number
     return child_text(message, "GrpHdr/MsgPgntn/PgNb") or "1"
+
+
+def _is_whole_statement(statement: Any) -> bool:
+    """Not one page of several, whose totals may be those of all pages."""
+    found = [p for tag in ("StmtPgntn", "RptPgntn", "NtfctnPgntn") for p in children(statement, tag)]
+    return all(child_text(p, "PgNb") == "1" and child_text(p, "LastPgInd") in ("true", "1") for p in found)
+
+
+def _total_notes(statement: Any, name: str) -> list[Note]:
+    """The number and the sum of entries that TxsSummry states, compared with those that are there, all or the booked ones."""
+    notes = []
+    entries = [
+        (child_text(e, "CdtDbtInd"), _status(e), _decimal(child_text(e, "Amt"))) for e in children(statement, "Ntry")
+    ]
+    for tag, side in (("TtlNtries", ""), ("TtlCdtNtries", "CRDT"), ("TtlDbtNtries", "DBIT")):
+        amounts = [(status, amount or Decimal(0)) for of, status, amount in entries if side in ("", of)]
+        booked = [amount for status, amount in amounts if status == "BOOK"]
+        for stated in children(statement, f"TxsSummry/{tag}"):
+            count, total = _decimal(child_text(stated, "NbOfNtries")), _decimal(child_text(stated, "Sum"))
+            held = [amount for _, amount in amounts]
+            if any(count in (None, len(h)) and total in (None, sum(h)) for h in (held, booked)):
+                continue
+            says = " of ".join(str(v) for v in (count, total) if v is not None)
+            text = f"the statement says {tag} {says}, it holds {len(held)} of {sum(held)}; ask the bank for the rest."
+            notes.append(note(name, stated.sourceline, says, "STATEMENT_TOTAL", text))
+    return notes
 
 
 def _lines(statement: Any, owner: Record, name: str, notes: list[Note]) -> list[Record]:
@@ -174,14 +202,15 @@ def _decimal(text: str | None) -> Decimal | None:
 
 def _balances(statement: Any, owner: Record) -> list[Record]:
     """OPBD and CLBD; PRCD stands for OPBD where the bank sends none. Interim, available and page balances are left out."""
-    found: dict[str, Record] = {}
+    found: dict[tuple[str, str | None], Record] = {}  # an account may keep several currencies
     for balance in children(statement, "Bal"):
         code = child_text(balance, "Tp/CdOrPrtry/Cd") or ""
         kind = _PREVIOUS_CLOSING.get(code, code)
+        named = (kind, _currency(balance))
         is_page = child_text(balance, "Tp/SubTp/Cd") == "INTM"
-        if kind not in ("OPBD", "CLBD") or (code != kind and kind in found) or is_page:
+        if kind not in ("OPBD", "CLBD") or (code != kind and named in found) or is_page:
             continue
-        found[kind] = {k: v for k, v in owner.items() if not k.startswith("_")} | {
+        found[named] = {k: v for k, v in owner.items() if not k.startswith("_")} | {
             "balance_type": kind, "balance_date": _day(balance), "balance": _signed(balance),
             "currency": _currency(balance), "source_row": balance.sourceline,
         }  # fmt: skip

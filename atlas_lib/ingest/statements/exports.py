@@ -75,7 +75,10 @@ def read_export(path: Path, name: str, layout: Layout) -> list[RawSheet]:
     header = tuple(f.name for f in fields("statement_lines", ""))
     shaped = lines.reindex(columns=list(header)).set_axis(range(len(header)), axis=1)
     every = (*table.notes, *notes, *found, *rounding_notes(name, lines["amount_posted"], lines["currency"]))
-    return [RawSheet(name, "", shaped, header=header, table="statement_lines", notes=every), balances]
+    # where balances are taken from a running one, they belong to all lines of the file
+    unique = "line_id" if layout.line_id and layout.running_balance not in frame else ""
+    sheet = RawSheet(name, "", shaped, header=header, table="statement_lines", notes=every, unique=unique)
+    return [sheet, balances]
 
 
 def _sample(start: bytes) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.sheets import (
+    Known,
     Note,
     Record,
     note,
@@ -30,6 +31,7 @@ _OPENING = ("final_opening_balance", "opening_balance", "intermediate_opening_ba
 _CLOSING = ("final_closing_balance", "closing_balance", "intermediate_closing_balance")
 _EXPECTED = re.compile(r"^(:61:\d{6}(?:\d{4}|\s{4})?)E(?=[CD])")  # MT942: expected, not booked yet
 _EREF = re.compile(r"/EREF/([^/\n]{1,35})")
+_NAME = re.compile(r"/NAME/([^/]{1,70})|/CNTP/[^/]*/[^/]*/([^/]{1,70})")  # ABN AMRO, Rabobank; ING
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ def read_mt940(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes: list[Note] = []
-    used: set[str] = set()
+    known: Known = {}
     for message in _messages(read_characters(path)):
         parsed = _parse(message, name)
-        owner = _owner(parsed, used)
+        owner = _owner(parsed, message, known)
         lines += _lines(parsed, message, owner)
         balances += _balances(parsed, message, owner)
         notes += _sum_notes(parsed, message, name) + _unclosed(message, name)
@@ -135,14 +137,17 @@ def _place(message: _Message, found: list[str]) -> str:
     return f"line {hits[0]}" if hits else f"message from line {first} on"
 
 
-def _owner(parsed: Any, used: set[str]) -> Record:
+def _owner(parsed: Any, message: _Message, known: Known) -> Record:
     """Named after account, closing (else opening) day and number, so that the name is the same in every delivery."""
     data = parsed.data
     balances = [data[k] for k in (*_CLOSING, *_OPENING) if data.get(k) is not None]
     day = str(balances[0].date) if balances else str(data.get("date", ""))[:10]
     account = (data.get("account_identification") or "").strip()
     number = "/".join(str(data[k]).zfill(3) for k in ("statement_number", "sequence_number") if data.get(k))
-    return {"statement_id": own_id(used, account, day, number) or None, "account": account or None}
+    content = [
+        text for _, text in message.lines if not text.startswith(":20:")
+    ]  # numbers the message, not the statement
+    return {"statement_id": own_id(known, content, account, day, number) or None, "account": account or None}
 
 
 def _lines(parsed: Any, message: _Message, owner: Record) -> list[Record]:
@@ -158,7 +163,8 @@ def _lines(parsed: Any, message: _Message, owner: Record) -> list[Record]:
 def _line(data: Record, row: int, raw: str, number: int) -> Record:
     mark = str(data.get("status") or "").upper()
     details = str(data.get("transaction_details") or "")
-    quoted = _EREF.search(details.replace("\n", ""))
+    unbroken = details.replace("\n", "")
+    quoted, named = _EREF.search(unbroken), _NAME.search(unbroken)
     return {
         "line_id": str(number),
         "end_to_end_id": reference(data.get("end_to_end_reference") or (quoted[1] if quoted else None) or data.get("customer_reference")),
@@ -170,7 +176,7 @@ def _line(data: Record, row: int, raw: str, number: int) -> Record:
         "credit_debit_indicator": "DBIT" if mark in ("D", "RC") else "CRDT",
         "bank_reference": reference(data.get("bank_reference")),
         "remittance_text": _remittance(data, details),
-        "counterparty_name": (data.get("applicant_name") or "").strip() or None,
+        "counterparty_name": (data.get("applicant_name") or (named and (named[1] or named[2])) or "").strip() or None,
         "source_row": row,
     }  # fmt: skip
 

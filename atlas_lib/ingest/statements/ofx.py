@@ -9,18 +9,21 @@ from __future__ import annotations
 import html
 import re
 from bisect import bisect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.statements.sheets import (
+    Known,
     Note,
     Record,
     note,
     own_id,
     read_characters,
     reference,
+    said_in,
     statement_sheets,
 )
 
@@ -42,15 +45,16 @@ def read_ofx(path: Path, name: str) -> list[RawSheet]:
     lines: list[Record] = []
     balances: list[Record] = []
     notes = _status_notes(root, name)
-    used: set[str] = set()
+    known: Known = {}
     for statement in (s for tag in _STATEMENTS for s in root.iter(tag)):
-        owner = _owner(statement, used)
-        lines += [
-            owner | _line(e, row_of[id(e)], n, statement) for n, e in enumerate(statement.iter("STMTTRN"), start=1)
-        ]
-        balances += _balances(statement, owner, ledgers)
+        of_lines = [_line(e, row_of[id(e)], n, statement) for n, e in enumerate(statement.iter("STMTTRN"), start=1)]
+        of_balances = _balances(statement, ledgers)
+        owner = _owner(statement, known, said_in((*of_lines, *of_balances)))
+        lines += [owner | line for line in of_lines]
+        balances += [owner | balance for balance in of_balances]
         notes += _investment_notes(statement, name)
-    return statement_sheets(name, lines, balances, notes)
+    made = statement_sheets(name, lines, balances, notes)
+    return [replace(made[0], unique="bank_reference"), *made[1:]]  # FITID
 
 
 def _parse(text: str, name: str) -> Any:
@@ -96,14 +100,14 @@ def _unreadable(name: str, expected: str, found: str) -> InputError:
     )  # fmt: skip
 
 
-def _owner(statement: Any, used: set[str]) -> Record:
+def _owner(statement: Any, known: Known, content: object) -> Record:
     """Named after account and period, else the day of the balance: OFX numbers no statements."""
     accounts = [a for tag in _ACCOUNTS for a in statement.iter(tag)]
     account = (_text(accounts[0], "ACCTID") or _text(accounts[0], "ACCTKEY")) if accounts else None
     period = next((e for tag in ("BANKTRANLIST", "INVTRANLIST") for e in statement.iter(tag)), None)
     days = [_day(_text(period, tag)) for tag in ("DTSTART", "DTEND")] if period is not None else []
     days = days if any(days) else [_day(_text(ledger, "DTASOF")) for ledger in statement.iter("LEDGERBAL")][:1]
-    return {"statement_id": own_id(used, account, *days) or None, "account": account}
+    return {"statement_id": own_id(known, content, account, *days) or None, "account": account}
 
 
 def _line(element: Any, row: int, number: int, statement: Any) -> Record:
@@ -134,18 +138,16 @@ def _decimal(amount: str) -> str:
     return amount.replace(",", ".")
 
 
-def _balances(statement: Any, owner: Record, rows: dict[int, int]) -> list[Record]:
+def _balances(statement: Any, rows: dict[int, int]) -> list[Record]:
     """The ledger balance closes the statement; OFX has no opening one. The available balance is left out."""
     found = []
     for ledger in statement.iter("LEDGERBAL"):
         amount, day = _text(ledger, "BALAMT"), _day(_text(ledger, "DTASOF"))
         if amount and day:
-            found.append(
-                owner | {
-                    "balance_type": "CLBD", "balance_date": day, "balance": _decimal(amount) if _is_number(amount) else amount,
-                    "currency": _text(statement, "CURDEF"), "source_row": rows.get(id(ledger), 0),
-                }
-            )  # fmt: skip
+            found.append({
+                "balance_type": "CLBD", "balance_date": day, "balance": _decimal(amount) if _is_number(amount) else amount,
+                "currency": _text(statement, "CURDEF"), "source_row": rows.get(id(ledger), 0),
+            })  # fmt: skip
     return found[:1]
 
 

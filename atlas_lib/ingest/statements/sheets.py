@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from atlas_lib.core.money import scale_of
+from atlas_lib.ingest.code_pages import code_page
 from atlas_lib.ingest.headers import RawSheet
 from atlas_lib.ingest.vocabulary import fields
 
 Record = dict[str, Any]
 Note = tuple[int, str, str, str, str]
+Known = dict[str, dict[bytes, int]]  # id of a statement: turn of each content it came with
 
 NO_CURRENCY = "(none)"  # a statement without a currency is refused: the default is for the user's own tables
 _TABLES = ("statement_lines", "statement_balances")
@@ -107,14 +109,20 @@ def join_id(*parts: str | None) -> str:
     return text[: _LONGEST_ID - 13] + "~" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def own_id(used: set[str], *parts: str | None) -> str:
-    """`join_id`, with `#2`, `#3` for a second statement of the file that would have the same name."""
-    found, turn = join_id(*parts), 1
-    while found in used:
-        turn += 1
-        found = join_id(*parts, f"#{turn}")
-    used.add(found)
-    return found
+def own_id(known: Known, content: object, *parts: str | None) -> str:
+    """`join_id`, with `#2`, `#3` where the file has that id, and what else `known` goes by, with another content.
+
+    The same content again keeps the id, and its rows are found to be repetitions.
+    """
+    name = join_id(*parts)
+    before = known.setdefault(name, {})
+    turn = before.setdefault(hashlib.sha256(repr(content).encode()).digest(), len(before) + 1)
+    return name if turn == 1 else join_id(*parts, f"#{turn}")
+
+
+def said_in(records: Iterable[Record]) -> list[list[Any]]:
+    """What records say, wherever they stand."""
+    return [[value for name, value in record.items() if name != "source_row"] for record in records]
 
 
 def reference(text: str | None) -> str | None:
@@ -124,15 +132,13 @@ def reference(text: str | None) -> str | None:
 
 
 def read_characters(path: Path) -> str:
-    """The text of the file: UTF-8 or UTF-16 with or without mark, else Windows-1252, else Latin-1; never refused."""
+    """The text of the file: UTF-8 or UTF-16 with or without mark, else the likeliest code page; never refused."""
     content = path.read_bytes()
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin-1")
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1" if utf16 else code_page(content))
 
 
 def _sheet(name: str, table: str, records: Sequence[Record]) -> RawSheet:
