@@ -197,7 +197,7 @@ def _fill(
     for field in fields(table, settings.default_currency):
         broken = parsed[field.name].refused
         empty = rows[field.name].isna().to_numpy() & ~broken
-        if field.is_required:
+        if field.is_required or (field.default == "@sign" and not empty.all()):  # told apart for some: not by the sign
             faults.add(field.name, "EMPTY_CELL" if field.name in sheet.frame else "MISSING_COLUMN", empty)
         elif field.has_default and empty.any():
             rows = _default(rows, field, empty, sheet.title)
