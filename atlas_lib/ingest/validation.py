@@ -228,7 +228,8 @@ def _default(rows: pd.DataFrame, field: Field, empty: Mask, title: str) -> pd.Da
     if value == "@file":
         filler = rows.assign(title=title)["title"]
     elif value == "@row":
-        filler = rows["source_row"].astype(str)
+        # among given ones a bare number may be one of theirs
+        filler = ("" if empty.all() else "row ") + rows["source_row"].astype("str")
     else:
         filler = (
             rows[value[1:]] if isinstance(value, str) and value.startswith("=") else pd.Series(value, index=rows.index)

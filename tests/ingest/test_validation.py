@@ -92,9 +92,16 @@ def test_a_side_left_empty_among_others_is_refused_and_not_taken_from_the_sign()
     assert lines["credit_debit_indicator"].tolist() == ["CRDT", "DBIT"]
 
 
+def test_a_line_without_a_number_does_not_take_that_of_another():
+    numbered = [BANK_LINE | {"line_id": number} for number in ("", "2", "1")]
+    tables = clean_inputs([sheet(numbered, "statement_lines")], SETTINGS)
+    assert tables["statement_lines"]["line_id"].tolist() == ["1", "2", "row 2"]
+    assert tables["rejects"].empty
+
+
 @pytest.mark.parametrize(("text", "rules"), [("Endsaldo", ["BALANCE_ROW"]), ("Opening balance", ["BALANCE_ROW"]), ("Saldo der Rechnung 7", [])])  # fmt: skip
 def test_a_line_that_may_be_the_balance_counts_and_is_noted(text, rules):
-    rows = [BANK_LINE, BANK_LINE | {"remittance_text": text, "line_id": "L2"}]
+    rows = [BANK_LINE, BANK_LINE | {"remittance_text": text}]
     assert rules_of(rows, "statement_lines") == rules
     assert len(clean_inputs([sheet(rows, "statement_lines")], SETTINGS)["statement_lines"]) == 2
 
