@@ -176,16 +176,18 @@ def _names_no_one() -> str:
 def _total_words(below: _Below, data: Mask, key: str) -> tuple[Mask, Mask, Mask]:
     """(rows that say total in place of their key, rows without a key, rows whose word may be part of a name)."""
     spot = list(below.fit.positions).index(key)
-    sparse = np.flatnonzero(data & (below.mapped.mean(axis=1) <= 0.7))
+    is_sparse = below.mapped.mean(axis=1) <= 0.7
     keyless = data & ~below.mapped[:, spot]
+    places = np.flatnonzero(data & is_sparse | keyless)
     says, in_key, may_name = (np.zeros(len(below.rows), dtype=bool) for _ in range(3))
     for column in below.columns:
-        hit = below.grid.matches(column, below.rows[sparse], _TOTAL)
-        says[sparse] |= hit
-        may_name[sparse] |= hit & ~below.grid.matches(column, below.rows[sparse], _names_no_one())
+        hit = below.grid.matches(column, below.rows[places], _TOTAL)
+        says[places] |= hit
+        may_name[places] |= hit & ~below.grid.matches(column, below.rows[places], _names_no_one())
         if column == below.fit.positions[key]:
-            in_key[sparse] = hit
-    return says & (in_key | keyless), keyless, may_name
+            in_key[places] = hit
+    keyless &= is_sparse | says  # a row that lacks its key alone, and says no total, is a booking whatever it sums to
+    return says & is_sparse & (in_key | keyless), keyless, may_name
 
 
 class _Sums:

@@ -32,6 +32,8 @@ _LIMITED = (
 )  # balances, limits and statement totals may well be larger
 _LARGEST = 1e12  # units; more does not fit whole minor units of every currency
 
+_BALANCE = r"(?i)(opening|closing|previous|new|starting|ending) balance|balance (carried|brought) forward|((anfangs|end|schluss|eröffnungs)saldo|(alter|neuer) (saldo|kontostand)|saldovortrag|kontostand)|solde (initial|final|précédent|ancien|nouveau)|saldo (inicial|final|anterior|iniziale|finale)|(begin|eind)saldo"
+
 # rule: what was expected, what to do
 TEXTS: dict[str, tuple[str, str]] = {
     "EMPTY_CELL": ("a value", "fill the cell"),
@@ -299,6 +301,10 @@ _OWN: dict[str, list[Rule]] = {
     ],
     "statement_lines": [
         Rule("NEGATIVE_AMOUNT", "amount_posted", _below("amount_posted", 0), "an amount of 0 or more", "the credit_debit_indicator says the direction"),
+        Rule(
+            "BALANCE_ROW", "remittance_text", lambda r: _mask(r["remittance_text"].str.strip().str.fullmatch(_BALANCE)), "a booking",
+            "it counts as one; if it is the balance, take the row out and put it into statement_balances", "warning",
+        ),
     ],
     "policies": [
         Rule(

@@ -197,7 +197,7 @@ def _fill(
     for field in fields(table, settings.default_currency):
         broken = parsed[field.name].refused
         empty = rows[field.name].isna().to_numpy() & ~broken
-        if field.is_required:
+        if field.is_required or (field.default == "@sign" and not empty.all()):  # told apart for some: not by the sign
             faults.add(field.name, "EMPTY_CELL" if field.name in sheet.frame else "MISSING_COLUMN", empty)
         elif field.has_default and empty.any():
             rows = _default(rows, field, empty, sheet.title)
@@ -228,7 +228,8 @@ def _default(rows: pd.DataFrame, field: Field, empty: Mask, title: str) -> pd.Da
     if value == "@file":
         filler = rows.assign(title=title)["title"]
     elif value == "@row":
-        filler = rows["source_row"].astype(str)
+        # among given ones a bare number may be one of theirs
+        filler = ("" if empty.all() else "row ") + rows["source_row"].astype("str")
     else:
         filler = (
             rows[value[1:]] if isinstance(value, str) and value.startswith("=") else pd.Series(value, index=rows.index)

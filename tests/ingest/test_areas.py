@@ -136,7 +136,9 @@ def test_a_line_that_may_be_a_name_and_lacks_its_date_is_refused_where_everyone_
     (tmp_path / "statement_lines.csv").write_text("\n".join(map(";".join, rows)))
     tables = clean(tmp_path)
     refused = tables["rejects"].query("severity == 'error'")
-    assert refused[["source_row", "column", "rule"]].to_numpy().tolist() == [[3, "booking_date", "EMPTY_CELL"]]
+    assert refused[["source_row", "column", "rule"]].to_numpy().tolist() == [
+        [3, "booking_date", "EMPTY_CELL"], [3, "credit_debit_indicator", "EMPTY_CELL"],
+    ]  # fmt: skip
     cells = tables["refused_cells"].set_index("column")["value"]
     assert (cells["amount_posted"], cells["remittance_text"]) == ("61.30", "TOTAL ENERGIES")
     assert tables["statement_lines"]["amount_posted_minor"].tolist() == [10_000]
@@ -146,6 +148,15 @@ def test_a_sale_that_lacks_only_its_id_is_no_totals_row():
     rest = ["EUR", "A", "B", "APPROVED", "2026-10-01"]
     rows = [["T1", "M1", "SALE", 100.0, *rest], ["T2", "M1", "SALE", 50.0, *rest], [None, "M1", "SALE", 150.0, *rest]]
     assert found([SALES, *rows], "transactions") == ([("transactions", 1, [2, 3, 4])], [])
+
+
+@pytest.mark.parametrize(("text", "is_total"), [("sweep", False), ("Summe", True)])
+def test_a_bank_line_that_lacks_only_its_date_is_a_total_only_where_it_says_so(text, is_total):
+    names = ["account", "booking_date", "amount_posted", "currency", "text"]
+    rows = [["DE1", "2026-10-01", 100.0, "EUR", "sale"], ["DE1", "2026-10-01", 50.0, "EUR", "sale"]]
+    tables, left = found([names, *rows, ["DE1", None, 150.0, "EUR", text]], "statement_lines")
+    assert left == ([("totals", 4, 4)] if is_total else [])
+    assert tables == [("statement_lines", 1, [2, 3] if is_total else [2, 3, 4])]
 
 
 def test_a_header_repeated_on_every_printed_page_is_no_data():

@@ -94,3 +94,12 @@ def test_trades_of_a_securities_account_are_counted_and_left_out(tmp_path):
 def test_a_file_whose_tags_do_not_fit_is_refused_whole(tmp_path, text):
     with pytest.raises(InputError, match=r"OFX file cannot be read.*s\.ofx.*download it"):
         read_inputs(write(tmp_path, text))
+
+
+def test_a_line_that_corrects_another_is_noted_with_what_it_corrects(tmp_path, clean):
+    correcting = line("12.50", fitid="F2").replace("<NAME>", "<CORRECTFITID>F1\n<CORRECTACTION>REPLACE\n<NAME>")
+    tables = clean(write(tmp_path, ofx(line(), correcting)))
+    assert len(tables["statement_lines"]) == 2
+    found = tables["rejects"].query("rule == 'CORRECTION_LINE'").iloc[0]
+    assert found[["severity", "value"]].tolist() == ["warning", "F1"]
+    assert "(REPLACE)" in found["message"]

@@ -81,6 +81,31 @@ def test_two_payments_whose_ids_a_spreadsheet_rounded_alike_are_no_repetition(tm
     ]  # fmt: skip
 
 
+BANK_LINE = {"account": "DE1", "booking_date": "2026-10-03", "amount_posted": "1.50", "currency": "EUR"}
+
+
+def test_a_side_left_empty_among_others_is_refused_and_not_taken_from_the_sign():
+    with_side = [BANK_LINE | {"credit_debit_indicator": side} for side in ("S", "Haben", "")]
+    assert rules_of(with_side, "statement_lines") == ["EMPTY_CELL"]
+    by_sign = [BANK_LINE | {"credit_debit_indicator": "", "amount_posted": amount} for amount in ("1.50", "-2.00")]
+    lines = clean_inputs([sheet(by_sign, "statement_lines")], SETTINGS)["statement_lines"]
+    assert lines["credit_debit_indicator"].tolist() == ["CRDT", "DBIT"]
+
+
+def test_a_line_without_a_number_does_not_take_that_of_another():
+    numbered = [BANK_LINE | {"line_id": number} for number in ("", "2", "1")]
+    tables = clean_inputs([sheet(numbered, "statement_lines")], SETTINGS)
+    assert tables["statement_lines"]["line_id"].tolist() == ["1", "2", "row 2"]
+    assert tables["rejects"].empty
+
+
+@pytest.mark.parametrize(("text", "rules"), [("Endsaldo", ["BALANCE_ROW"]), ("Opening balance", ["BALANCE_ROW"]), ("Saldo der Rechnung 7", [])])  # fmt: skip
+def test_a_line_that_may_be_the_balance_counts_and_is_noted(text, rules):
+    rows = [BANK_LINE, BANK_LINE | {"remittance_text": text}]
+    assert rules_of(rows, "statement_lines") == rules
+    assert len(clean_inputs([sheet(rows, "statement_lines")], SETTINGS)["statement_lines"]) == 2
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("settlement_window", "T+1"), ("status", "approved"), ("source_currency", "eur"), ("transaction_id", "T" * 50)],

@@ -1,7 +1,7 @@
 """The same booking downloaded twice, from a copied file or for overlapping days: it gets one id, so that it counts once.
 
 Two downloads of an account are two statements to their ids. What tells that a line is the same: the whole file is, byte
-for byte; or the sender numbers every line for ever (OFX 2.2, 11.4.4.1: FITID; the ids of Stripe, PayPal and the like)
+for byte; or the sender numbers every line for ever (OFX, element STMTTRN: FITID; the ids of Stripe, PayPal and the like)
 and all the line says is the same. Whatever is alike without such an id may be a second booking: it is only noted
 (`balances.py`).
 """

@@ -52,7 +52,7 @@ def read_ofx(path: Path, name: str) -> list[RawSheet]:
         owner = _owner(statement, known, said_in((*of_lines, *of_balances)))
         lines += [owner | line for line in of_lines]
         balances += [owner | balance for balance in of_balances]
-        notes += _investment_notes(statement, name)
+        notes += _investment_notes(statement, name) + _correction_notes(statement, name, row_of)
     made = statement_sheets(name, lines, balances, notes)
     return [replace(made[0], unique="bank_reference"), *made[1:]]  # FITID
 
@@ -164,6 +164,17 @@ def _status_notes(root: Any, name: str) -> list[Note]:
         if severity == "ERROR":
             text = f"the bank answered with error {code}: {_text(status, 'MESSAGE') or 'no message'}; this response holds no lines."
             notes.append(note(name, 0, code, "BANK_ERROR", text))
+    return notes
+
+
+def _correction_notes(statement: Any, name: str, rows: dict[int, int]) -> list[Note]:
+    """A line that takes the place of an earlier one, or takes it back (OFX, element CORRECTACTION): both are lines here."""
+    notes = []
+    for element in statement.iter("STMTTRN"):
+        if corrected := _text(element, "CORRECTFITID"):
+            action = (_text(element, "CORRECTACTION") or "REPLACE").upper()
+            text = f"the line corrects the line {corrected} (FITID) of the same account ({action}); both count. Take the wrong one out."
+            notes.append(note(name, rows[id(element)], corrected, "CORRECTION_LINE", text))
     return notes
 
 
