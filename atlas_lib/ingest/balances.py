@@ -7,10 +7,14 @@ checked against the statement that follows: a line that this one has too is a re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from atlas_lib.core.statement_chain import STATEMENT, booked_lines, chained, statement_ends
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.places import number_entries
+from atlas_lib.ingest.recognition import NamedSheet
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
 _LINE = ["account", "currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
@@ -83,9 +87,11 @@ def _findings(wrong: pd.DataFrame, rule: str, value: pd.Series, text: pd.Series)
 
 
 def set_aside_reported(
-    clean: dict[str, pd.DataFrame],
+    clean: dict[str, pd.DataFrame], named: Sequence[NamedSheet] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(lines kept, notes, counts): lines of reports without a closing balance that a balanced statement has too.
+
+    `named`: the sheets of the lines, from which the notes know which of several on a line of the file they mean.
 
     Each report is paired with the statements one to one by account, currency, booking day, direction and amount; several
     reports may repeat one line. A statement that adds up is complete for what it holds, so its own line is kept and the
@@ -108,13 +114,13 @@ def set_aside_reported(
     repeated = (of_report & found.notna()).to_numpy()
     return (
         lines[~repeated].reset_index(drop=True),
-        _reported(lines[repeated], found[repeated]),
+        _reported(lines[repeated], found[repeated], named),
         _counts(lines[repeated]),
     )
 
 
-def _reported(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
-    place = lines["source_file"] + ", line " + lines["source_row"].astype("str") + ": "
+def _reported(lines: pd.DataFrame, booked_in: pd.Series, named: Sequence[NamedSheet]) -> pd.DataFrame:
+    place = lines["source_file"] + ", line " + lines["source_row"].astype("str") + ", entry " + lines["line_id"] + ": "
     text = (
         place
         + "this line of a report is in statement "
@@ -123,8 +129,23 @@ def _reported(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
     )
     return lines[_SOURCE].assign(
         table="statement_lines", column="", value=lines["statement_id"], rule="REPORTED_AND_BOOKED", severity="error",
-        message=text,
+        message=text, source_entry=_entries(lines, named).to_numpy(),
     )  # fmt: skip
+
+
+def _entries(lines: pd.DataFrame, named: Sequence[NamedSheet]) -> pd.Series:
+    """Which of the rows on its line of the file each is; empty where it stands alone."""
+    key = ["source_file", "source_row", "statement_id", "line_id"]
+    parts = [lines[key].iloc[:0].assign(source_entry=0)]
+    for sheet in named:
+        numbers = number_entries(sheet.frame.index)
+        if len(numbers) and {"statement_id", "line_id"} <= set(sheet.frame):
+            own = sheet.frame[["statement_id", "line_id"]].assign(
+                source_file=sheet.file, source_row=sheet.frame.index, source_entry=numbers
+            )
+            parts.append(own)
+    known = pd.concat(parts, ignore_index=True).drop_duplicates(key)
+    return lines[key].merge(known, how="left", on=key)["source_entry"].replace(0, None)
 
 
 def _counts(lines: pd.DataFrame) -> pd.DataFrame:

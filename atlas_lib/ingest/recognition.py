@@ -56,7 +56,7 @@ class NamedSheet:
     def rows_in_count(self) -> int:
         return _rows_in(self.raw, self.frame)
 
-    def place(self, row: int, column: str, entry: int = 0) -> str:
+    def place(self, row: int, column: str, entry: str = "") -> str:
         """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`; `entry` of several on the line."""
         letter = self.letters.get(column)
         if self.sheet:
