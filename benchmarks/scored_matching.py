@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atlas_lib.evaluation.labelled_pairs import Columns, Labelled, read_labelled
+from atlas_lib.evaluation.labelled_pairs import Labelled, read_labelled
 from atlas_lib.evaluation.matching_quality import chosen_settings
+from atlas_lib.evaluation.recognised_columns import Columns
 from atlas_lib.reconciliation.scored.scoring import score_candidates
 
 RECALLS = (0.82, 0.945)

@@ -176,7 +176,8 @@ def reconciliation(
 ) -> None:
     """Scored matching of two lists whose pairs are known: precision, recall, F1, calibration, errors worth reading."""
     from atlas_lib.evaluation import matching_quality as quality
-    from atlas_lib.evaluation.labelled_pairs import Columns, read_labelled, read_labels
+    from atlas_lib.evaluation.labelled_pairs import read_labelled, read_labels
+    from atlas_lib.evaluation.recognised_columns import Columns
 
     columns = (
         Columns(left_id, left_date, left_amount, left_currency, left_text or ()),

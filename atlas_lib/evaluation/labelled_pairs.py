@@ -1,15 +1,13 @@
 """Two files of records and a file of the pairs that belong together, whatever their columns are called.
 
-A column is named by an option, or recognised: the ids by the truth file's values, dates and amounts by being readable
-as such, currency by its codes, free text by its name, otherwise by being text. Ids are names only, never evidence.
+A column of ids is named by an option, or recognised by the truth file's values; ids are names only, never evidence. The
+others: `recognised_columns`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +15,18 @@ import pandas as pd
 
 from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import exponent
+from atlas_lib.evaluation.recognised_columns import (
+    DEBIT,
+    Columns,
+    column_of,
+    names_of,
+    read_amounts,
+    read_dates,
+    recognise,
+)
 from atlas_lib.ingest.dialects import decode, find_dialect
-from atlas_lib.ingest.moments import parse_date
-from atlas_lib.ingest.parsing import parse_amount
 
-_TEXT_NAMES = "memo text description descr narrative reference remittance purpose details payee payer name counterparty verwendungszweck buchungstext empfaenger libelle concepto merchant".split()
-_AMOUNT_NAMES = "amount betrag gross value sum total montant importe umsatz".split()
-_DATE_NAMES = "date datum day posted booked occurred captured fecha at".split()
 _LOOKED_AT_LINES = 30  # of a text file, by which delimiter and quote are recognised
-_LOOKED_AT_ROWS = 2_000  # spread over the file, by which columns are recognised
-_READABLE_RATE = 0.8  # of a column's filled cells, from which it counts as dates or amounts
-_DEBIT = {"DBIT", "DEBIT", "D", "DR", "S", "SOLL"}
-_CREDIT = {"CRDT", "CREDIT", "C", "CR", "H", "HABEN"}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns named by the user; an empty one is recognised."""
-
-    id: str = ""
-    date: str = ""
-    amount: str = ""
-    currency: str = ""
-    text: Sequence[str] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ def read_labelled(
     ids, pair = _recognise_ids(tables, answers, columns, pair, truth)
     sides, notes = {}, []
     for (name, table), wanted, own_id in zip(tables.items(), columns, ids, strict=True):
-        chosen = _recognise(table, wanted, own_id, f"{name} file", day_first)
+        chosen = recognise(table, wanted, own_id, f"{name} file", day_first)
         notes.append(f"{name}: {len(table):,} rows; " + ", ".join(f"{k} {v}" for k, v in chosen.items() if v))
         sides[name] = _records(table, chosen, f"{name} file", day_first)
     known = pd.DataFrame({"left_key": answers[pair[0]], "right_key": answers[pair[1]]}).dropna().astype("str")
@@ -99,7 +86,7 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.DataFrame(
         [(row + [""] * width)[:width] for row in rows[1:]], columns=[cell.strip() for cell in rows[0]], dtype="str"
     )
-    return table.assign(**{name: table[name].str.strip().replace("", None) for name in _names(table)})
+    return table.assign(**{name: table[name].str.strip().replace("", None) for name in names_of(table)})
 
 
 def read_labels(path: Path) -> pd.DataFrame:
@@ -125,15 +112,15 @@ def _recognise_ids(
 ) -> tuple[list[str], tuple[str, str]]:
     """The id column of each file and the truth column that holds it: those whose values meet most often."""
     best: tuple[float, list[str], tuple[str, str]] = (0.0, [], ("", ""))
-    values = {c: set(truth[c].dropna().astype("str")) for c in _names(truth)}
+    values = {c: set(truth[c].dropna().astype("str")) for c in names_of(truth)}
     for column in filter(None, pair):
-        _known(truth, column, str(path))
+        column_of(truth, column, str(path))
     ids = [
-        [wanted.id] if wanted.id else [c for c in _names(table) if table[c].is_unique]
+        [wanted.id] if wanted.id else [c for c in names_of(table) if table[c].is_unique]
         for table, wanted in zip(tables.values(), columns, strict=True)
     ]
     met = [
-        {(c, t): sum(v in values[t] for v in table[_known(table, c, name)].astype("str")) / max(len(values[t]), 1) + (c == t) * 1e-6
+        {(c, t): sum(v in values[t] for v in table[column_of(table, c, name)].astype("str")) / max(len(values[t]), 1) + (c == t) * 1e-6
          for c in own for t in ([p] if p else values)}
         for (name, table), own, p in zip(tables.items(), ids, pair, strict=True)
     ]  # fmt: skip
@@ -154,7 +141,7 @@ def _recognise_ids(
 
 def _refuse_repeated_ids(name: str, table: pd.DataFrame, truth_values: dict[str, set[str]]) -> None:
     """Raises InputError for a column whose values the truth knows, most of them once, but some several times."""
-    for column in _names(table):
+    for column in names_of(table):
         cells = table[column].dropna().astype("str")
         repeated = cells[cells.duplicated()]
         if (
@@ -170,117 +157,14 @@ def _refuse_repeated_ids(name: str, table: pd.DataFrame, truth_values: dict[str,
         )  # fmt: skip
 
 
-def _known(table: pd.DataFrame, column: str, where: str) -> str:
-    if column not in table:
-        raise InputError("No such column", where=where, found=column, expected=", ".join(map(str, table.columns)))
-    return column
-
-
-def _recognise(whole: pd.DataFrame, wanted: Columns, own_id: str, where: str, day_first: bool | None) -> dict[str, str]:
-    table = whole.iloc[:: max(len(whole) // _LOOKED_AT_ROWS, 1)]
-    for column in filter(None, [wanted.date, wanted.amount, wanted.currency, *wanted.text]):
-        _known(table, column, where)
-    rest = [c for c in _names(table) if c != own_id]
-    date = wanted.date or _first(c for c in _by_name(rest, _DATE_NAMES) if _readable(_dates(table[c], day_first)))
-    rest = [c for c in rest if c != date]
-    currency = wanted.currency or _first(c for c in rest if _is_currency(table[c]))
-    rest = [c for c in rest if c != currency]
-    amount = wanted.amount or _first(c for c in _by_name(rest, _AMOUNT_NAMES) if _readable(_amounts(table[c])))
-    for what, column in (("date", date), ("amount", amount)):
-        if not column:
-            raise InputError(
-                f"No column of {what}s was recognised", where=where, found=", ".join(map(str, table.columns)),
-                remedy=f"name it by --left-{what} or --right-{what}" + ("; --day-first or --month-first says how 03/04/2026 is meant" if what == "date" else ""),
-            )  # fmt: skip
-    rest = [c for c in rest if c != amount]
-    direction = _first(c for c in rest if _is_direction(table[c]))
-    texts = list(wanted.text) or _texts(table, [c for c in rest if c != direction])
-    return {
-        "id": own_id,
-        "date": date,
-        "amount": amount,
-        "currency": currency,
-        "direction": direction,
-        "text": " + ".join(texts),
-    }
-
-
-def _names(table: pd.DataFrame) -> list[str]:
-    return [str(column) for column in table.columns]
-
-
-def _first(columns: Iterable[str]) -> str:
-    return next(iter(columns), "")
-
-
-def _by_name(columns: list[str], names: list[str]) -> list[str]:
-    """Columns whose name says what they are come first, in the order of the names."""
-    rank = {c: next((i for i, name in enumerate(names) if name in str(c).lower()), len(names)) for c in columns}
-    return sorted(columns, key=lambda c: rank[c])
-
-
-def _texts(table: pd.DataFrame, columns: list[str]) -> list[str]:
-    """Columns named as free text; else the texts in which letters stand and which are no ids."""
-    named = [
-        c for c in columns if any(name in str(c).lower() for name in _TEXT_NAMES) and not str(c).lower().endswith("id")
-    ]
-    if named:
-        return named
-    is_text = [c for c in columns if table[c].dropna().astype("str").str.contains("[A-Za-z]").mean() > 0.5]
-    return [c for c in is_text if not str(c).lower().endswith("id") and len(table[c].unique()) > 1]
-
-
-def _readable(values: pd.Series) -> bool:
-    return bool(len(values) and values.notna().mean() >= _READABLE_RATE)
-
-
-def _dates(cells: pd.Series, day_first: bool | None) -> pd.Series:
-    """Days; the filled cells only. Slashes whose order no cell tells are read as `day_first` says."""
-    filled = cells.dropna()
-    if pd.api.types.is_datetime64_any_dtype(filled):
-        days: pd.Series = filled.dt.tz_localize(None).dt.normalize()
-        return days
-    text = filled.astype("str").str.strip()
-    iso = text.str.match(r"\d{4}-\d{2}-\d{2}(?:[T ]|$)")
-    read = pd.Series(pd.NaT, index=filled.index, dtype="datetime64[us]")
-    read[iso] = pd.to_datetime(text[iso].str[:10], format="%Y-%m-%d", errors="coerce")
-    if not iso.all():
-        read[~iso] = pd.to_datetime(parse_date(text[~iso].astype(object)).result).astype("datetime64[us]")
-    open_ = read.isna()
-    if day_first is not None and open_.any():
-        order = "%d/%m/%Y" if day_first else "%m/%d/%Y"
-        read[open_] = pd.to_datetime(text[open_].str.replace("[.-]", "/", regex=True), format=order, errors="coerce")
-    return read
-
-
-def _amounts(cells: pd.Series) -> pd.Series:
-    filled = cells.dropna()
-    if pd.api.types.is_numeric_dtype(filled) or filled.map(lambda cell: isinstance(cell, Decimal)).all():
-        return filled.astype("float64")
-    read: pd.Series = parse_amount(filled.astype(object)).result
-    return read
-
-
-def _is_currency(cells: pd.Series) -> bool:
-    from pycountry import currencies
-
-    codes = cells.dropna().astype("str").unique()
-    return bool(0 < len(codes) <= 60 and all(currencies.get(alpha_3=code) for code in codes))
-
-
-def _is_direction(cells: pd.Series) -> bool:
-    words = set(cells.dropna().astype("str").str.upper().unique())
-    return bool(words) and words <= (_DEBIT | _CREDIT)
-
-
 def _records(table: pd.DataFrame, chosen: dict[str, str], where: str, day_first: bool | None) -> pd.DataFrame:
     """key, day, signed_minor, currency, reference_text; a cell that cannot be read is missing."""
     currency = table[chosen["currency"]].fillna("") if chosen["currency"] else pd.Series("", index=table.index)
     places = currency.map({c: exponent(c) if c else 2 for c in currency.unique()})
-    amount = _amounts(table[chosen["amount"]]).reindex(table.index)
+    amount = read_amounts(table[chosen["amount"]]).reindex(table.index)
     minor = (amount * 10.0**places).round()
     if chosen["direction"]:
-        is_debit = table[chosen["direction"]].astype("str").str.upper().isin(_DEBIT)
+        is_debit = table[chosen["direction"]].astype("str").str.upper().isin(DEBIT)
         minor = minor.abs().where(~is_debit, -minor.abs())
     texts = [c for c in chosen["text"].split(" + ") if c]
     text = (
@@ -295,7 +179,7 @@ def _records(table: pd.DataFrame, chosen: dict[str, str], where: str, day_first:
             expected=f"unique {chosen['id']}",
         )
     return pd.DataFrame(
-        {"key": key, "day": _dates(table[chosen["date"]], day_first).reindex(table.index), "signed_minor": minor, "currency": currency, "reference_text": text, "name_text": None}
+        {"key": key, "day": read_dates(table[chosen["date"]], day_first).reindex(table.index), "signed_minor": minor, "currency": currency, "reference_text": text, "name_text": None}
     )  # fmt: skip
 
 

@@ -7,13 +7,17 @@ checked against the statement that follows: a line that this one has too is a re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from atlas_lib.core.statement_chain import STATEMENT, booked_lines, chained, statement_ends
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.places import number_entries
+from atlas_lib.ingest.recognition import NamedSheet
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
-_LINE = ["account", "currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
+_PAIR = ["owner", "currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
 _ASK = "What to do: ask the bank for the missing lines."
 
 
@@ -113,38 +117,73 @@ def _findings(wrong: pd.DataFrame, rule: str, value: pd.Series, text: pd.Series)
 
 
 def set_aside_reported(
-    clean: dict[str, pd.DataFrame],
+    clean: dict[str, pd.DataFrame], named: Sequence[NamedSheet] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(lines kept, notes, counts): lines of reports without a closing balance that a balanced statement has too.
 
     Each report is paired with the statements one to one by account, currency, booking day, direction and amount; several
     reports may repeat one line. A statement that adds up is complete for what it holds, so its own line is kept and the
-    report's is the repetition.
+    report's is the repetition. Where the bank names no account (the statement's id then stands for it), the two are of one
+    account only if their references say so; lines that are alike but for that are noted.
+    `named`: the sheets of the lines, from which the notes know which of several on a line of the file they mean.
     """
-    lines = clean["statement_lines"]
-    if lines.empty or clean["statement_balances"].empty:
-        return lines, declared("rejects").empty(), declared("received_counts").empty()
-    ends = _ends(lines, clean["statement_balances"])
+    given = clean["statement_lines"]
+    if given.empty or clean["statement_balances"].empty:
+        return given, declared("rejects").empty(), declared("received_counts").empty()
+    lines, ends = _keyed(given), _ends(given, clean["statement_balances"])
     is_balanced = (ends["opening_minor"] + ends["moved_minor"] == ends["closing_minor"]).fillna(False)
     balanced = set(ends.loc[is_balanced, "statement_id"])
     closed = set(ends.loc[ends["closing_minor"].notna(), "statement_id"])
     of_statement = lines["statement_id"].isin(balanced)
     of_report = ~lines["statement_id"].isin(closed)
-    counted_in = lines["statement_id"].where(of_report, "")  # a report by itself, all statements together
-    numbered = lines.assign(turn=lines.assign(counted_in=counted_in).groupby([*_LINE, "counted_in"]).cumcount())
-    known = numbered.loc[of_statement, [*_LINE, "turn", "statement_id"]].rename(columns={"statement_id": "booked_in"})
-    known = known.drop_duplicates([*_LINE, "turn"])
-    found = numbered.merge(known, how="left", on=[*_LINE, "turn"], validate="many_to_one")["booked_in"]
+    found = _paired(lines, of_report, of_statement, [*_PAIR, *({"reference"} & set(lines))])
     repeated = (of_report & found.notna()).to_numpy()
+    rest = lines[~repeated & (lines["owner"] == "")]
+    alike = _paired(rest, of_report[rest.index], of_statement[rest.index], _PAIR).dropna()
     return (
-        lines[~repeated].reset_index(drop=True),
-        _reported(lines[repeated], found[repeated]),
+        given[~repeated].reset_index(drop=True),
+        pd.concat([_reported(lines[repeated], found[repeated], named), _unsure(rest.loc[alike.index], alike)]),
         _counts(lines[repeated]),
     )
 
 
-def _reported(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
-    place = lines["source_file"] + ", line " + lines["source_row"].astype("str") + ": "
+def _keyed(lines: pd.DataFrame) -> pd.DataFrame:
+    """With whose they are: the account, or nothing and the reference that the bank gives; without one the statement is its own."""
+    no_account = lines["account"] == lines["statement_id"]
+    if not no_account.any():
+        return lines.assign(owner=lines["account"])
+    given = ("bank " + lines["bank_reference"]).fillna("payment " + lines["end_to_end_id"])
+    reference = given.fillna(lines["statement_id"]).where(no_account, "")
+    return lines.assign(owner=lines["account"].mask(no_account, ""), reference=reference)
+
+
+def _paired(lines: pd.DataFrame, of_report: pd.Series, of_statement: pd.Series, key: list[str]) -> pd.Series:
+    """The statement that has each line of a report too, one to one; empty for all others."""
+    counted_in = lines["statement_id"].where(of_report, "")  # a report by itself, all statements together
+    numbered = lines.assign(turn=lines.assign(counted_in=counted_in).groupby([*key, "counted_in"]).cumcount())
+    known = numbered.loc[of_statement, [*key, "turn", "statement_id"]].rename(columns={"statement_id": "booked_in"})
+    known = known.drop_duplicates([*key, "turn"])
+    found = numbered.merge(known, how="left", on=[*key, "turn"], validate="many_to_one")["booked_in"]
+    return found.set_axis(lines.index).where(of_report)
+
+
+def _unsure(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
+    """Per report without an account what a statement without one may have too."""
+    each = lines.assign(booked_in=booked_in).groupby(["statement_id", "booked_in"], as_index=False)
+    first = each.agg(**{c: (c, "first") for c in _SOURCE}, count=("line_id", "size"))
+    text = (
+        first["source_file"] + ": report " + first["statement_id"] + " and statement " + first["booked_in"] + " name no account, and "
+        + first["count"].astype("str") + " of its lines are alike but for the reference; of one account, they are counted twice. "
+        "What to do: leave the report out if it is, or ask the bank to name the account."
+    )  # fmt: skip
+    return first[_SOURCE].assign(
+        table="statement_lines", column="account", value=first["statement_id"], rule="REPORT_WITHOUT_ACCOUNT",
+        severity="warning", message=text,
+    )  # fmt: skip
+
+
+def _reported(lines: pd.DataFrame, booked_in: pd.Series, named: Sequence[NamedSheet]) -> pd.DataFrame:
+    place = lines["source_file"] + ", line " + lines["source_row"].astype("str") + ", entry " + lines["line_id"] + ": "
     text = (
         place
         + "this line of a report is in statement "
@@ -153,8 +192,23 @@ def _reported(lines: pd.DataFrame, booked_in: pd.Series) -> pd.DataFrame:
     )
     return lines[_SOURCE].assign(
         table="statement_lines", column="", value=lines["statement_id"], rule="REPORTED_AND_BOOKED", severity="error",
-        message=text,
+        message=text, source_entry=_entries(lines, named).to_numpy(),
     )  # fmt: skip
+
+
+def _entries(lines: pd.DataFrame, named: Sequence[NamedSheet]) -> pd.Series:
+    """Which of the rows on its line of the file each is; empty where it stands alone."""
+    key = ["source_file", "source_row", "statement_id", "line_id"]
+    parts = [lines[key].iloc[:0].assign(source_entry=0)]
+    for sheet in named:
+        numbers = number_entries(sheet.frame.index)
+        if len(numbers) and {"statement_id", "line_id"} <= set(sheet.frame):
+            own = sheet.frame[["statement_id", "line_id"]].assign(
+                source_file=sheet.file, source_row=sheet.frame.index, source_entry=numbers
+            )
+            parts.append(own)
+    known = pd.concat(parts, ignore_index=True).drop_duplicates(key)
+    return lines[key].merge(known, how="left", on=key)["source_entry"].replace(0, None)
 
 
 def _counts(lines: pd.DataFrame) -> pd.DataFrame:

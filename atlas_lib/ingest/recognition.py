@@ -62,7 +62,7 @@ class NamedSheet:
         """What stands for the id of a statement, or the name of a list, that has none."""
         return self.raw.title or join_id(PurePosixPath(self.file).stem)
 
-    def place(self, row: int, column: str, entry: int = 0) -> str:
+    def place(self, row: int, column: str, entry: str = "") -> str:
         """`book.xlsx, sheet Sheet1, cell L7`, or `file.csv, line 7, column Betrag`; `entry` of several on the line."""
         letter = self.letters.get(column)
         if self.sheet:

@@ -56,13 +56,21 @@ def reject_rows(
         rule = by_name.get(name + column)
         expected, remedy = (rule.expected, rule.remedy) if rule else _text_of(table, name)
         entry = int(entries[number][position]) if len(entries[number]) else 0
-        place = sheets[number].place(row, column, entry)
+        place = sheets[number].place(row, column, _entry_name(sheets[number], position, entry))
         message = f"{place}: expected {expected}{result}, found {value or 'nothing'}{detail}. What to do: {remedy}."
         lines.append({
             "source_file": file, "source_sheet": sheet, "source_row": row, "source_entry": entry or None, "table": table,
             "column": column, "value": value, "rule": name, "severity": severity, "message": message,
         })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def _entry_name(sheet: NamedSheet, position: int, entry: int) -> str:
+    """Of several rows on a line of the file the id that the statement gives it (4.2 is the second detail of entry 4), else its number."""
+    if not entry:
+        return ""
+    own = sheet.frame["line_id"].iloc[position] if "line_id" in sheet.frame else None
+    return str(entry if pd.isna(own) else own)
 
 
 def _text_of(table: str, name: str) -> tuple[str, str]:

@@ -144,8 +144,10 @@ def _write_messages(book: Any, page: Any, cells: pd.DataFrame, rejects: pd.DataF
     file, sheet = rejects["source_file"].iloc[0], rejects["source_sheet"].iloc[0]
     source = f"{file}, {sheet}, row" if sheet else f"{file}, line"
     wrap = book.add_format({"text_wrap": True, "valign": "top"})
+    named = cells[(cells["column"] == "line_id") & cells["value"].notna()]
+    ids = dict(zip(named["line"], named["value"], strict=True))
     for line, row, entry in zip(rows["line"], *(rows[name] for name in _ROW), strict=True):
         text = "\n".join(filter(None, [everywhere, said.get((row, entry), "")]))
         page.set_row(line, 15 * sum(len(part) // _MESSAGE_WIDTH + 1 for part in text.split("\n")))
         page.write_string(line, 0, text, wrap)
-        page.write_string(line, 1, f"{source} {row}" + (f", entry {entry} on it" if entry else ""), wrap)
+        page.write_string(line, 1, f"{source} {row}" + (f", entry {ids.get(line, entry)} on it" if entry else ""), wrap)

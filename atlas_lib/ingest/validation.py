@@ -86,7 +86,7 @@ def clean_inputs(
         payments = taking.result()
     clean = {table: result[0] for table, result in cleaned.items()}
     clean["merchants"], unlisted = complete_merchants(clean, payments.merchants)
-    clean["statement_lines"], reported, reported_counts = set_aside_reported(clean)
+    clean["statement_lines"], reported, reported_counts = set_aside_reported(clean, parts["statement_lines"])
     notes = pd.DataFrame([note for sheet in named for note in sheet.notes] + unlisted)
     rejects = [
         notes,

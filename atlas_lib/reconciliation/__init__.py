@@ -1,26 +1,28 @@
 """05_reconciliation: our transactions against the bank's lines, proven complete, and what follows from it."""
 
 from atlas_lib.reconciliation.breaks import find_breaks
-from atlas_lib.reconciliation.bridges import (
-    add_standing,
-    age_breaks,
-    bridge_accounts,
-    bridge_steps,
-    check_completeness,
-    check_decisions,
-    check_statements,
-    sum_breaks,
-    sum_passes,
-    summarise_stage,
-    verdict_of,
-    worst_breaks,
-)
+from atlas_lib.reconciliation.bridges import bridge_accounts
 from atlas_lib.reconciliation.carrying import add_carried, carry_forward, states_before
 from atlas_lib.reconciliation.decisions import read_decisions
 from atlas_lib.reconciliation.final_index import build_final_index, list_user_rows, read_index, write_index
 from atlas_lib.reconciliation.matching import match_transactions
 from atlas_lib.reconciliation.predecessor import run_before
 from atlas_lib.reconciliation.reconcile import compare_settings, reconcile
+from atlas_lib.reconciliation.summaries import (
+    add_standing,
+    age_breaks,
+    bridge_steps,
+    sum_breaks,
+    sum_passes,
+    worst_breaks,
+)
+from atlas_lib.reconciliation.verdict import (
+    check_completeness,
+    check_decisions,
+    check_statements,
+    summarise_stage,
+    verdict_of,
+)
 from atlas_lib.reconciliation.views.compliance import judge_compliance, pending_compliance
 from atlas_lib.reconciliation.views.daily import add_up_days, reconcile_days
 from atlas_lib.reconciliation.views.due import list_due

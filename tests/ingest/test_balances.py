@@ -98,6 +98,25 @@ def test_a_line_of_a_report_that_a_balanced_statement_has_too_is_counted_once():
     assert counts[["table", "currency", "duplicate_count"]].to_numpy().tolist() == [["statement_lines", "EUR", 1]]
 
 
+@pytest.mark.parametrize(
+    ("reported", "booked", "rule"),
+    [
+        ("B-1", "B-1", "REPORTED_AND_BOOKED"),
+        ("B-1", "B-2", "REPORT_WITHOUT_ACCOUNT"),
+        (None, None, "REPORT_WITHOUT_ACCOUNT"),
+    ],
+)
+def test_a_report_and_a_statement_without_account_are_one_only_where_their_references_say_so(reported, booked, rule):
+    lines = [line("R1", account="R1", bank_reference=reported), line("S1", account="S1", bank_reference=booked)]
+    made = tables(lines, [row | {"account": "S1"} for row in ends(0, 100)])
+    kept, notes, counts = set_aside_reported(made)
+    is_one = rule == "REPORTED_AND_BOOKED"
+    assert kept["statement_id"].tolist() == ["R1", "S1"][is_one:]
+    assert notes[["rule", "value"]].to_numpy().tolist() == [[rule, "R1"]]
+    assert counts["duplicate_count"].sum() == is_one
+    assert list(kept.columns) == list(made["statement_lines"].columns)
+
+
 def test_a_payment_in_two_reports_and_in_their_statement_is_counted_once():
     """As a bank tells of it: during the day (camt.052), as an advice (camt.054) and in the statement (camt.053)."""
     made = tables([line("R1"), line("R2"), line("R2", number="2"), line("S1")], ends(0, 100))

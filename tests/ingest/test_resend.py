@@ -209,6 +209,24 @@ def test_each_of_several_refused_entries_on_one_line_shows_its_own_fault_only(tm
     assert "s.xml, line 1, entry 4 on it" in tables["rejects"].query("column == 'booking_date'")["message"].iloc[0]
 
 
+def test_an_entry_is_named_by_its_own_number_also_after_one_of_several_details(tmp_path, sent_back):
+    """Entry 1 has two details and so makes two rows; what is wrong is the second entry, and the second detail of the third."""
+    parts = '<TxDtls><Amt Ccy="EUR">0.40</Amt></TxDtls><TxDtls><Amt Ccy="EUR">0.60</Amt>{fee}</TxDtls>'
+    details = f"</BookgDt><NtryDtls>{parts}</NtryDtls></Ntry>"
+    one, two, three, tail = on_one_line({"ref": "1"}, {"ref": "2", "day": "2026-13-02"}, {"ref": "3"}).split("</BookgDt></Ntry>")  # fmt: skip
+    wrong = details.format(fee='<Chrgs><Amt Ccy="EUR">1O</Amt></Chrgs>')
+    (tmp_path / "s.xml").write_text(f"{one}{details.format(fee='')}{two}</BookgDt></Ntry>{three}{wrong}{tail}")
+    tables, path = sent_back(tmp_path / "s.xml")
+    told = dict(tables["rejects"][["column", "message"]].to_numpy())
+    assert told["booking_date"].startswith("s.xml, line 1, entry 2 on it")
+    assert told["fee_charged"].startswith("s.xml, line 1, entry 3.2 on it")
+    page = openpyxl.load_workbook(path).active
+    assert {page.cell(row, 2).value for row in (5, 6)} == {
+        "s.xml, line 1, entry 2 on it",
+        "s.xml, line 1, entry 3.2 on it",
+    }
+
+
 def test_a_line_of_a_report_that_its_statement_has_too_is_told_and_not_sent_back(tmp_path, sent_back):
     """Corrected and sent in without the statement, it would be booked a second time."""
     entries = ({"ref": "1"}, {"ref": "2", "amount": "1O.00"})
@@ -222,7 +240,9 @@ def test_a_line_of_a_report_that_its_statement_has_too_is_told_and_not_sent_back
     (tmp_path / "053.xml").write_text(on_one_line({"ref": "9"}).replace("<Ntry>", start + end + "<Ntry>"))
     tables, _ = sent_back(tmp_path)
     rejects = tables["rejects"].set_index("rule")["message"]
-    assert rejects["REPORTED_AND_BOOKED"].startswith("052.xml, line 1: this line of a report is in statement S1 too")
+    said = "052.xml, line 1, entry 1: this line of a report is in statement S1 too"
+    assert rejects["REPORTED_AND_BOOKED"].startswith(said)
+    assert tables["rejects"].set_index("rule").loc["REPORTED_AND_BOOKED", "source_entry"] == 1
     assert rejects["REPORTED_AND_BOOKED"].endswith("What to do: nothing.")
     cells = tables["refused_cells"]
     assert cells.loc[cells["column"] == "line_id", "value"].tolist() == ["2"]

@@ -77,6 +77,14 @@ def test_a_correction_counts_against_what_it_corrects(by, payments, lines, shape
     assert index["amount_posted_minor"].tolist() == [abs(a) if len(payments) == 1 else a * (1 if sum(payments) > 0 else -1) for a in payments]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "payments, lines", [([10_003, 5_004, 0], [8_001, 7_006]), ([10_003, 5_004], [0, 8_001, 7_006])]
+)
+def test_a_row_of_nothing_belongs_to_the_group_that_it_is_named_with(payments, lines):
+    result = found(*rows("reference", payments, lines))
+    assert len(matched(result)) == 1 and ties_out(result) == {"matched"} and result["breaks"].empty
+
+
 @pytest.mark.parametrize("by", ["reference", "merchant"])
 def test_where_two_payments_fit_as_well_all_is_suggested_with_the_rival(by):
     result = found(*rows(by, [10_000, 5_000, 5_000], [8_000, 7_000]))

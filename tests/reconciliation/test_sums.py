@@ -176,6 +176,7 @@ def test_amounts_laid_along_each_other_keep_every_row(left, right):
     first, second, amount = lay_along(np.array(left), np.array(right))
     for rows, at in ((left, first), (right, second)):
         assert np.bincount(at, amount, len(rows)).tolist() == rows
+        assert set(at) == set(range(len(rows)))
 
 
 @pytest.mark.slow

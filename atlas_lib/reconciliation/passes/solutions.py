@@ -119,14 +119,15 @@ def lay_along(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Which of both sides meet, and with how much, when amounts of the same total are laid along each other in order.
 
     A single row on one side meets every row of the other with that row's own amount, whatever its sign. Of several on
-    both sides, what counts against the total meets the largest row of the other side, which has so much more to give.
+    both sides, what counts against the total meets the largest row of the other side, which has so much more to give;
+    so does a row of 0, so that it belongs to the group.
     """
     if len(right) == 1:
         return np.arange(len(left)), np.zeros(len(left), dtype=np.int64), left
     if len(left) == 1:
         return np.zeros(len(right), dtype=np.int64), np.arange(len(right)), right
     largest = int(left.argmax()), int(right.argmax())
-    short = np.flatnonzero(left < 0), np.flatnonzero(right < 0)
+    short = np.flatnonzero(left <= 0), np.flatnonzero(right <= 0)
     rest = left.clip(0), right.clip(0)
     rest[0][largest[0]] -= right[short[1]].sum()
     rest[1][largest[1]] -= left[short[0]].sum()
