@@ -147,7 +147,7 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
 
 # What is counted stands in the row or the title; these say only which of them.
 _NO_PLURAL = frozenset(
-    "in before due eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
+    "in before due open waiting eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
 )
 
 

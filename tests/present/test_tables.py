@@ -98,6 +98,10 @@ def test_headings_are_words(column, label):
     assert label_of(column) == label
 
 
+def test_a_count_of_what_is_open_or_waiting_has_no_plural():
+    assert [label_of("open_count"), label_of("waiting_count")] == ["Open", "Waiting"]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "text"),
     [
