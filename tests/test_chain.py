@@ -259,6 +259,7 @@ def test_every_download_on_the_index_is_there(run):
         (["--settings", "nowhere.yaml"], 3, "does not exist"),
         (["--engine", "ibis"], 3, "engine"),
         (["--as-of", "tomorrow"], 3, "as_of"),
+        (["--runs-dir", str(ROOT / "Makefile")], 1, "Where: "),
     ],
 )
 def test_a_wrong_call_has_its_exit_code_and_one_clear_line(arguments, code, message, tmp_path):
