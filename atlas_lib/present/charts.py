@@ -37,11 +37,11 @@ class Chart:
         self._leave_room_for_legend()
 
     def _leave_room_for_legend(self) -> None:
-        """A legend of several lines must not cover the title; all its entries are as wide as the widest."""
+        """A legend of several lines must not cover the title; there all its entries are as wide as the widest."""
         names = [str(t["name"]) for t in self.figure["data"] if t.get("name") and t.get("showlegend", True)]
-        widest = max(map(len, names), default=0) * _LETTER_WIDTH + _LEGEND_MARK
-        more = _LEGEND_ROW * (-(-len(names) // max(_USUAL_WIDTH // widest, 1)) - 1) if len(names) > 1 else 0
-        if more:
+        widths = [len(name) * _LETTER_WIDTH + _LEGEND_MARK for name in names]
+        if sum(widths) > _USUAL_WIDTH:
+            more = _LEGEND_ROW * (-(-len(widths) // max(_USUAL_WIDTH // max(widths), 1)) - 1)
             layout = self.figure["layout"]
             layout["height"] += more
             layout["margin"] = layout["margin"] | {"t": layout["margin"]["t"] + more}

@@ -28,9 +28,9 @@
   const darkColours = () => JSON.parse(document.getElementById("dark-colours").textContent);
   // A narrow chart needs more lines for its legend than the figure has room for (charts.py): else it covers the title.
   const fitted = (figure, place) => {
-    const names = figure.data.filter((trace) => trace.name && trace.showlegend !== false).map((trace) => trace.name.length);
-    const widest = 7 * Math.max(0, ...names) + 55;
-    const rows = (width) => Math.ceil(names.length / Math.max(Math.floor(width / widest), 1));
+    const widths = figure.data.filter((trace) => trace.name && trace.showlegend !== false).map((trace) => 7 * trace.name.length + 55);
+    const whole = widths.reduce((sum, width) => sum + width, 0);
+    const rows = (width) => (whole <= width ? 1 : Math.ceil(widths.length / Math.max(Math.floor(width / Math.max(...widths)), 1)));
     const lines = Math.max(rows(place.clientWidth - 100) - rows(960), 0);
     const { margin, height } = figure.layout;
     figure.layout = { ...figure.layout, height: height + 22 * lines, margin: { ...margin, t: margin.t + 22 * lines } };
