@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from atlas_lib.core.errors import SettingsError
 from atlas_lib.core.settings import STAGES, StageSettings
 
+Model = TypeVar("Model", bound=StageSettings)
 _REMEDY = "every name with its unit and default stands in the parameters cell of its notebook"
 
 
@@ -22,6 +23,11 @@ def stage_settings(stage: str, values: Mapping[str, Any], source: str = "") -> S
     unknown = sorted(set(values) - set(model.model_fields))
     if unknown:
         raise _unknown(unknown, list(model.model_fields), source)
+    return checked_settings(model, values, source or stage)
+
+
+def checked_settings(model: type[Model], values: Mapping[str, Any], source: str) -> Model:
+    """The values as the model, or SettingsError that says of each wrong one where it stands and what is expected."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -29,7 +35,7 @@ def stage_settings(stage: str, values: Mapping[str, Any], source: str = "") -> S
         names = [".".join(str(part) for part in e["loc"]) for e in faults]
         raise SettingsError(
             "A setting has a value that it cannot have",
-            where=f"{source + ', ' if source else ''}{', '.join(names)} ({stage})",
+            where=f"{source}, {', '.join(names)}",
             expected="; ".join(
                 f"{_expected(e)} for {n}{_meaning(model, e)}" for n, e in zip(names, faults, strict=True)
             ),

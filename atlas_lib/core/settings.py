@@ -23,7 +23,9 @@ class StageSettings(BaseModel):
     @classmethod
     def chosen_in(cls, parameters: Mapping[str, Any]) -> Self:
         """The settings that a notebook's parameters cell holds: `PortfolioSettings.chosen_in(globals())`."""
-        return cls.model_validate({name: parameters[name] for name in cls.model_fields})
+        from atlas_lib.core.given_settings import checked_settings
+
+        return checked_settings(cls, {name: parameters[name] for name in cls.model_fields}, "the parameters cell")
 
     as_of: date = Field(
         date(2026, 10, 30), description="day the figures stand for; the default is that of example_data"

@@ -44,7 +44,7 @@ def test_a_mistyped_name_is_told_with_the_one_that_was_meant_and_its_file():
 
 def test_a_wrong_value_is_told_with_what_is_expected_and_what_the_setting_means():
     error = told({"annual_rate": 7}, "s.yaml")
-    assert (error.where, error.found) == ("s.yaml, annual_rate (03_portfolio)", "7")
+    assert (error.where, error.found) == ("s.yaml, annual_rate", "7")
     assert error.expected.startswith("less than or equal to 1 for annual_rate (yearly interest rate")
     assert told({"as_of": "yesterday"}).expected.startswith("a day as YYYY-MM-DD for as_of")
 
@@ -62,6 +62,13 @@ def test_what_only_a_late_notebook_reads_is_refused_before_the_first_one_runs(na
     error = told({name: value})
     assert name in error.where
     assert expected in error.expected
+
+
+def test_a_wrong_value_in_a_notebook_is_told_in_the_same_words():
+    cell = {name: field.default for name, field in PortfolioSettings.model_fields.items()}
+    assert PortfolioSettings.chosen_in(cell | {"run_dir": ""}) == PortfolioSettings()
+    with pytest.raises(SettingsError, match="the parameters cell, annual_rate"):
+        PortfolioSettings.chosen_in(cell | {"annual_rate": 7})
 
 
 def test_settings_cannot_be_changed_in_place():
