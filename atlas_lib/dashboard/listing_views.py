@@ -63,7 +63,7 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
 
 def _on_page(view: View, listing: Listing, query: Query) -> list[str]:
     """The columns that stand on the page; what a merchant sees of its own rows is few enough to stand there whole."""
-    aside = set(listing.beside.split()) if is_office(view.actor) else set()
+    aside = set(listing.shown) - set(listing.on_page) if is_office(view.actor) else set()
     if query.merchant and listing.merchant == "merchant_id" and listing.table != "merchants":
         aside |= {"merchant_id", "merchant_name"}
     return [c for c in columns_for(view.actor, listing) if c not in aside]

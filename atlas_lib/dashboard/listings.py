@@ -41,6 +41,11 @@ class Listing:
         return self.columns.split()
 
     @property
+    def on_page(self) -> list[str]:
+        """What stands on a page of the office; an export has `shown`."""
+        return [column for column in self.shown if column not in self.beside.split()]
+
+    @property
     def own_shown(self) -> list[str]:
         return self.own.split()
 

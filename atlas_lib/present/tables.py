@@ -36,7 +36,7 @@ _WORDS = {
     "rtgs": "RTGS",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
-_SHORT_TEXT, _LONG_WORD = 20, 40  # characters of a text, and of a single word (an id), that stay on one line
+_SHORT_TEXT, _LONG_WORD = 20, 28  # characters of a text, and of a single word (an id), that stay on one line
 _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
 
 ACCOUNTS_HEADER, ACCOUNTS_SHOWN = "Atlas-Accounts", "shown"  # what the dashboard tells the kernel that it starts
@@ -219,8 +219,9 @@ def _td(name: str, text: str, kind: str, address: str = "") -> str:
     if name in _STATUS_COLUMNS and text:
         tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
         return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
-    most = _SHORT_TEXT if " " in text else _LONG_WORD
-    short = " short" if kind == "text" and len(text) <= most else ""
+    is_word = " " not in text
+    fits = len(text) <= (_LONG_WORD if is_word else _SHORT_TEXT)
+    short = "" if kind != "text" else " short" if fits else " long" if is_word else ""
     return f'<td class="{kind}{short}">{_anchor(address, text)}</td>'
 
 
