@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from atlas_lib import evaluation, operations
-from atlas_lib.core.errors import AtlasError, InputError, SettingsError
+from atlas_lib.core.errors import AtlasError, InputError
 from atlas_lib.decide_commands import decide_app
 from atlas_lib.ledger_commands import audit, ledger_app
 from atlas_lib.payout_commands import payouts_app
@@ -78,14 +78,12 @@ def run(
 
 def _run(path: Path, settings: Path | None, given: dict[str, str], folder: Path, quiet: bool) -> Any:
     """Run with the settings file's values and, over them, those given on the command line."""
-    from atlas_lib.core.settings import run_settings
+    from atlas_lib.core.given_settings import given_settings
     from atlas_lib.pipeline import run_workbook
 
-    values = _settings_values(path, settings)
-    values |= {name: value for name, value in given.items() if value}
-    values.setdefault("as_of", datetime.now().astimezone().date().isoformat())
+    chosen = given_settings(path, settings, given, today=datetime.now().astimezone().date())
     with _progress(quiet) as progress:
-        return run_workbook(path, run_settings(values), folder, progress)
+        return run_workbook(path, chosen, folder, progress)
 
 
 def _tell_failure(command: str, error: AtlasError, folder: Path, started_ns: int) -> None:
@@ -115,11 +113,11 @@ def intake(
 
     Without --follow it takes what is there and ends; exit code 2 when a file was refused as a whole.
     """
+    from atlas_lib.core.given_settings import given_settings
     from atlas_lib.core.opening import runs_dir as default_runs_dir
-    from atlas_lib.core.settings import run_settings
     from atlas_lib.service import Pace, serve_intake
 
-    own: Any = run_settings(_settings_values(Path(source), settings))["01_ingest"]
+    own: Any = given_settings(Path(source), settings)["01_ingest"]
     folder = runs_dir or default_runs_dir(_root())
     pace = Pace(settle_seconds, poll_seconds, is_endless=follow)
     lines = _delivery_lines(quiet, json)
@@ -157,10 +155,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say which would go")] = False,
 ) -> None:
     """Remove old runs; never the latest, the ledger, the intake or payment files."""
-    from atlas_lib.core.opening import runs_dir as default_runs_dir
+    from atlas_lib.core.opening import runs_that_are
     from atlas_lib.scheduling import prune_runs
 
-    for gone in prune_runs(runs_dir or default_runs_dir(_root()), keep, is_dry_run=dry_run):
+    for gone in prune_runs(runs_that_are(runs_dir), keep, is_dry_run=dry_run):
         typer.echo(f"{'would be ' if dry_run else ''}removed: {gone.name}")
 
 
@@ -255,22 +253,21 @@ def main() -> None:
     except AtlasError as error:
         typer.echo(f"atlas: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a missing right, a file where a folder must be
+        if error.filename is None:
+            raise
+        told = AtlasError(
+            "A file or folder cannot be used", where=str(error.filename), found=error.strerror or str(error),
+            remedy="check the path, its permissions and the room on the disk",
+        )  # fmt: skip
+        typer.echo(f"atlas: {told}", err=True)
+        sys.exit(told.exit_code)
 
 
 def _root() -> Path:
     from atlas_lib.core.provenance import find_root
 
     return find_root()
-
-
-def _settings_values(path: Path, settings: Path | None) -> dict[str, Any]:
-    from atlas_lib.core.settings import read_settings_file
-
-    beside = path / "settings.yaml"
-    chosen = settings or (beside if beside.is_file() else None)
-    if settings and not settings.is_file():
-        raise SettingsError("The settings file does not exist", where=str(settings))
-    return read_settings_file(chosen) if chosen else {}
 
 
 def _progress(quiet: bool) -> Any:

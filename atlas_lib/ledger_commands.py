@@ -11,6 +11,8 @@ import typer
 from atlas_lib.core.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from atlas_lib.ledger.store import Ledger
     from atlas_lib.ledger.trail import About
 
@@ -43,7 +45,7 @@ def balance(
     """The trial balance, each account on its normal side; per currency debits equal credits."""
     from atlas_lib.ledger.chart import on_normal_side
 
-    with _open(runs_dir) as ledger:
+    with _open_to_read(runs_dir) as ledger:
         found = on_normal_side(ledger.trial_balance(_as_of(as_of)))
     typer.echo(found.to_string(index=False) if len(found) else "Nothing was posted.")
 
@@ -58,7 +60,7 @@ def export(
     forms = {".csv": write_csv, ".beancount": write_beancount}
     if out.suffix not in forms:
         raise InputError("The form of the journal is not known", expected=".csv or .beancount", found=out.name)
-    with _open(runs_dir) as ledger:
+    with _open_to_read(runs_dir) as ledger:
         typer.echo(f"{forms[out.suffix](ledger, out)} lines or transactions in {out}")
 
 
@@ -80,10 +82,16 @@ def audit(
     """Everything the ledger knows about a transaction, batch, merchant or actor, in order."""
     if about not in _SUBJECTS:
         raise InputError("There is no such trail", expected=", ".join(_SUBJECTS), found=about)
-    with _open(runs_dir) as ledger:
+    with _open_to_read(runs_dir) as ledger:
         subject: About = about  # type: ignore[assignment]
         found = ledger.trail(subject, name, limit)
-    typer.echo(found.to_string(index=False) if len(found) else f"The ledger knows no {about} {name}.")
+    typer.echo(_in_lines(found) if len(found) else f"The ledger knows no {about} {name}.")
+
+
+def _in_lines(trail: pd.DataFrame) -> str:
+    """One line an entry; its details end the line, so that a long one does not widen every other."""
+    lines = trail.drop(columns="details").to_string(index=False).splitlines()
+    return "\n".join(f"{line}  {last}" for line, last in zip(lines, ["details", *trail["details"]], strict=True))
 
 
 def _as_of(text: str) -> date | datetime | None:
@@ -99,6 +107,20 @@ def _open(runs_dir: Path | None) -> Ledger:
     from atlas_lib.ledger.store import open_ledger
 
     return open_ledger(_url(runs_dir), writer="ledger")
+
+
+def _open_to_read(runs_dir: Path | None) -> Ledger:
+    """As `_open`, but a ledger file that is not there is not made."""
+    from atlas_lib.core.opening import runs_that_are
+
+    url = _url(runs_that_are(runs_dir))
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not path.exists():
+        raise InputError(
+            "There is no ledger yet", where=str(path), expected="the ledger of at least one run", found="no such file",
+            remedy="check --runs-dir; `atlas run` makes the ledger, or `atlas ledger init`",
+        )  # fmt: skip
+    return _open(runs_dir)
 
 
 def _url(runs_dir: Path | None) -> str:

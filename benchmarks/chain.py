@@ -12,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from atlas_lib.core.given_settings import read_settings_file, run_settings
 from atlas_lib.core.opening import create_run
-from atlas_lib.core.settings import STAGES, read_settings_file, run_settings
+from atlas_lib.core.settings import STAGES
 from atlas_lib.pipeline import WARM_IMPORTS
 
 ROOT = Path(__file__).parents[1]

@@ -20,9 +20,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.provenance import file_sha256
-from atlas_lib.core.settings import STAGES, run_settings
+from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.reconciliation import list_user_rows

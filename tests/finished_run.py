@@ -17,6 +17,11 @@ def atlas(*arguments: str | Path, **given: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+# Tables of a page that a reader has to push sideways, by their first words.
+PUSHED_SIDEWAYS = """[...document.querySelectorAll(".atlas-scroll")]
+    .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map((e) => e.innerText.slice(0, 60))"""
+
+
 def run_dir_of(done: subprocess.CompletedProcess[str]) -> Path:
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().splitlines()[-1])

@@ -22,7 +22,7 @@ from atlas_lib.ledger.run_ledger import open_run_ledger
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.present.printing import print_pages
 from atlas_lib.reserves_credit.desk import open_desk
-from tests.finished_run import ROOT, atlas, run_dir_of
+from tests.finished_run import PUSHED_SIDEWAYS, ROOT, atlas, run_dir_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
@@ -259,6 +259,7 @@ def test_every_download_on_the_index_is_there(run):
         (["--settings", "nowhere.yaml"], 3, "does not exist"),
         (["--engine", "ibis"], 3, "engine"),
         (["--as-of", "tomorrow"], 3, "as_of"),
+        (["--runs-dir", str(ROOT / "Makefile")], 1, "Where: "),
     ],
 )
 def test_a_wrong_call_has_its_exit_code_and_one_clear_line(arguments, code, message, tmp_path):
@@ -286,10 +287,10 @@ def test_an_unreadable_input_stops_with_exit_code_two_a_page_that_says_so_and_a_
 def test_pages_open_from_a_file_draw_their_charts_and_ask_nothing_of_the_network(run):
     from playwright.sync_api import sync_playwright
 
-    requests, complaints, charts = [], [], {}
+    requests, complaints, charts, wide = [], [], {}, []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.on("request", lambda r: requests.append(r.url))
         page.on("console", lambda m: complaints.append(m.text) if m.type in {"error", "warning"} else None)
         page.on("pageerror", lambda e: complaints.append(str(e)))
@@ -297,7 +298,9 @@ def test_pages_open_from_a_file_draw_their_charts_and_ask_nothing_of_the_network
             page.goto((run.directory / "html" / f"{stage}.html").as_uri())
             page.wait_for_selector("html[data-charts=drawn]", timeout=60_000)
             charts[stage] = page.locator(".chart .main-svg").count()
+            wide += page.evaluate(PUSHED_SIDEWAYS)
         browser.close()
+    assert wide == []
     assert [u for u in requests if not u.startswith(("file:", "data:", "blob:"))] == []
     assert complaints == []
     assert all(charts.values())

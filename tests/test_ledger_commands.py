@@ -51,6 +51,12 @@ def test_a_trail_is_shown_and_an_unknown_one_said_to_be_so(runs: Path) -> None:
     for about, name in (("transaction", "T-1"), ("merchant", "M-1"), ("actor", "tester")):
         assert "SETTLEMENT_CONFIRMED" in atlas("audit", about, name, "--runs-dir", runs).output
     assert "knows no batch B-9" in atlas("audit", "batch", "B-9", "--runs-dir", runs).output
+    assert isinstance(atlas("audit", "batch", "B-9", "--runs-dir", runs / "nowhere").exception, InputError)
+    assert not (runs / "nowhere").exists()
+    (runs / "empty").mkdir()
+    for command in (("audit", "batch", "B-9"), ("ledger", "balance"), ("ledger", "export", runs / "out.csv")):
+        assert "no ledger yet" in str(atlas(*command, "--runs-dir", runs / "empty").exception)
+    assert not any((runs / "empty").iterdir())
     assert isinstance(atlas("audit", "planet", "Mars", "--runs-dir", runs).exception, InputError)
 
 
@@ -63,3 +69,16 @@ def test_a_new_key_pair_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = dict(line.split("=", 1) for line in atlas("ledger", "new-key").output.split())
     monkeypatch.setenv("ATLAS_SIGNING_KEY", keys["ATLAS_SIGNING_KEY"])
     assert signature_fault(signed({"run_id": "r"}), keys["ATLAS_PUBLIC_KEY"]) == ""
+
+
+def test_a_long_detail_ends_its_own_line_and_widens_no_other(runs: Path) -> None:
+    event = {"transaction_id": ["T-1"], "event_type": "SETTLEMENT_FAILED", "amount_minor": 1, "currency": "EUR"}
+    with open_ledger(f"sqlite:///{runs / 'ledger.sqlite'}", "tester") as ledger:
+        ledger.append(
+            "b",
+            pd.DataFrame(event).assign(timestamp=pd.Timestamp("2026-10-30", tz="UTC"), details='"' + "x" * 900 + '"'),
+        )
+    head, *lines = atlas("audit", "transaction", "T-1", "--runs-dir", runs).output.splitlines()
+    assert head.endswith("details")
+    assert [len(line) > 900 for line in lines] == ["x" * 900 in line for line in lines]
+    assert sum("x" * 900 in line for line in lines) == 1

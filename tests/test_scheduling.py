@@ -130,10 +130,10 @@ def test_the_summary_says_what_each_notebook_said_and_which_check_failed(tmp_pat
         run.check(
             pd.DataFrame(
                 {
-                    "check": ["adds up"],
-                    "passed": [stage != "02_reserves_credit"],
-                    "is_blocking": [False],
-                    "detail": [""],
+                    "check": ["adds up", "what this input does not tell"],
+                    "passed": [stage != "02_reserves_credit", None],
+                    "is_blocking": [False, False],
+                    "detail": ["", ""],
                 }
             )
         )

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import AtlasError, LedgerError, SettingsError, TableError
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.opening import create_run
 from atlas_lib.core.run import Run
-from atlas_lib.core.settings import run_settings
 from atlas_lib.core.signature import new_key_pair, signature_fault, signed
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.pipeline import anchor_ledger

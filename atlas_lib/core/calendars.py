@@ -15,23 +15,30 @@ from numpy.typing import ArrayLike, NDArray
 Dates = NDArray[np.datetime64]
 Roll = Literal["following", "modifiedfollowing", "preceding"]
 
-# The country whose bank holidays close the currency's own settlement system.
-_COUNTRY = {"USD": "US", "GBP": "GB", "CHF": "CH", "JPY": "JP", "SEK": "SE", "NOK": "NO", "DKK": "DK", "PLN": "PL"}
+# Currencies whose own country's holidays close their settlement system; the code begins with that of the country.
+_OWN = frozenset(
+    "AED AUD BHD BRL CAD CHF CNY CZK DKK EGP GBP HKD HUF ILS ISK JOD JPY KRW KWD MXN NOK NZD OMR PLN QAR RON SAR SEK SGD THB TRY USD ZAR".split()
+)
+_FRIDAY, _SATURDAY = 4, 5
+_WEEKMASK, _FRIDAY_WEEKMASK = "1111100", "1111001"  # Monday first
 _YEARS = range(1999, 2061)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def business_calendar(currency: str = "EUR") -> np.busdaycalendar:
-    """The settlement calendar of a currency; a currency without its own follows TARGET."""
+    """The settlement calendar of a currency, with the weekend of its country; one without its own follows TARGET.
+
+    The weekend is Saturday and Sunday, or Friday and Saturday where the `holidays` package gives these for the country.
+    """
     import holidays
 
-    country = _COUNTRY.get(currency)
     closed = (
-        holidays.country_holidays(country, years=_YEARS)
-        if country
+        holidays.country_holidays(currency[:2], years=_YEARS)
+        if currency in _OWN
         else holidays.financial_holidays("ECB", years=_YEARS)
     )
-    return np.busdaycalendar(holidays=np.array(sorted(closed), dtype="datetime64[D]"))
+    mask = _FRIDAY_WEEKMASK if closed.weekend == {_FRIDAY, _SATURDAY} else _WEEKMASK
+    return np.busdaycalendar(weekmask=mask, holidays=np.array(sorted(closed), dtype="datetime64[D]"))
 
 
 def roll_to_business_day(dates: ArrayLike, currency: str = "EUR", roll: Roll = "following") -> Dates:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from atlas_lib.core import provenance
-from atlas_lib.core.errors import TableError
+from atlas_lib.core.errors import InputError, TableError
+from atlas_lib.core.given_settings import run_settings, stage_settings
 from atlas_lib.core.run import Run, is_view_only
-from atlas_lib.core.settings import STAGES, StageSettings, changed_values, run_settings, stage_settings
+from atlas_lib.core.settings import STAGES, StageSettings, changed_values
 
 _RUNS_DIR = "ATLAS_RUNS_DIR"
 _LATEST, _LATEST_TRIAL = "latest", "latest_trial"
@@ -28,6 +29,16 @@ def runs_dir(root: Path | None = None) -> Path:
     """`reports/runs` of the workbook, or ATLAS_RUNS_DIR."""
     chosen = os.environ.get(_RUNS_DIR)
     return Path(chosen) if chosen else (root or provenance.find_root()) / "reports" / "runs"
+
+
+def runs_that_are(given: Path | None) -> Path:
+    """The runs directory for a command that only reads: one that was named must be there."""
+    if given is not None and not given.is_dir():
+        raise InputError(
+            "The runs directory does not exist", where=str(given), expected="a folder that `atlas run` has written",
+            found="a file" if given.exists() else "nothing", remedy="check the path given to --runs-dir",
+        )  # fmt: skip
+    return given or runs_dir()
 
 
 def create_run(input_path: Path, settings: Mapping[str, StageSettings], parent: Path | None = None) -> Run:

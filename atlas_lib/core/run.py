@@ -32,9 +32,9 @@ import pyarrow.parquet as pq
 from atlas_lib.core import provenance, signature
 from atlas_lib.core.bulk import StepTables, check_file
 from atlas_lib.core.engine import Output
-from atlas_lib.core.errors import CheckFailed, TableError
+from atlas_lib.core.errors import CheckFailed, InputError, TableError
+from atlas_lib.core.given_settings import stage_settings
 from atlas_lib.core.parquet import write_parquet
-from atlas_lib.core.settings import stage_settings
 from atlas_lib.core.tables import Table, declared
 
 _LEDGER_URL = "ATLAS_LEDGER_URL"
@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, directory: Path, stage: str = "") -> None:
         self.directory, self.stage = directory, stage
-        self.manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        self.manifest: dict[str, Any] = _read_manifest(directory)
 
     @classmethod
     def made(cls, directory: Path, manifest: Mapping[str, Any]) -> Run:
@@ -262,6 +262,22 @@ def ledger_url(folder: Path) -> str:
 def is_view_only() -> bool:
     """Whether notebooks show finished runs only (the dashboard sets it)."""
     return os.environ.get(_VIEW_ONLY) == "1"
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            "This is no run directory", where=str(directory), expected="a folder with manifest.json, as `atlas run` prints it",
+            found="no manifest.json" if directory.is_dir() else "no such folder", remedy="`atlas operations history` lists the runs",
+        ) from error  # fmt: skip
+    except ValueError as error:
+        raise InputError(
+            "The manifest of a run cannot be read", where=str(directory / "manifest.json"), expected="JSON as it was written",
+            found=str(error), remedy="run the input again; the directory was changed or cut off",
+        ) from error  # fmt: skip
+    return held
 
 
 @cache

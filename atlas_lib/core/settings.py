@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from atlas_lib.core.errors import SettingsError
+from atlas_lib.core.setting_kinds import CommitService, Currency, TimeOfDay
 
 
 class StageSettings(BaseModel):
@@ -24,7 +23,9 @@ class StageSettings(BaseModel):
     @classmethod
     def chosen_in(cls, parameters: Mapping[str, Any]) -> Self:
         """The settings that a notebook's parameters cell holds: `PortfolioSettings.chosen_in(globals())`."""
-        return cls.model_validate({name: parameters[name] for name in cls.model_fields})
+        from atlas_lib.core.given_settings import checked_settings
+
+        return checked_settings(cls, {name: parameters[name] for name in cls.model_fields}, "the parameters cell")
 
     as_of: date = Field(
         date(2026, 10, 30), description="day the figures stand for; the default is that of example_data"
@@ -34,7 +35,7 @@ class StageSettings(BaseModel):
 
 
 class IngestSettings(StageSettings):
-    default_currency: str = Field("EUR", description="currency of amounts whose sheet has no currency column")
+    default_currency: Currency = Field("EUR", description="currency of amounts whose sheet has no currency column")
     max_reject_rate: float = Field(0.2, ge=0, le=1, description="share of refused rows above which the run stops")
     max_amount: float = Field(50_000_000.0, gt=0, description="units of currency; a larger amount is refused")
     decimal_mark: Literal["auto", ".", ","] = Field(
@@ -65,7 +66,7 @@ class ReservesCreditSettings(StageSettings):
     watch_rate: float = Field(0.8, gt=0, description="share of the limit from which an exposure is watched")
     warn_rate: float = Field(0.9, gt=0, description="share of the limit from which an exposure is warned of")
     breach_rate: float = Field(1.0, gt=0, description="share of the limit above which an exposure is a breach")
-    reporting_currency: str = Field("EUR", description="currency the concentration of the whole book is shown in")
+    reporting_currency: Currency = Field("EUR", description="currency the concentration of the whole book is shown in")
     own_capital: float = Field(
         2_000_000.0, gt=0, description="units of the reporting currency; base of the large-exposure marks"
     )
@@ -158,7 +159,7 @@ class BatchingSettlementSettings(StageSettings):
     settle_since_days: int = Field(
         90, ge=1, description="calendar days back from as_of; an open transaction made earlier is not settled by itself"
     )
-    cut_off_time: str = Field("17:00", description="CET time of day from which a payment counts for the next day")
+    cut_off_time: TimeOfDay = Field("17:00", description="CET time of day from which a payment counts for the next day")
     wire_cost: float = Field(5.0, ge=0, description="EUR per wire")
     consolidation_discount_rate: float = Field(
         0.15, ge=0, le=1, description="off a wire that carries more than one transaction"
@@ -185,7 +186,7 @@ class BatchingSettlementSettings(StageSettings):
         le=1,
         description="share of the cost that the plan may lie above its proven bound without a search, up to 10,000 payments; down to a tenth of it for 100,000 and more",
     )
-    commit_service: str = Field(
+    commit_service: CommitService = Field(
         "local",
         description="who commits batches: local (the ledger store, no replication), or etcd://host:port,host:port,host:port",
     )
@@ -291,42 +292,3 @@ def changed_values(settings: StageSettings) -> dict[str, Any]:
         for name, value in settings.model_dump(mode="json").items()
         if getattr(settings, name) != fields[name].default
     }
-
-
-def stage_settings(stage: str, values: Mapping[str, Any]) -> StageSettings:
-    """The settings of one notebook; every mistake is named with what was expected."""
-    try:
-        return STAGES[stage].model_validate(dict(values))
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()]
-        raise SettingsError(
-            f"Settings of {stage} are not valid",
-            found="; ".join(faults),
-            expected=", ".join(STAGES[stage].model_fields),
-            remedy="correct the name or value in the settings file or the parameters cell",
-        ) from error
-
-
-def run_settings(values: Mapping[str, Any]) -> dict[str, StageSettings]:
-    """The settings of a whole run from one flat mapping; a name may belong to several notebooks."""
-    known = {name for model in STAGES.values() for name in model.model_fields}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise SettingsError("Unknown settings", found=", ".join(unknown), expected=", ".join(sorted(known)))
-    return {
-        stage: stage_settings(stage, {k: v for k, v in values.items() if k in model.model_fields})
-        for stage, model in STAGES.items()
-    }
-
-
-def read_settings_file(path: Path) -> dict[str, Any]:
-    """One YAML mapping of setting names to values."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError("The settings file cannot be read", where=str(path), found=str(error)) from error
-    if values is not None and not isinstance(values, dict):
-        raise SettingsError("The settings file is not a mapping", where=str(path), expected="lines of `name: value`")
-    return values or {}

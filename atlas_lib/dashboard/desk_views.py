@@ -26,7 +26,7 @@ from atlas_lib.dashboard.frame import View, facts_of, render_page
 from atlas_lib.dashboard.fraud import ALERT_COLUMNS, chosen_alerts
 from atlas_lib.dashboard.listing_views import listing_view, with_standing
 from atlas_lib.dashboard.listings import listing_of
-from atlas_lib.dashboard.payment_files import FILE_COLUMNS, LINE_COLUMNS, file_of, hashes_of, lines_of, totals_of
+from atlas_lib.dashboard.payment_files import FILE_COLUMNS, file_of, hashes_of, line_columns, lines_of, totals_of
 from atlas_lib.dashboard.reconciling import add_standing, options_of, rows_chosen
 from atlas_lib.present.tables import format_value, show_table
 from atlas_lib.reserves_credit.decisions import MOVE_COLUMNS, PAYOUT_COLUMNS
@@ -97,7 +97,7 @@ def payment_page(view: View, payment_id: str, payouts: pd.DataFrame, orders: pd.
     links = {k: v for k, v in view.addresses.cells().items() if k in ("merchant_id", "merchant_name")}
     parts = [
         ("; ".join(totals_of(lines)), facts_of(one[list(FILE_COLUMNS)], {})),
-        ("Payouts", show_table(lines, list(LINE_COLUMNS), links=links, limit=5000).html),
+        ("Payouts", show_table(lines, line_columns(1), links=links, limit=5000).html),
     ]
     return render_page(
         view, "trail.html.j2", f"Payment file {payment_id}", current="desk", parts=parts, events="", source={}
@@ -112,7 +112,7 @@ def _to_confirm(view: View, name: str, rows: pd.DataFrame, tables: DeskTables) -
     if table:
         frame = add_standing(view.run, rows_chosen(view.run, table, rows))
         html = show_table(
-            hide_accounts(view.actor, frame), with_standing(listing_of(table).shown, frame), limit=500, empty=_GONE
+            hide_accounts(view.actor, frame), with_standing(listing_of(table).on_page, frame), limit=500, empty=_GONE
         ).html
         return html, _discrepancies(frame) if table == "breaks" else []
     if name in FRAUD_ACTS:
@@ -142,7 +142,7 @@ def _chosen_now(rows: pd.DataFrame, payouts: pd.DataFrame, orders: pd.DataFrame)
     now = lines_of(payouts, list(files["payment_id"]))
     html = show_table(files, list(FILE_COLUMNS), limit=500, empty=_GONE).html
     if len(now):
-        html += show_table(now, list(LINE_COLUMNS), limit=5000).html
+        html += show_table(now, line_columns(len(files)), limit=5000).html
     return html, totals_of(now) + hashes_of(files)
 
 

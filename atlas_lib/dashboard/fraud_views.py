@@ -13,6 +13,8 @@ from atlas_lib.dashboard.fraud import ALERT_COLUMNS, FRAUD_EXPORT, PAGE_SIZE, al
 from atlas_lib.present.tables import format_value, show_table
 from atlas_lib.reconciliation.final_index import NEWEST_ROWS
 
+_BESIDE = ("country", "ingested_at")  # filtered by, on the alert's own page, and in what is exported
+
 
 def fraud_page(view: View, *, is_part: bool = False) -> str:
     """The alerts that fit, newest first, with the delay of the newest delivery; `is_part`: the list alone."""
@@ -21,13 +23,20 @@ def fraud_page(view: View, *, is_part: bool = False) -> str:
     acts = acts_for(view.actor, FRAUD_ACTS) if view.is_latest else {}
     choose: Callable[[Mapping[str, Any]], str] | None = (lambda r: str(r["transaction_id"])) if acts else None
     nothing = "No alert fits these filters." if found.open_count else "There is no open alert."
-    table = show_table(
-        found.frame, list(ALERT_COLUMNS), links=_alert_links(view), choose=choose, limit=PAGE_SIZE, empty=nothing
-    )
+    columns = [c for c in ALERT_COLUMNS if c not in _BESIDE]
+    table = show_table(found.frame, columns, links=_alert_links(view), choose=choose, limit=PAGE_SIZE, empty=nothing)
     last = max(1, -(-found.total // PAGE_SIZE))
     turn = {t: view.addresses.here(p=str(n)) for t, n in (("Newer", found.page - 1), ("Older", found.page + 1)) if 1 <= n <= last}  # fmt: skip
     delivery = found.delivery and {n: format_value(n, plain_value(v)) for n, v in found.delivery.items()}
-    shown = {"found": found, "html": table.html, "acts": acts, "turn": turn, "delivery": delivery, "size": PAGE_SIZE}
+    shown = {
+        "found": found,
+        "html": table.html,
+        "acts": acts,
+        "turn": turn,
+        "delivery": delivery,
+        "size": PAGE_SIZE,
+        "beside": len(_BESIDE),
+    }
     shown["exports"] = {kind: view.addresses.as_asked(f"export/{FRAUD_EXPORT}.{e}") for kind, e in (("Excel", "xlsx"), ("CSV", "csv"))}  # fmt: skip
     if is_part:
         return str(templates().get_template("alerts.html.j2").render(view=view, **shown))

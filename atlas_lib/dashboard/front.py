@@ -107,5 +107,6 @@ def _listed(run: Run, table: str, wanted: Mapping[str, object], text: str, tone:
 def _failed_checks(run: Run) -> Sequence[Task]:
     return [
         Task(1, f"failed check: {check['check']}", f"page/{stage}", "bad" if check["is_blocking"] else "attention")
-        for stage, record in run.manifest["stages"].items() for check in record.get("checks", []) if not check["passed"]
+        for stage, record in run.manifest["stages"].items() for check in record.get("checks", [])
+        if check["passed"] is False  # empty: this input gives nothing to evaluate
     ]  # fmt: skip

@@ -28,10 +28,8 @@ def part_of_page(view: View, table: str) -> str:
 def listing_view(view: View, listing: Listing) -> dict[str, Any]:
     """One table with its filters, pages, sorting links and exports."""
     name, asked = listing.table, _own(view.asked, listing.table)
-    columns = columns_for(view.actor, listing)
     query = query_of(view, listing)
-    if query.merchant and listing.merchant == "merchant_id" and listing.table != "merchants":
-        columns = [c for c in columns if c not in ("merchant_id", "merchant_name")]
+    columns = _on_page(view, listing, query)
     rows = read_rows(view.run, view.actor, listing, query)
     last = max(1, -(-rows.total // query.size))
     if query.page > last:
@@ -57,10 +55,18 @@ def listing_view(view: View, listing: Listing) -> dict[str, Any]:
         "days": [(k, label_of(k), asked.get(k, "")) for k in listing.days.split()],
         "turn": {t: view.addresses.here(name, **{f"{name}__page": str(p)}) for t, p in (("Previous", query.page - 1), ("Next", query.page + 1)) if 1 <= p <= last},
         "exports": {kind: view.addresses.as_asked(f"export/{name}.{e}") for kind, e in (("Excel", "xlsx"), ("CSV", "csv")) if e == "csv" or rows.total <= EXCEL_ROWS},
-        "acts": acts, "has_standing": "standing_decision" in frame,
+        "beside": len(listing.beside.split()) if is_office(view.actor) else 0, "acts": acts, "has_standing": "standing_decision" in frame,
         "has_tools": rows.total > SIZES[0] or bool(query.search or query.chosen),
         "is_filtered_by_merchant": bool(listing.merchant), "kept": {k: v for k, v in view.asked.items() if not k.startswith(f"{name}.")},
     }  # fmt: skip
+
+
+def _on_page(view: View, listing: Listing, query: Query) -> list[str]:
+    """The columns that stand on the page; what a merchant sees of its own rows is few enough to stand there whole."""
+    aside = set(listing.shown) - set(listing.on_page) if is_office(view.actor) else set()
+    if query.merchant and listing.merchant == "merchant_id" and listing.table != "merchants":
+        aside |= {"merchant_id", "merchant_name"}
+    return [c for c in columns_for(view.actor, listing) if c not in aside]
 
 
 def _to_choose(

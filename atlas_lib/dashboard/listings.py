@@ -19,6 +19,7 @@ from atlas_lib.reserves_credit.subaccounts import OUR_SUBACCOUNTS
 class Listing:
     """A table on a page. Names with spaces between: `columns`, `choices` (drop-downs), `own` (what a merchant sees of its rows).
 
+    `beside`: those of the columns that are looked for, filtered by and exported, but do not stand on the page.
     `order`: first sorting, `-` is descending; `merchant`: column that holds the merchant, empty where rows have none;
     `days`: columns of dates to filter by; `labels`: headings that are not the column's name; `own_not`: a column and the values of rows that no merchant sees.
     """
@@ -32,11 +33,17 @@ class Listing:
     own: str = ""
     own_not: tuple[str, tuple[str, ...]] | None = None
     days: str = ""
+    beside: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> list[str]:
         return self.columns.split()
+
+    @property
+    def on_page(self) -> list[str]:
+        """What stands on a page of the office; an export has `shown`."""
+        return [column for column in self.shown if column not in self.beside.split()]
 
     @property
     def own_shown(self) -> list[str]:
@@ -58,9 +65,9 @@ MAY_HOLD_ACCOUNTS = (
 )
 LISTINGS: dict[str, Sequence[Listing]] = {
     "01_ingest": (
-        Listing("contracts", "Contracts", f"contract_id merchant_id merchant_name start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor currency {_SOURCE}", "contract_id", "currency", own="contract_id start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor currency"),
+        Listing("contracts", "Contracts", f"contract_id merchant_id merchant_name start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor partner_margin_minor currency {_SOURCE}", "contract_id", "currency", beside=_SOURCE, own="contract_id start_date term_months receivable_minor merchant_payout_minor merchant_reserve_minor currency"),
         Listing("screening_findings", "Findings", "finding_id severity rule transaction_id merchant_id detail", "severity", "severity rule"),
-        Listing("rejects", "Rows refused and cells noted", f"severity rule table column value message {_SOURCE}", "source_file", "severity rule", merchant=""),
+        Listing("rejects", "Rows refused and cells noted", f"severity rule table column value message {_SOURCE}", "source_file", "severity rule", merchant="", beside=_SOURCE),
         Listing("intake_results", "Repeated and conflicting submissions", f"transaction_id status first_transaction_id first_source amount_minor currency {_SOURCE}", "transaction_id", "status currency", merchant=""),
     ),
     "02_reserves_credit": (
@@ -88,10 +95,10 @@ LISTINGS: dict[str, Sequence[Listing]] = {
         Listing("cost_comparison", "The same payments under each plan", "plan wires_count wire_cost_minor fx_cost_minor deferral_cost_minor total_cost_minor saved_rate gap_rate currency", "total_cost_minor", merchant=""),
     ),
     "05_reconciliation": (
-        Listing("breaks", "Breaks", "break_type severity discrepancy_minor currency reason transaction_id merchant_id break_age_days amount_minor value_minor is_open break_date side break_id", "severity", "break_type severity currency is_open"),
+        Listing("breaks", "Breaks", "break_type severity discrepancy_minor currency reason transaction_id merchant_id break_age_days amount_minor value_minor is_open break_date side break_id", "severity", "break_type severity currency is_open", beside="merchant_id break_date side break_id"),
         Listing("suggestions", "Pairs for a person to decide", "transaction_id statement_id line_id amount_minor currency match_score rival_margin rival booking_date", "-match_score", "currency", merchant=""),
         Listing("matches", "Matches", "transaction_id match_pass match_score statement_id line_id booking_date amount_minor value_minor fee_minor currency", "-booking_date", "match_pass currency", merchant=""),
-        Listing("final_index", "Final Reconciliation Index", f"transaction_id merchant_id merchant_name type amount_minor currency status created_at risk_label reconciled_status discrepancy_minor settlement_status payout_due_date batch_id {_SOURCE}", "-created_at", "reconciled_status settlement_status type risk_label currency", own="transaction_id type amount_minor currency status created_at reconciled_status settlement_status payout_due_date"),
+        Listing("final_index", "Final Reconciliation Index", f"transaction_id merchant_id merchant_name type amount_minor currency status created_at risk_label reconciled_status discrepancy_minor settlement_status payout_due_date batch_id {_SOURCE}", "-created_at", "reconciled_status settlement_status type risk_label currency", beside=f"merchant_id status batch_id {_SOURCE}", own="transaction_id type amount_minor currency status created_at reconciled_status settlement_status payout_due_date"),
         Listing("merchant_kpis", "Merchants", "merchant_id merchant_name currency sale_count volume_minor average_ticket_minor refund_rate chargeback_rate fee_minor net_settlement_minor matched_rate", "-net_settlement_minor", "currency", own="currency sale_count volume_minor average_ticket_minor refund_rate chargeback_rate fee_minor net_settlement_minor"),
         Listing("bridges", "Accounts, opening to closing", "account currency opening_minor matched_minor break_minor closing_minor residual_minor line_count status", "account", "status currency", merchant=""),
     ),
@@ -99,7 +106,7 @@ LISTINGS: dict[str, Sequence[Listing]] = {
 DAILY_LISTINGS = {
     one.table: one
     for one in (
-        Listing("daily_reconciliation", "Expected beside posted", "date item_id amount_minor amount_posted_minor discrepancy_minor currency reconciled_status break_type merchant_name credit_debit_indicator type fee_minor account merchant_id transaction_id break_id is_open side", "-date", "account reconciled_status break_type is_open type currency", days="date", labels={"item_id": "Payment or bank line", "transaction_id": "Names", "amount_minor": "Expected", "amount_posted_minor": "Posted", "credit_debit_indicator": "In or out", "reconciled_status": "Status"}),
+        Listing("daily_reconciliation", "Expected beside posted", "date item_id amount_minor amount_posted_minor discrepancy_minor currency reconciled_status break_type merchant_name credit_debit_indicator type fee_minor account merchant_id transaction_id break_id is_open side", "-date", "account reconciled_status break_type is_open type currency", days="date", beside="account merchant_id transaction_id break_id side", labels={"item_id": "Payment or bank line", "transaction_id": "Names", "amount_minor": "Expected", "amount_posted_minor": "Posted", "credit_debit_indicator": "In or out", "reconciled_status": "Status"}),
         Listing("daily_totals", "Totals", "date account merchant_id merchant_name currency expected_minor posted_minor difference_minor fee_minor waiting_minor fee_claim_minor item_count matched_count waiting_count open_count", "-date", "account currency", days="date", labels={"waiting_minor": "Waited for", "fee_claim_minor": "Fees to claim", "item_count": "Rows", "waiting_count": "Waiting", "open_count": "To decide"}),
     )
 }  # fmt: skip
@@ -107,7 +114,7 @@ DAILY_LISTINGS = {
 OFFICE_PAGES: dict[str, tuple[str, Sequence[Listing]]] = {
     "customers": ("Customers", (
         Listing("spend_anomalies", "Out of a customer's habit", "kind transaction_id user_id merchant_id amount_minor typical_amount_minor times_spread currency date reason", "-date", "kind currency", days="date", labels={"typical_amount_minor": "Typical", "times_spread": "Spreads above", "user_id": "Customer"}),
-        Listing("spend_profiles", "How customers spend", "user_id currency purchase_count spend_minor monthly_spend_minor typical_amount_minor typical_hour_no largest_amount_minor favourite_merchants favourite_categories merchant_count refund_count last_purchase_date", "-spend_minor", "currency", merchant="", labels={"user_id": "Customer", "purchase_count": "Purchases", "typical_amount_minor": "Typical", "typical_hour_no": "Typical hour", "favourite_categories": "Buys", "merchant_count": "Merchants", "refund_count": "Refunds"}),
+        Listing("spend_profiles", "How customers spend", "user_id currency purchase_count spend_minor monthly_spend_minor typical_amount_minor typical_hour_no largest_amount_minor favourite_merchants favourite_categories merchant_count refund_count last_purchase_date", "-spend_minor", "currency", merchant="", beside="favourite_merchants merchant_count refund_count", labels={"user_id": "Customer", "purchase_count": "Purchases", "typical_amount_minor": "Typical", "typical_hour_no": "Typical hour", "favourite_categories": "Buys", "merchant_count": "Merchants", "refund_count": "Refunds"}),
     )),
     "compliance": ("Compliance", (
         Listing("compliance_status", "Whom we may deal with", "status scope subject_id subject_name rules kyc_status aml_status sanctions_status transaction_count flagged_count", "-status", "status scope kyc_status aml_status sanctions_status", merchant="subject_id", labels={"flagged_count": "Flagged"}),

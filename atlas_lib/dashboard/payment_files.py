@@ -15,7 +15,12 @@ FILE_COLUMNS = (
     "payment_id", "amount_minor", "currency", "status", "payout_count", "execution_date", "prepared_by", "approved_by",
     "is_four_eyes", "sha256",
 )  # fmt: skip
-LINE_COLUMNS = ("merchant_name", "amount_minor", "currency", "iban", "merchant_id", "due_date", "status", "payout_id", "payment_id")  # fmt: skip
+_LINE_COLUMNS = ("merchant_name", "amount_minor", "currency", "iban", "merchant_id", "due_date", "status", "payout_id", "payment_id")  # fmt: skip
+
+
+def line_columns(files: int) -> list[str]:
+    """Columns of the payouts in so many payment files; of one file each line need not name it."""
+    return [c for c in _LINE_COLUMNS if c != "payment_id" or files > 1]
 
 
 def lines_of(payouts: pd.DataFrame, payment_ids: Sequence[str]) -> pd.DataFrame:

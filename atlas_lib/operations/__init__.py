@@ -125,7 +125,6 @@ def _collector(runs_dir: Path | None, sla_minutes: float, sla_data_hours: float)
 
 
 def _folder(runs_dir: Path | None) -> Path:
-    from atlas_lib.core.opening import runs_dir as default_runs_dir
-    from atlas_lib.core.provenance import find_root
+    from atlas_lib.core.opening import runs_that_are
 
-    return runs_dir or default_runs_dir(find_root())
+    return runs_that_are(runs_dir)

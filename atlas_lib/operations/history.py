@@ -15,8 +15,10 @@ import pandas as pd
 
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
+from atlas_lib.present.summary import failure_of
 
 STATUSES = ("passed", "attention", "failed", "unfinished")
+_LEFT = ("durations.json", "summary.json")  # what a run leaves when a stage is done, and when it ends
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,19 @@ class Promise:
 
 
 def finished_runs(runs_dir: Path) -> Iterator[tuple[Run, dict[str, float]]]:
-    """Every run with its seconds per stage, oldest first by the moment it last finished a stage."""
-    found = sorted((p for p in runs_dir.glob("*/durations.json")), key=lambda p: (p.stat().st_mtime_ns, p.parent.name))
-    for path in found:
-        yield Run(path.parent), json.loads(path.read_text(encoding="utf-8"))
+    """Every run with its seconds per stage, oldest first by the moment it last finished a stage or failed.
+
+    One that failed in its first stage has left its summary alone, and no seconds.
+    """
+    found = {path.parent for name in _LEFT for path in runs_dir.glob(f"*/{name}")}
+    for directory in sorted(found, key=lambda p: (ended_ns(p), p.name)):
+        path = directory / "durations.json"
+        yield Run(directory), json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def ended_ns(directory: Path) -> int:
+    """When a run last finished a stage, or failed in its first one. A run that is only shown again writes its summary anew, so its seconds come first."""
+    return next(path.stat().st_mtime_ns for name in _LEFT if (path := directory / name).exists())
 
 
 def run_history(runs_dir: Path, promise: Promise) -> pd.DataFrame:
@@ -58,10 +69,10 @@ def stage_figures(run: Run, durations: dict[str, float]) -> pd.DataFrame:
 
 
 def status_of(run: Run) -> str:
-    """failed: a check stopped it; unfinished: stages are missing; attention: a person should look; else passed."""
+    """failed: a check or an error stopped it; unfinished: stages are missing; attention: a person should look; else passed."""
     stages = [run.manifest["stages"].get(stage, {}) for stage in STAGES]
     checks = [check for stage in stages for check in stage.get("checks", [])]
-    if any(c["is_blocking"] and not c["passed"] for c in checks):
+    if any(c["is_blocking"] and not c["passed"] for c in checks) or failure_of(run):
         return "failed"
     if not all("verdict" in stage for stage in stages):
         return "unfinished"
@@ -80,11 +91,10 @@ def _describe(run: Run, durations: dict[str, float], promise: Promise) -> dict[s
     seconds, rows = sum(durations.values()), sum(item.get("rows", 0) for item in run.manifest["inputs"])
     totals = run.read("control_totals") if run.has("control_totals") else pd.DataFrame(columns=["rows_in_count", "rejected_count"])  # fmt: skip
     read = int(totals["rows_in_count"].sum())
-    changed = (run.directory / "durations.json").stat().st_mtime_ns
     return {
         "run_id": run.run_id,
         "as_of": run.manifest["as_of"],
-        "finished_at": pd.Timestamp(changed, unit="ns", tz="UTC").floor("s"),
+        "finished_at": pd.Timestamp(ended_ns(run.directory), unit="ns", tz="UTC").floor("s"),
         "status": status_of(run),
         "seconds": round(seconds, 1),
         "input_count": rows,

@@ -17,7 +17,15 @@ import pyarrow.parquet as pq
 from atlas_lib.core.money import exponent
 from atlas_lib.core.run import Run
 from atlas_lib.operations.health import COMMITTED, FAILED, Health, check_health
-from atlas_lib.operations.history import STATUSES, Promise, finished_runs, rejected_rates, stage_figures, status_of
+from atlas_lib.operations.history import (
+    STATUSES,
+    Promise,
+    ended_ns,
+    finished_runs,
+    rejected_rates,
+    stage_figures,
+    status_of,
+)
 
 _QUANTILES = (0.5, 0.9, 0.99)
 Families = Iterator[Any]
@@ -52,8 +60,10 @@ def metrics_text(collector: RunsCollector) -> str:
 
 
 def _run_families(run: Run, durations: dict[str, float], promise: Promise, now: float) -> Families:
-    finished = (run.directory / "durations.json").stat().st_mtime
-    yield _gauge("atlas_run_finished_timestamp_seconds", "When the latest run finished its last stage", finished)
+    finished = ended_ns(run.directory) / 1e9
+    yield _gauge(
+        "atlas_run_finished_timestamp_seconds", "When the latest run finished its last stage, or failed", finished
+    )
     status = status_of(run)
     yield _labelled("atlas_run_status", "1 for the status of the latest run", "status", {s: float(s == status) for s in STATUSES})  # fmt: skip
     stages = stage_figures(run, durations).set_index("stage")

@@ -34,7 +34,7 @@ def forecast_liquidity(
     balance; only the residual is forecast. position = cash at the start of the as-of day + what was booked and is due on it + flows since.
     Intervals are conformal, calibrated on rolling origins separately for the daily flow, the position and its
     lowest point. A level for which history does not suffice has no interval and says so. crossing_date is the
-    first day on which the lower bound of the position falls below the minimum balance.
+    first day on which the lower bound of the position (without an interval, the position itself) falls below the minimum balance.
 
     Parameters: statement_lines (key statement_id, line_id), statement_balances (key statement_id, balance_type),
     liquidity (key currency), known_flows (key currency, flow_date, source).
@@ -195,7 +195,7 @@ def _level_row(
         "status": "insufficient history" if lack else "ok", "remark": lack,
     }  # fmt: skip
     if lack or half["minimum"] is None or half["cumulative"] is None:
-        return row
+        return row | _known_crossing(account, position, shown, lack)
     reach = float(half["minimum"][0])
     row |= {"lowest_low_minor": round(lowest - reach), "lowest_high_minor": round(lowest + reach)}
     below = np.rint(position - half["cumulative"]) < (account.minimum if account.minimum is not None else -np.inf)
@@ -210,6 +210,18 @@ def _level_row(
     elif account.opening is None:
         row["remark"] = "no opening balance: positions are changes from today"
     return row
+
+
+def _known_crossing(account: _Account, position: Numbers, shown: calendars.Dates, lack: str) -> dict[str, object]:
+    """Where there is no interval: an alert if the expected position itself falls below the minimum."""
+    below = position < (account.minimum if account.minimum is not None else -np.inf)
+    if not below.any():
+        return {}
+    told = "expected to fall below its minimum"
+    return {
+        "status": "alert", "crossing_date": shown[int(below.argmax())],
+        "shortfall_minor": int((account.minimum or 0) - position.min()), "remark": f"{told}; {lack}" if lack else told,
+    }  # fmt: skip
 
 
 def _scores(account: _Account, found: Backtest | None) -> tuple[pd.DataFrame, pd.DataFrame]:

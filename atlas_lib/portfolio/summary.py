@@ -69,7 +69,7 @@ def _warning(checks: pd.DataFrame) -> str:
     """The checks that failed without stopping the run, each with the contracts it found."""
     failed = checks[checks["passed"].eq(False)]
     found = (f"{row['check']} ({row['detail']})" for row in failed.to_dict("records"))
-    return "".join(f"; not so: {text}" for text in found)
+    return "".join(f"; check failed: {text}" for text in found)
 
 
 def _alert(outlook: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from atlas_lib.core.money import exponent
+from atlas_lib.core.money import exponent, format_minor
 from atlas_lib.present import theme
 from atlas_lib.present.charts import Chart, plot_lines
 
@@ -34,7 +34,8 @@ def plot_liquidity(
         traces.append(_line(day, _units(forecast["position_minor"], currency), "Expected cash", theme.PRIMARY, "solid"))
     traces += [
         _line(day, _units(forecast["known_position_minor"], currency), "Known flows alone", theme.INK, "dot"),
-        {"type": "bar", "name": "Known flow of the day", "x": day, "y": flow, "yaxis": "y2", "showlegend": False, "marker": {"color": colour}},
+        {"type": "bar", "name": "Known flow of the day", "x": day, "y": flow, "yaxis": "y2", "showlegend": False, "marker": {"color": colour},
+         "text": [format_minor(v, currency) if v and len(day) <= 14 else "" for v in forecast["known_minor"]], "textposition": "outside", "cliponaxis": False},
     ]  # fmt: skip
     minimum = outlook["minimum_balance_minor"].dropna()
     if len(minimum):
@@ -44,7 +45,7 @@ def plot_liquidity(
         "title": {"text": title}, "height": 520, "hovermode": "x unified", "bargap": 0.5, "legend": {"traceorder": "normal"},
         "xaxis": {"type": "category", "anchor": "y2", "tickangle": -40},
         "yaxis": {"domain": [0.34, 1], "title": {"text": f"cash, {currency}"}, "tickformat": ",.6~g"},
-        "yaxis2": {"domain": [0, 0.24], "title": {"text": "known flow"}, "gridcolor": theme.LINE, "zerolinecolor": theme.MUTED, "tickformat": ",.4~s", "automargin": True},
+        "yaxis2": {"domain": [0, 0.24], "title": {"text": f"known flow, {currency}"}, "gridcolor": theme.LINE, "zerolinecolor": theme.MUTED, "tickformat": ",.4~s", "automargin": True},
         "annotations": [_note(lack, 0.5, 0.66, "center")] if lack else [],
     }  # fmt: skip
     bands = f", bands at {', '.join(f'{n} %' for n in banded)}" if banded else f". {lack}"

@@ -156,10 +156,24 @@ def _block(output: Mapping[str, Any]) -> dict[str, str]:
     if _PLOTLY_MIME in data:
         figure = json.dumps(data[_PLOTLY_MIME], separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
         title = data[_PLOTLY_MIME].get("layout", {}).get("title", {}).get("text", "")
-        return {"kind": "chart", "json": figure, "title": title, "text": "".join(data.get("text/plain", ""))}
+        width = "wide" if _is_wide(data[_PLOTLY_MIME]) else ""
+        return {
+            "kind": "chart",
+            "json": figure,
+            "title": title,
+            "width": width,
+            "text": "".join(data.get("text/plain", "")),
+        }
     if "text/html" in data:
         return {"kind": "html", "html": "".join(data["text/html"]).removeprefix(lab_style())}
     return {"kind": "text", "text": "".join(data.get("text/plain", output.get("text", "")))}
+
+
+def _is_wide(figure: Mapping[str, Any]) -> bool:
+    """Whether half a page is too narrow: many upright bars under names, or flows between accounts."""
+    named = figure.get("layout", {}).get("xaxis", {}).get("type") == "category"
+    kinds = [(t.get("type"), len(t.get("x", []))) for t in figure.get("data", [])]
+    return any(kind == "sankey" or (named and kind in ("bar", "waterfall") and n > 3) for kind, n in kinds)
 
 
 def _write(run: Run, file_name: str, template: str, **values: Any) -> Path:

@@ -33,7 +33,7 @@ def summarise_run(run: Run, failure: str = "") -> dict[str, Any]:
         {
             "name": s["name"], "title": s["title"], "status": s["status"], "verdict": s["verdict"],
             "figures": {f["label"]: f["value"] for f in s["figures"] or []},
-            "failed_checks": [c["check"] for c in s["checks"] or [] if not c["passed"]],
+            "failed_checks": [c["check"] for c in s["checks"] or [] if c["passed"] is False],
         }
         for s in describe_stages(run, failure)
     ]  # fmt: skip

@@ -36,7 +36,7 @@ _WORDS = {
     "rtgs": "RTGS",
 }
 _SUFFIXES = ("_minor", "_rate", "_bps", "_days", "_date", "_at", "_count")
-_SHORT_TEXT = 26  # characters that are not broken into two lines
+_SHORT_TEXT, _LONG_WORD = 20, 28  # characters of a text, and of a single word (an id), that stay on one line
 _STATUS_COLUMNS = ("status", "severity", "level", "passed", "reconciled_status", "outcome", "risk_level", "verdict")
 
 ACCOUNTS_HEADER, ACCOUNTS_SHOWN = "Atlas-Accounts", "shown"  # what the dashboard tells the kernel that it starts
@@ -147,7 +147,7 @@ def show_note(text: str, tone: str = "neutral") -> TableView:
 
 # What is counted stands in the row or the title; these say only which of them.
 _NO_PLURAL = frozenset(
-    "in before due eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
+    "in before due open waiting eligible again effective late other overdue pending remaining risk history clean distinct t0 t1 t2 rtgs".split()
 )
 
 
@@ -219,7 +219,9 @@ def _td(name: str, text: str, kind: str, address: str = "") -> str:
     if name in _STATUS_COLUMNS and text:
         tone = theme.status_tone("ok" if text == "yes" else "failed" if text == "no" else text)
         return f'<td><span class="atlas-status {tone}">{escape(text)}</span></td>'
-    short = " short" if kind == "text" and len(text) <= _SHORT_TEXT else ""
+    is_word = " " not in text
+    fits = len(text) <= (_LONG_WORD if is_word else _SHORT_TEXT)
+    short = "" if kind != "text" else " short" if fits else " long" if is_word else ""
     return f'<td class="{kind}{short}">{_anchor(address, text)}</td>'
 
 

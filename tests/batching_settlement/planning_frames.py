@@ -9,7 +9,8 @@ from atlas_lib.batching_settlement.book import Book, read_book
 from atlas_lib.batching_settlement.costs import Prices, read_prices
 from atlas_lib.batching_settlement.items import rates_on, select_items, settlement_dates
 from atlas_lib.batching_settlement.limits import Limits, cash_by_window, read_limits
-from atlas_lib.core.settings import BatchingSettlementSettings, stage_settings
+from atlas_lib.core.given_settings import stage_settings
+from atlas_lib.core.settings import BatchingSettlementSettings
 from atlas_lib.core.tables import declared
 
 _SOURCE = {"source_file": "t.csv", "source_sheet": "", "source_row": 1}

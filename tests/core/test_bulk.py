@@ -9,10 +9,10 @@ from atlas_lib.core import duckdb_engine
 from atlas_lib.core.bulk import check_file
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.errors import TableError
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.opening import create_run
 from atlas_lib.core.parquet import write_parquet
 from atlas_lib.core.run import Run
-from atlas_lib.core.settings import run_settings
 from atlas_lib.core.tables import declared
 
 LIQUIDITY = declared("liquidity").shaped(

@@ -1,7 +1,16 @@
+import warnings
+
 import numpy as np
 import pytest
 
-from atlas_lib.core.calendars import add_business_days, add_months, is_business_day, roll_to_business_day
+from atlas_lib.core.calendars import (
+    _OWN,
+    add_business_days,
+    add_months,
+    business_calendar,
+    is_business_day,
+    roll_to_business_day,
+)
 
 
 def test_target_is_closed_on_its_six_holidays():
@@ -44,3 +53,23 @@ def test_month_steps_are_vectorised_over_periods():
 def test_other_currencies_take_their_own_calendar():
     assert not is_business_day("2024-07-04", "USD").any()
     assert is_business_day("2024-07-04", "EUR").all()
+
+
+def test_a_country_whose_weekend_is_friday_and_saturday_works_on_sunday():
+    """Saudi Arabia; 2024-05-31 is a Friday."""
+    assert is_business_day(["2024-05-31", "2024-06-01", "2024-06-02"], "SAR").tolist() == [False, False, True]
+    assert str(add_business_days("2024-05-30", 1, "SAR")) == "2024-06-02"
+    assert is_business_day(["2024-05-31", "2024-06-01", "2024-06-02"], "AED").tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("currency", "holiday"), [("CAD", "2024-07-01"), ("AUD", "2024-01-26"), ("ISK", "2024-06-17")])
+def test_more_currencies_keep_the_holidays_of_their_country(currency, holiday):
+    assert not is_business_day(holiday, currency).any()
+    assert is_business_day(holiday, "EUR").all()
+
+
+def test_every_calendar_can_be_made_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = {code: business_calendar.__wrapped__(code) for code in _OWN}
+    assert all(len(calendar.holidays) > 61 for calendar in made.values())

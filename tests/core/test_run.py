@@ -7,6 +7,7 @@ import pytest
 
 from atlas_lib.core import provenance
 from atlas_lib.core.errors import CheckFailed, TableError
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.opening import create_run, latest_run_dir, open_stage
 from atlas_lib.core.run import Run, StageSummary
 from atlas_lib.core.settings import (
@@ -14,7 +15,6 @@ from atlas_lib.core.settings import (
     PortfolioSettings,
     ReconciliationSettings,
     ReservesCreditSettings,
-    run_settings,
 )
 from atlas_lib.core.tables import declared
 

@@ -304,6 +304,9 @@ def test_the_front_page_names_what_waits_and_what_changed(run):
     assert tasks["open breaks of high severity"] == len(breaks)
     assert tasks["limit breach"] == int((run.read("exposures")["level"] == "breach").sum())
     assert tasks["payouts ready to be prepared"] == int((run.read("payouts")["status"] == "Ready").sum())
+    untold = [c["check"] for s in run.manifest["stages"].values() for c in s["checks"] if c["passed"] is None]
+    assert untold
+    assert not [text for text in tasks if any(check in text for check in untold)]
     assert [change_of(*pair) for pair in (("1,204.50 EUR", "1,192.00 EUR"), ("3", "5"), ("4 of 4", "3 of 4"), ("1", "1"), ("1 EUR", "1 USD"), ("1", None))] == ["+12.50 EUR", "-2", "was 3 of 4", "unchanged", "was 1 USD", ""]  # fmt: skip
     page = str(ask("", OLGA).body)
     for text, count in tasks.items():

@@ -21,7 +21,7 @@ import pytest
 from atlas_lib.core.run import Run
 from atlas_lib.core.settings import STAGES
 from atlas_lib.ledger.store import open_ledger
-from tests.finished_run import ROOT
+from tests.finished_run import PUSHED_SIDEWAYS, ROOT
 from tests.reserves_credit.reserves_credit_frames import DEBTOR
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
@@ -184,6 +184,18 @@ def test_every_page_is_whole_without_any_network_and_draws_its_charts(person):
     olga.open("")
     assert "+7" in olga.page.locator(".atlas-card", has_text="Open breaks").inner_text()
     assert "2026-10-29-older" in olga.page.locator("main").inner_text()
+
+
+def test_every_table_of_every_page_fits_a_window_of_1200_pixels(person):
+    rita = person("rita", viewport={"width": 1200, "height": 1000})
+    pages = ("desk", "daily", "fraud", "customers", "compliance", "operations", *(f"page/{s}" for s in STAGES))
+    wide = {}
+    for path in pages:
+        assert rita.open(path) == 200
+        wide |= {path: found} if (found := rita.page.evaluate(PUSHED_SIDEWAYS)) else {}
+    rita.open("page/05_reconciliation")
+    assert wide == {}
+    assert rita.page.locator("#final_index").get_by_text("with 6 more columns").count()
 
 
 def test_filters_go_into_the_address_and_along_and_tables_turn_in_place(person, run):

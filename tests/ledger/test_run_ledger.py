@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.errors import LedgerError
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.opening import create_run, open_stage
-from atlas_lib.core.settings import PortfolioSettings, ReservesCreditSettings, run_settings
+from atlas_lib.core.settings import PortfolioSettings, ReservesCreditSettings
 from atlas_lib.ledger.run_ledger import open_run_ledger
 
 

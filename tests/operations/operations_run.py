@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from atlas_lib.core.given_settings import run_settings
 from atlas_lib.core.opening import create_run
 from atlas_lib.core.run import Run
-from atlas_lib.core.settings import STAGES, run_settings
+from atlas_lib.core.settings import STAGES
 from atlas_lib.core.tables import declared
 
 NEWEST = pd.Timestamp("2026-10-29T12:00:00Z")

@@ -18,12 +18,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from atlas_lib.core.given_settings import run_settings
+from atlas_lib.core.opening import create_run
 from atlas_lib.core.run import Run
 from atlas_lib.core.tables import declared
 from atlas_lib.ledger.store import open_ledger
 from atlas_lib.operations.health import check_health
 from atlas_lib.operations.history import Promise, run_history, stage_figures
 from atlas_lib.operations.metrics import RunsCollector, metrics_text
+from atlas_lib.present.summary import write_summary
 from tests.ledger.etcd_cluster import Cluster
 from tests.operations.operations_run import NEWEST, SECONDS, filled, make_run
 
@@ -242,3 +245,15 @@ def test_the_textfile_is_written_as_a_whole(runs: Path, tmp_path: Path):
     subprocess.run(command, check=True, cwd=ROOT)
     assert "settle_data_loss_events 0.0" in (tmp_path / "a.prom").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["a.prom"]
+
+
+def test_a_run_that_failed_in_its_first_stage_is_in_the_history_and_told_to_prometheus(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "2026-10-29")
+    (tmp_path / "payments.csv").write_text("id\n1\n2\n")
+    failed = create_run(tmp_path / "payments.csv", run_settings({"as_of": "2026-10-30"}), tmp_path / "runs")
+    write_summary(failed, failure="01_ingest: the file cannot be read.")
+    newest, older = run_history(tmp_path / "runs", Promise()).to_dict("records")
+    assert (newest["run_id"], newest["status"], newest["seconds"]) == (failed.run_id, "failed", 0.0)
+    assert older["status"] == "attention"
+    found = samples(tmp_path / "runs", pd.Timestamp("2026-10-30", tz="UTC"))
+    assert [name for name, value in found.items() if 'status="failed"' in name and value == 1]

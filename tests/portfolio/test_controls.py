@@ -173,7 +173,7 @@ def test_a_warning_that_failed_stands_in_the_verdict():
         contracts_of(small_contract(10_000, 3)), SETTINGS.model_copy(update={"as_of": date(2023, 12, 16)})
     )
     assert summary.status == "attention"
-    assert summary.verdict.endswith("; not so: What was due is received (1 contract: C001).")
+    assert summary.verdict.endswith("; check failed: What was due is received (1 contract: C001).")
 
 
 def test_a_check_without_anything_to_evaluate_neither_passes_nor_fails():

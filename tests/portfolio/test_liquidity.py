@@ -152,6 +152,17 @@ def test_the_day_on_which_the_lower_bound_crosses_the_minimum_is_an_alert():
     assert calm["crossing_date"].isna().all()
 
 
+def test_where_history_does_not_suffice_a_position_below_the_minimum_is_an_alert_all_the_same():
+    owed = known_of(payouts=[("EUR", "2026-11-03", 95_000, "Ready")])
+    outlook = forecast_of(lines_of(5, noise=0.0), known=owed)["liquidity_outlook"]
+    assert outlook["status"].tolist() == ["alert"] * 3
+    assert set(outlook["crossing_date"]) == {pd.Timestamp("2026-11-03")}
+    assert set(outlook["shortfall_minor"]) == {5_000}
+    assert outlook["remark"].str.startswith("expected to fall below its minimum; 5 of ").all()
+    calm = forecast_of(lines_of(5, noise=0.0))["liquidity_outlook"]
+    assert calm["status"].tolist() == ["insufficient history"] * 3 and calm["crossing_date"].isna().all()
+
+
 def test_without_an_opening_balance_positions_are_changes():
     found = forecast_of(lines_of(120), cash_of(currency="USD"))
     eur = found["liquidity_outlook"].query("currency == 'EUR'")

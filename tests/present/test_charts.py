@@ -5,8 +5,6 @@ import pytest
 
 from atlas_lib.present.charts import (
     plot_bars,
-    plot_changed_flows,
-    plot_flows,
     plot_lines,
     plot_stacked,
     plot_timeline,
@@ -82,37 +80,60 @@ def test_a_chart_is_small_plain_json():
     assert len(text) < 3000
 
 
-def test_flows_go_from_the_payers_on_the_left_to_the_payees_on_the_right():
-    debts = pd.DataFrame(
-        {"payer": ["A", "B", "A"], "payee": ["B", "A", "C"], "turns_minor": [500, 500, 0], "rest_minor": [100, 0, 1]}
-    )
-    drawn = plot_flows(
-        debts, "payer", "payee", {"turns_minor": "Set off", "rest_minor": "Remains"}, title="F", currency="EUR", limit=2
-    )
-    (trace, *key) = bundle(drawn)["data"]
-    assert trace["node"]["label"] == ["A", "B", "A", "B"]
-    assert list(zip(trace["link"]["source"], trace["link"]["target"], trace["link"]["value"], strict=True)) == [
-        (0, 3, 5.0),
-        (1, 2, 5.0),
-        (0, 3, 1.0),
+def test_every_bar_of_a_few_carries_its_value_and_one_of_many_does_not():
+    trace = bundle(plot_bars(MONTHS, "month", "principal_minor", title="P", currency="EUR"))["data"][0]
+    assert (trace["text"], trace["textposition"]) == (["100.50", "200.00"], "outside")
+    many = pd.concat([MONTHS] * 9, ignore_index=True)
+    assert "text" not in bundle(plot_bars(many, "month", "principal_minor", title="P", currency="EUR"))["data"][0]
+    shares = pd.DataFrame({"name": ["A"], "used_rate": [0.8371]})
+    assert bundle(plot_bars(shares, "name", "used_rate", title="U", horizontal=True))["data"][0]["text"] == ["83.71 %"]
+
+
+def test_a_step_too_small_to_be_seen_can_be_read():
+    steps = pd.DataFrame(
+        {"label": ["Opening", "Breaks", "Closing"], "amount_minor": [45_000_000, -3, 44_999_997], "is_total": [True, False, True]}
+    )  # fmt: skip
+    chart = plot_waterfall(steps, title="Bridge", currency="EUR")
+    assert bundle(chart)["data"][0]["text"] == ["450,000.00", "-0.03", "449,999.97"]
+    assert chart.text == "Bridge, EUR: Opening 450,000.00, Breaks -0.03, Closing 449,999.97."
+
+
+def test_a_stack_carries_its_sum_and_its_parts():
+    notes = bundle(plot_stacked(MONTHS, "month", LEGEND, title="Months", currency="EUR"))["layout"]["annotations"]
+    assert [n["y"] for n in notes] == [101.5, 200.5]
+    assert notes[0]["text"].startswith("<b>101.50</b><br>")
+    assert "100.50 + 1.00" in notes[0]["text"]
+    signed = MONTHS.assign(interest_minor=[-100, 0])
+    notes = bundle(plot_stacked(signed, "month", LEGEND, title="Months", currency="EUR"))["layout"]["annotations"]
+    assert "100.50 - 1.00" in notes[0]["text"]
+    assert (notes[0]["y"], notes[1]["text"]) == (100.5, "200.00")
+
+
+def test_long_names_stand_in_lines_and_months_are_named():
+    breaks = pd.DataFrame({"break_type": [f"CURRENCY_MISMATCH_{i}" for i in range(10)], "open_count": range(10)})
+    axis = bundle(plot_bars(breaks, "break_type", "open_count", title="B"))["layout"]["xaxis"]
+    assert axis["tickvals"][0] == "CURRENCY_MISMATCH_0"
+    assert axis["ticktext"][0] == "CURRENCY_<br>MISMATCH_0"
+    axis = bundle(plot_lines(MONTHS, "month", LEGEND, title="Months", currency="EUR"))["layout"]["xaxis"]
+    mixed = pd.DataFrame({"month": ["2026-09", "2026-10, under way"], "sales_minor": [1, 2]})
+    drawn = bundle(plot_lines(mixed, "month", {"sales_minor": "Sales"}, title="Sales", currency="EUR"))
+    assert drawn["layout"]["xaxis"]["type"] == "category"
+    assert drawn["data"][0]["x"] == ["2026-09", "2026-10, under way"]
+    assert (axis["tickvals"], axis["tickformat"]) == (["2026-01-01", "2026-02-01"], "%b %Y")
+
+
+def test_a_legend_of_several_lines_gets_room_below_the_title():
+    one = bundle(plot_lines(MONTHS, "month", LEGEND, title="M", currency="EUR"))["layout"]
+    long = {f"s{i}_minor": f"A merchant with a rather long name {i}" for i in range(5)}
+    two = bundle(plot_lines(MONTHS.assign(**dict.fromkeys(long, 1)), "month", long, title="M", currency="EUR"))[
+        "layout"
     ]
-    assert [k["name"] for k in key] == ["Set off", "Remains"]
-    assert "1 smaller ones left out" in drawn.text
+    assert two["margin"]["t"] > one["margin"]["t"]
+    assert two["height"] - one["height"] == two["margin"]["t"] - one["margin"]["t"]
 
 
-def test_flows_before_and_after_stand_side_by_side_under_their_names():
-    before = pd.DataFrame({"payer": ["A", "B"], "payee": ["B", "A"], "rest_minor": [500, 300]})
-    after = pd.DataFrame({"payer": ["A"], "payee": ["B"], "rest_minor": [200]})
-    drawn = plot_changed_flows(
-        {"Before": before, "After": after}, "payer", "payee", {"rest_minor": "Moves"}, title="F", currency="EUR"
-    )
-    data, layout = bundle(drawn)["data"], bundle(drawn)["layout"]
-    assert [t["link"]["value"] for t in data[:2]] == [[5.0, 3.0], [2.0]]
-    assert data[0]["domain"]["x"][1] <= data[1]["domain"]["x"][0]
-    assert [note["text"] for note in layout["annotations"]] == ["Before", "After"]
-    assert drawn.text == "F: Before 2 pairs of accounts; After 1 pairs of accounts; Moves."
-
-
-def test_flows_of_nothing_say_so():
-    empty = pd.DataFrame({"payer": [], "payee": [], "rest_minor": []})
-    assert "Nothing to draw" in str(bundle(plot_flows(empty, "payer", "payee", {"rest_minor": "Moves"}, title="F")))
+def test_what_falls_on_one_day_of_a_timeline_lies_side_by_side():
+    frame = pd.DataFrame({"who": ["M", "M"], "start": ["2026-10-30"] * 2, "end": ["2026-10-31"] * 2, "status": ["Completed", "Delayed"]})  # fmt: skip
+    figure = bundle(plot_timeline(frame, "who", "start", "end", "status", title="S"))
+    assert [t["name"] for t in figure["data"]] == ["Completed", "Delayed"]
+    assert figure["layout"]["barmode"] == "group"

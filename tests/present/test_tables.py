@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 
@@ -98,6 +100,10 @@ def test_headings_are_words(column, label):
     assert label_of(column) == label
 
 
+def test_a_count_of_what_is_open_or_waiting_has_no_plural():
+    assert [label_of("open_count"), label_of("waiting_count")] == ["Open", "Waiting"]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "text"),
     [
@@ -110,3 +116,11 @@ def test_headings_are_words(column, label):
 )
 def test_cells_are_written_by_the_unit_in_the_name(column, value, text):
     assert format_value(column, value, "EUR") == text
+
+
+def test_an_id_stays_on_one_line_and_a_hash_breaks_anywhere():
+    words = pd.DataFrame(
+        {"name": ["PO-825b1d962de8ff3fdcfa8bb7", "a" * 64, "Gasthof Zum Löwen Betriebs GmbH", "Möbelwerk"]}
+    )
+    html = show_table(words).html
+    assert re.findall(r'<td class="([^"]+)">', html) == ["text short", "text long", "text", "text short"]

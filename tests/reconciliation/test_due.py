@@ -49,6 +49,14 @@ def test_open_items_fall_to_their_moment_and_finished_ones_are_left_out():
     assert found.loc[found["currency"] == "USD", "pay_minor"].tolist() == [3]
 
 
+def test_a_payout_that_the_schedule_lists_too_is_due_once():
+    found = sums(
+        [due("P1", "2026-10-30", 200), due("P2", "2026-10-30", 50, "Delayed"), due("B1", "2026-10-30", 7)],
+        [payout("P1", "2026-10-30", 200), payout("P2", "2026-10-30", 50, "Blocked")],
+    )
+    assert found[["item_count", "pay_minor", "held_minor"]].to_numpy().tolist() == [[3, 257, 50]]
+
+
 def test_the_cash_beside_it_is_the_lowest_expected_until_then():
     days = {"2026-11-02": 500, "2026-11-04": 200, "2026-11-09": -10}
     forecast = [

@@ -1,7 +1,7 @@
 import pytest
 
 from atlas_lib.core.errors import SettingsError
-from atlas_lib.core.settings import stage_settings
+from atlas_lib.core.given_settings import stage_settings
 from atlas_lib.reconciliation.tolerances import tolerance_table
 from tests.reconciliation.reconciliation_frames import frame_of, line, match, payment, settings
 

@@ -26,10 +26,12 @@
     return true;
   };
   const darkColours = () => JSON.parse(document.getElementById("dark-colours").textContent);
-  // On a narrow chart a long legend takes several lines: it gets the room, so that it does not cover the title.
+  // A narrow chart needs more lines for its legend than the figure has room for (charts.py): else it covers the title.
   const fitted = (figure, place) => {
-    const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
-    const lines = place.clientWidth < 640 && named > 3 ? Math.ceil(named / 2) - 1 : 0;
+    const widths = figure.data.filter((trace) => trace.name && trace.showlegend !== false).map((trace) => 7 * trace.name.length + 55);
+    const whole = widths.reduce((sum, width) => sum + width, 0);
+    const rows = (width) => (whole <= width ? 1 : Math.ceil(widths.length / Math.max(Math.floor(width / Math.max(...widths)), 1)));
+    const lines = Math.max(rows(place.clientWidth - 100) - rows(960), 0);
     const { margin, height } = figure.layout;
     figure.layout = { ...figure.layout, height: height + 22 * lines, margin: { ...margin, t: margin.t + 22 * lines } };
     return figure;

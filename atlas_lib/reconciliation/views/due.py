@@ -21,12 +21,13 @@ def list_due(
 ) -> dict[str, pd.DataFrame]:
     """settlements_due: open settlements and payouts per currency and moment, with what is left of the cash after them.
 
-    Open: Pending or Delayed settlements, and Ready or Blocked payouts (a blocked one is counted as held). Cash: the lowest
+    Open: Pending or Delayed settlements, and Ready or Blocked payouts (a blocked one is counted as held), each once. Cash: the lowest
     expected position up to the end of the moment, from the liquidity forecast (known flows where there is no interval); empty
     where no forecast reaches. pay and collect are positive; net_minor = collect - pay.
     """
     as_of = pd.Timestamp(settings.as_of)
-    settled = settlement_schedule[settlement_schedule["status"].isin(["Pending", "Delayed"])]
+    is_payout = settlement_schedule["batch_id"].isin(payouts["payout_id"])  # the schedule lists payouts as well
+    settled = settlement_schedule[~is_payout & settlement_schedule["status"].isin(["Pending", "Delayed"])]
     moves = settled.assign(net_minor=-settled["net_minor"], is_held=settled["status"] == "Delayed")
     open_payouts = payouts[payouts["status"].isin(["Ready", "Blocked"])]
     paid = open_payouts.assign(net_minor=-open_payouts["amount_minor"], is_held=open_payouts["status"] == "Blocked")

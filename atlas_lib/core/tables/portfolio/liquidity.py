@@ -56,8 +56,8 @@ lowest_minor int minor lowest position expected
 lowest_date date - its day
 lowest_low_minor int? minor lower bound of the lowest position
 lowest_high_minor int? minor upper bound of the lowest position
-crossing_date date? - first day whose lower bound is below the minimum balance
-shortfall_minor int? minor minimum balance - lowest lower bound
+crossing_date date? - first day whose lower bound (without an interval, the position itself) is below the minimum balance
+shortfall_minor int? minor minimum balance - lowest lower bound, or lowest position
 history_count int count open days of statements
 model string - forecast in use: structural, exponential smoothing, seasonal naive, or none
 status string - ok, alert, or insufficient history
