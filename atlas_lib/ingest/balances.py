@@ -17,7 +17,8 @@ from atlas_lib.ingest.places import number_entries
 from atlas_lib.ingest.recognition import NamedSheet
 
 _SOURCE = ["source_file", "source_sheet", "source_row"]
-_PAIR = ["owner", "currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
+_SAID = ["currency", "booking_date", "credit_debit_indicator", "amount_posted_minor"]
+_PAIR = ["owner", *_SAID]
 _ASK = "What to do: ask the bank for the missing lines."
 
 
@@ -84,7 +85,7 @@ def _alike(lines: pd.DataFrame) -> pd.DataFrame:
 
     Two downloads of overlapping days, or two bookings: without a number of the bank's own that is not ours to guess.
     """
-    likely = lines[lines.duplicated(_LINE, keep=False)]
+    likely = lines[lines.duplicated(["account", *_SAID], keep=False)]
     if likely.empty:
         return declared("rejects").empty()
     said = [c for c in likely if c not in ("statement_id", "line_id", *_SOURCE)]
