@@ -23,7 +23,7 @@ test: ## everything: style, types, tests, notebooks, one chain
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/python tests/notebooks_as_committed.py
 
 bench: ## the measurements, as ratios

@@ -79,5 +79,6 @@ def test_no_shared_statement_holds_a_doubled_quote(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_nothing_is_left_unfinished(path):
-    assert not re.search(r"\b(TODO|FIXME|XXX|NotImplementedError)\b", path.read_text())
+def test_no_function_is_left_for_later(path):
+    """Marks in comments are ruff's to find (FIX)."""
+    assert not re.search(r"\bNotImplementedError\b", path.read_text())

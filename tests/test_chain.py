@@ -24,7 +24,7 @@ from atlas_lib.present.printing import print_pages
 from atlas_lib.reserves_credit.desk import open_desk
 from tests.finished_run import PUSHED_SIDEWAYS, ROOT, atlas, run_dir_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+pytestmark = pytest.mark.slow
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 
 

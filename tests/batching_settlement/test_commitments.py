@@ -30,7 +30,7 @@ from tests.batching_settlement.execution_frames import (
 )
 from tests.ledger.etcd_cluster import Cluster, wait_until
 
-pytestmark = [pytest.mark.xdist_group("etcd"), pytest.mark.filterwarnings("ignore:The commit service runs on")]
+pytestmark = pytest.mark.filterwarnings("ignore:The commit service runs on")
 
 
 @pytest.fixture

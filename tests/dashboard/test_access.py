@@ -26,7 +26,7 @@ from atlas_lib.dashboard.rows import Query, read_rows
 from atlas_lib.reserves_credit.roles import Actor
 from tests.reserves_credit.reserves_credit_frames import DEBTOR
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+pytestmark = pytest.mark.slow
 OWN, OTHER = "310147", "310221"
 MERT, OLGA, NOBODY = Actor("mert", "merchant", OWN), Actor("olga", "settlement_ops"), Actor("", "")
 EVERY = [one for page in LISTINGS.values() for one in page] + list(TRAIL_LISTINGS.values())

@@ -34,7 +34,7 @@ from atlas_lib.reserves_credit.roles import Actor
 from atlas_lib.reserves_credit.workflow import name_payout
 from tests.finished_run import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
+pytestmark = pytest.mark.slow
 PEOPLE = "olga: settlement_ops\nfrida: finance_controller\nrita: risk_analyst\ncarl: credit_manager\nmert: {role: merchant, merchant_id: '310147'}\n"
 ROLE = {"olga": "settlement_ops", "frida": "finance_controller", "rita": "risk_analyst", "carl": "credit_manager"}
 PAGE = "page/05_reconciliation"

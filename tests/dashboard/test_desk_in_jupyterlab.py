@@ -25,7 +25,6 @@ from tests.reserves_credit.reserves_credit_frames import DEBTOR
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
-    pytest.mark.xdist_group("chain"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)"),
 ]
 PEOPLE = {"olga": "settlement_ops", "carl": "credit_manager"}

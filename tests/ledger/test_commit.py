@@ -14,7 +14,7 @@ from atlas_lib.ledger.etcd import EtcdCommit
 from atlas_lib.ledger.store import Ledger, open_ledger
 from tests.ledger.etcd_cluster import Cluster
 
-pytestmark = [pytest.mark.xdist_group("etcd"), pytest.mark.filterwarnings("ignore:The commit service runs on")]
+pytestmark = pytest.mark.filterwarnings("ignore:The commit service runs on")
 
 Open = Callable[[], CommitService]
 

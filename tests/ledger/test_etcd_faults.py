@@ -19,7 +19,7 @@ from atlas_lib.ledger.etcd import EtcdCommit, _known_fault
 from atlas_lib.ledger.etcd_gateway import Access
 from tests.ledger.etcd_cluster import Cluster, CuttingProxy, wait_until
 
-pytestmark = [pytest.mark.xdist_group("etcd"), pytest.mark.filterwarnings("ignore:The commit service runs on")]
+pytestmark = pytest.mark.filterwarnings("ignore:The commit service runs on")
 
 
 def endpoints(nodes: Cluster) -> list[str]:
