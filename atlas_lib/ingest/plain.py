@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from atlas_lib.core.money import scale_of
 from atlas_lib.core.settings import IngestSettings
+from atlas_lib.ingest.allowed_words import synonyms
 from atlas_lib.ingest.cells import Mask
 from atlas_lib.ingest.moments import FIRST_YEAR, LAST_YEAR
-from atlas_lib.ingest.rules import synonyms
 from atlas_lib.ingest.vocabulary import Field, fields
 
 # Up to nine figures, and one or two more behind a mark that cannot be a thousands separator.

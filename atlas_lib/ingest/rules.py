@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas_lib.core.money import currency_codes, scale_of
+from atlas_lib.ingest.allowed_words import ALLOWED
 from atlas_lib.ingest.policies import unreadable
 from atlas_lib.ingest.vocabulary import Field, fields
 from atlas_lib.ledger import keys
@@ -53,27 +54,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "CURRENCY_MISMATCH": ("an amount in the currency of its row", "keep one currency per row"),
 }  # fmt: skip
 
-_ALLOWED: dict[tuple[str, str], tuple[str, ...]] = {
-    ("merchants", "risk_level"): ("LOW", "MEDIUM", "HIGH", "UNRATED"),
-    ("merchants", "kyc_status"): ("COMPLETE", "PENDING", "EXPIRED", "UNKNOWN"),
-    ("transactions", "type"): ("SALE", "REFUND", "CHARGEBACK", "FEE", "PAYOUT"),
-    ("transactions", "status"): ("PENDING", "APPROVED", "DECLINED", "REFUNDED"),
-    ("transactions", "settlement_window"): ("RTGS", "T0", "T1", "T2"),
-    ("statement_lines", "credit_debit_indicator"): ("CRDT", "DBIT"),
-    ("statement_lines", "status"): ("BOOK", "PDNG"),
-    ("statement_balances", "balance_type"): ("OPBD", "CLBD"),
-    ("policies", "policy_type"): ("KYC", "AML", "REGIONAL_LIMIT", "BLACKLIST"),
-}
-_SYNONYMS: dict[tuple[str, str], dict[str, str]] = {
-    ("transactions", "settlement_window"): {"T+0": "T0", "T+1": "T1", "T+2": "T2"},
-    ("statement_lines", "credit_debit_indicator"): dict.fromkeys(("C", "CR", "CREDIT", "H", "HABEN", "GUTSCHRIFT"), "CRDT")
-    | dict.fromkeys(("D", "DR", "DEBIT", "S", "SOLL", "LASTSCHRIFT"), "DBIT"),
-    ("statement_lines", "status"): {"BOOKED": "BOOK", "PENDING": "PDNG"},
-    ("statement_balances", "balance_type"): {"OPENING": "OPBD", "CLOSING": "CLBD", "PRCD": "OPBD"},
-    ("merchants", "kyc_status"): {"COMPLETED": "COMPLETE", "VERIFIED": "COMPLETE"},
-    ("policies", "policy_type"): {"REGIONAL LIMIT": "REGIONAL_LIMIT", "REGIONALLIMIT": "REGIONAL_LIMIT"},
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -89,25 +69,6 @@ class Rule:
     remedy: str = "correct the cell"
     severity: Literal["error", "warning"] = "error"
     computed: Values | None = None
-
-
-def normalise(table: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Words and codes in their canonical spelling, before the rules are checked."""
-    changed: dict[str, pd.Series] = {}
-    for field in fields(table, ""):
-        name, known = field.name, synonyms(table, field.name)
-        if known is not None:
-            changed[name] = rows[name].str.upper().replace(known)
-        elif name in ("iban", "bic"):
-            changed[name] = rows[name].str.upper().str.replace(" ", "", regex=False)
-    return rows.assign(**changed)
-
-
-def synonyms(table: str, name: str) -> dict[str, str] | None:
-    """Other spellings of a column whose words are compared in upper case; None for free text."""
-    if (table, name) in _ALLOWED:
-        return _SYNONYMS.get((table, name), {})
-    return {} if name.endswith("currency") else None
 
 
 def rules(table: str, max_amount: float) -> list[Rule]:
@@ -131,8 +92,8 @@ def _general(table: str, field: Field, max_amount: float) -> list[Rule]:
         ]
     if field.kind == "rate" or name == "fraud_score":
         return [Rule("RATE_OUT_OF_RANGE", name, lambda r: _outside(r[name], 0, 1), "a rate from 0 to 1")]
-    if (table, name) in _ALLOWED:
-        allowed = _ALLOWED[table, name]
+    if (table, name) in ALLOWED:
+        allowed = ALLOWED[table, name]
         return [Rule(f"UNKNOWN_{name.upper()}", name, lambda r: _not_in(r[name], allowed), ", ".join(allowed))]
     if name.endswith("currency"):
         return [

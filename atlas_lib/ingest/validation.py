@@ -18,6 +18,7 @@ from atlas_lib.core.errors import InputError
 from atlas_lib.core.money import is_currency, scale_of, to_minor
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.allowed_words import normalise
 from atlas_lib.ingest.balances import set_aside_reported, statement_findings
 from atlas_lib.ingest.cells import Mask, Parsed
 from atlas_lib.ingest.consistency import complete_merchants
@@ -35,7 +36,7 @@ from atlas_lib.ingest.rejects import (
     reject_rows,
 )
 from atlas_lib.ingest.repeated import find_repeated
-from atlas_lib.ingest.rules import normalise, rules
+from atlas_lib.ingest.rules import rules
 from atlas_lib.ingest.statistics import describe_columns
 from atlas_lib.ingest.submissions import clean_submissions, fingerprints
 from atlas_lib.ingest.vocabulary import Field, fields, tables
