@@ -257,8 +257,8 @@ def test_a_regional_limit_holds_for_its_country_and_currency():
     assert screen(rows, rules=rules).streaming_index["policy_flags"].tolist() == ["", "", ""]
 
 
-@pytest.mark.parametrize("parameters", ["user_id=U9, U1", "merchant_id=M1", "account=P"])
-def test_listed_users_merchants_and_accounts_are_flagged(parameters):
+@pytest.mark.parametrize("parameters", ["user_id=U9, U1", "merchant_id=M1", "counterparty_id=C", "account=P"])
+def test_listed_parties_and_accounts_are_flagged(parameters):
     result = screen(payments({}), rules=policies(("BLACKLIST", parameters)))
     assert result.streaming_index["policy_flags"].tolist() == ["BLACKLISTED"]
     assert result.screening_findings["severity"].tolist() == ["high"]
