@@ -79,6 +79,17 @@ def test_an_account_that_sends_on_what_it_got_is_rapid_in_and_out():
     assert hits(*got, (4, "MULE", "C", 190_000)) == []
 
 
+def test_transfers_of_bare_dates_come_in_the_order_of_their_ids():
+    circle = [(0, "A", "B", 1000), (0, "B", "C", 950), (0, "C", "A", 930)]
+    assert hits(*circle) == [("T002", "AML_CYCLE")]
+    assert hits(*reversed(circle)) == []
+    assert hits((0, "A", "MULE", 100_000), (0, "MULE", "C", 95_000)) == [("T001", "AML_RAPID_IN_OUT")]
+    assert hits((0, "MULE", "C", 95_000), (0, "A", "MULE", 100_000)) == []
+    assert hits((0, "A", "MULE", 100_000), (0, "MULE", "C", 95_000), (0, "MULE", "D", 4_000)) == [
+        ("T001", "AML_RAPID_IN_OUT")
+    ]
+
+
 def test_a_payer_silent_for_two_months_that_pays_large_amounts_again_was_dormant():
     again = [(70 + i, "A", f"R{i}", 200_000) for i in range(3)]
     assert hits((0, "A", "B", 50), *again) == [("T003", "AML_DORMANT")]

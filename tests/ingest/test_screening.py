@@ -238,6 +238,8 @@ def test_the_third_payment_just_under_the_threshold_within_a_week_is_structuring
 def test_a_large_sale_refunded_within_a_day_is_rapid_in_and_out():
     rows = [{"amount_minor": 300_000}, {"amount_minor": 295_000, "type": "REFUND", "minutes": 600}]
     assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", "AML_PENDING"]
+    rows[1]["minutes"] = 0
+    assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", "AML_PENDING"]
     rows[1]["minutes"] = 1500
     assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", ""]
 
