@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.findings import rank_findings
 from atlas_lib.ingest.screening import LOOK_BACK_DAYS, screen_arrivals, screen_transactions
 
 NOON = pd.Timestamp("2026-10-01 12:00", tz="UTC")
@@ -388,3 +389,14 @@ def test_a_file_of_transactions_gives_the_index_as_a_file_with_the_same_rows(tmp
     made = screen(path)
     table = declared("streaming_index")
     pd.testing.assert_frame_equal(table.from_arrow(pq.read_table(made.streaming_index)), screen(rows).streaming_index)
+
+
+def test_findings_are_ranked_by_severity():
+    said = [
+        ("info", "WEAK_ALIAS_MATCH"),
+        ("warning", "KYC_REQUIRED"),
+        ("high", "BLACKLISTED"),
+        ("warning", "AML_SPLIT"),
+    ]
+    ranked = rank_findings(pd.DataFrame(said, columns=["severity", "rule"]).assign(detail="-"))
+    assert ranked["rule"].tolist() == ["BLACKLISTED", "AML_SPLIT", "KYC_REQUIRED", "WEAK_ALIAS_MATCH"]
