@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from atlas_lib.core.money import exponent
+from atlas_lib.core.money import currency_codes, exponent, format_minor
 from atlas_lib.ingest import aml
 
 _SUBJECTS = {
@@ -58,8 +58,8 @@ FLAG_STEPS = [
         FROM merchants WHERE :is_kyc_active AND kyc_status <> 'COMPLETE'
         UNION ALL
         SELECT 'merchant', m.merchant_id, 'REGIONAL_LIMIT', r.currency, r.limit_minor,
-               concat('Merchant ', m.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
-        FROM merchants m JOIN regional_limits r ON r.country = m.country
+               concat('Merchant ', m.merchant_id, ' in ', r.country, ': single payment above ', r.limit_text, ', the limit of policy ', r.policy_id)
+        FROM merchants m JOIN regional_limits r ON r.country = UPPER(TRIM(m.country))
         UNION ALL
         SELECT kind, key, 'BLACKLISTED', NULL, NULL, concat('Listed ', kind, ' ', key, ', policy ', policy_id) FROM blacklist
         UNION ALL
@@ -127,8 +127,9 @@ def without_effect(policy_type: str, text: str) -> bool:
     """Whether a parameter means nothing to the type of policy, or one is missing without which it meets nobody."""
     read = read_parameters(text)
     given = {key for key, values in read.items() if values}
-    is_other = read.get("required_status", ["COMPLETE"]) != ["COMPLETE"]  # the only one that can be required
-    is_unknown = is_other or not given <= _KNOWN.get(policy_type, given)
+    is_status = read.get("required_status", ["COMPLETE"]) == ["COMPLETE"]  # the only one that can be required
+    is_currency = currency_codes().issuperset(read.get("currency", []))
+    is_unknown = not is_status or not is_currency or not given <= _KNOWN.get(policy_type, given)
     return is_unknown or any(given.isdisjoint(group) for group in _NEEDED.get(policy_type, []))
 
 
@@ -182,13 +183,13 @@ def _figure(given: Parameters, name: str) -> float:
 def regional_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFrame:
     """Highest single payment per country of the merchant and currency."""
     rows = [
-        (policy, country, code, _minor(limit, code))
+        (policy, country, code, f"{format_minor(_minor(limit, code), code)} {code}", _minor(limit, code))
         for policy, given in active(policies, "REGIONAL_LIMIT")
         for limit in _number(given, _LIMITS)
         for country in [c for name in _COUNTRIES for c in given.get(name, [])]
         for code in given.get("currency", currencies)
     ]
-    return _typed(rows, ["policy_id", "country", "currency", "limit_minor"], texts=3)
+    return _typed(rows, ["policy_id", "country", "currency", "limit_text", "limit_minor"], texts=4)
 
 
 def blacklist(policies: pd.DataFrame) -> pd.DataFrame:

@@ -101,6 +101,7 @@ def test_countries_and_currencies_are_read_in_any_case():
         ("REGIONAL_LIMIT", "country=AT; limit=4000", False),
         ("BLACKLIST", "iban=AT611904300234573201", True),
         ("BLACKLIST", "", True),
+        ("AML", "threshold=10000; currency=EURO", True),
         ("BLACKLIST", "counterparty_id=C1", False),
         ("KYC", "required_status=COMPLETE", False),
         ("KYC", "required_status=PENDING", True),

@@ -260,6 +260,13 @@ def test_a_regional_limit_holds_for_its_country_and_currency():
     assert screen(rows, rules=rules).streaming_index["policy_flags"].tolist() == ["", "", ""]
 
 
+def test_a_regional_limit_is_named_in_its_currency():
+    rules = policies(("REGIONAL_LIMIT", "country=DE; limit=4000"))
+    row = payments({"amount_minor": 4_000_001, "currency": "BHD"})
+    found = screen(row, who=merchants(country="de"), rules=rules).screening_findings
+    assert "single payment above 4,000.000 BHD, the limit of policy P0 (" in found["detail"].iloc[0]
+
+
 @pytest.mark.parametrize("parameters", ["user_id=U9, U1", "merchant_id=M1", "counterparty_id=C", "account=P"])
 def test_listed_parties_and_accounts_are_flagged(parameters):
     result = screen(payments({}), rules=policies(("BLACKLIST", parameters)))
