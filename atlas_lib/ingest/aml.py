@@ -13,7 +13,8 @@ Transfers are sales and refunds without a paying customer; payouts and fees are 
 others. A large payment is a tenth of the threshold. An account that gains partners all the time (a shop, a processor) is not a fan: the `fan_count`
 partners before these must not have come within twice `fan_days` before them. Whether a partner is new can be told only
 where the past is known: some transfer, of whatever accounts, was made 31 to 75 days before; with three times the
-longest `fan_days` that is 117 days, so that a batch with its look-back tells it as the whole does. A k-th payment
+longest `fan_days` that is 117 days, so that a batch with its look-back tells it as the whole does. Payments of the same
+instant, as bare dates are, come in the order of their ids. A k-th payment
 within a window is found by joining payment n with payment n - k + 1, so that no pattern costs more than its payments.
 """
 
@@ -79,7 +80,8 @@ _PAYERS = [
         SELECT DISTINCT r.transaction_id, s.user_id AS payer
         FROM large_sales s JOIN payments r ON r.user_id = s.user_id AND r.merchant_id = s.merchant_id AND r.currency = s.currency
         WHERE s.user_id <> '' AND r.type = 'REFUND'
-          AND epoch_micros(r.created_at) > s.created_us AND epoch_micros(r.created_at) <= s.created_us + 86400000000
+          AND (epoch_micros(r.created_at) > s.created_us OR (epoch_micros(r.created_at) = s.created_us AND r.transaction_id > s.transaction_id))
+          AND epoch_micros(r.created_at) <= s.created_us + 86400000000
           AND r.amount_minor <= s.amount_minor AND r.amount_minor >= :pass_rate * s.amount_minor
         """,
     ),
@@ -172,12 +174,14 @@ _TRANSFERS = [
         "flows",
         """
         SELECT transaction_id, account, currency, created_us, sent_minor,
-               SUM(got_minor) OVER before AS got_minor, COALESCE(SUM(sent_minor) OVER before, 0) AS sent_before_minor
+               COALESCE(SUM(got_minor) OVER before, 0) + COALESCE(SUM(got_minor) OVER beside, 0) AS got_minor,
+               COALESCE(SUM(sent_minor) OVER before, 0) + COALESCE(SUM(sent_minor) OVER beside, 0) AS sent_before_minor
         FROM (
             SELECT transaction_id, receiver AS account, currency, created_us, amount_minor AS got_minor, 0 AS sent_minor FROM transfers
             UNION ALL
             SELECT transaction_id, sender, currency, created_us, 0, amount_minor FROM transfers) f
-        WINDOW before AS (PARTITION BY account, currency ORDER BY created_us RANGE BETWEEN :pass_us PRECEDING AND 1 PRECEDING)
+        WINDOW before AS (PARTITION BY account, currency ORDER BY created_us RANGE BETWEEN :pass_us PRECEDING AND 1 PRECEDING),
+               beside AS (PARTITION BY account, currency, created_us ORDER BY transaction_id, sent_minor DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         """,
     ),
     (
@@ -199,7 +203,8 @@ def _hop(before: str) -> str:
         SELECT h.transaction_id, c.start, h.receiver, c.first_us, h.created_us, h.day_number, h.currency, h.amount_minor
         FROM {before} c JOIN day_offsets o ON 1 = 1
         JOIN hops h ON h.sender = c.receiver AND h.currency = c.currency AND h.day_number = c.day_number + o.day_offset
-        WHERE h.created_us > c.created_us AND h.created_us <= c.first_us + :cycle_us AND c.receiver <> c.start
+        WHERE (h.created_us > c.created_us OR (h.created_us = c.created_us AND h.transaction_id > c.transaction_id))
+          AND h.created_us <= c.first_us + :cycle_us AND c.receiver <> c.start
           AND h.amount_minor <= c.amount_minor AND h.amount_minor >= :pass_rate * c.amount_minor
         """  # noqa: S608 - the name inserted is one of the steps below
 

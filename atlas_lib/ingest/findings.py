@@ -133,6 +133,12 @@ def _shape(rule: str | pd.Series, transaction_id: pd.Series, subject: pd.Series,
     return frame.assign(finding_id=ids, severity=severity, merchant_id=None, user_id=None).drop(columns="subject")
 
 
+def rank_findings(findings: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, the most severe first: high, warning, info; then by rule and what is said."""
+    rank = findings["severity"].map({"high": 0, "warning": 1, "info": 2})
+    return findings.assign(rank=rank).sort_values(["rank", "rule", "detail"], ignore_index=True).drop(columns="rank")
+
+
 _RANKED: Steps = [
     (
         "ranked",

@@ -34,15 +34,25 @@ _DAY_US = 86_400_000_000
 NIGHT_POINTS = 200
 
 # Past only, as the observations: amounts and counts of strictly earlier payments, labels known strictly before.
+# A label is known once its payment was made; one of a bare date at the end of that day.
 FEATURE_STEPS: Steps = [
+    (
+        "dated_labels",
+        """
+        SELECT p.transaction_id, p.user_id, p.merchant_id, l.is_fraud, GREATEST(epoch_micros(p.created_at), l.labelled_us) AS labelled_us
+        FROM payments p
+        JOIN (SELECT transaction_id, is_fraud,
+                     epoch_micros(labelled_at) + CASE WHEN epoch_micros(labelled_at) % 86400000000 = 0 THEN 86399999999 ELSE 0 END AS labelled_us
+              FROM labels) l ON l.transaction_id = p.transaction_id
+        """,
+    ),
     (
         "label_events",
         """
         SELECT p.transaction_id, p.user_id, p.merchant_id, epoch_micros(p.created_at) AS at_us, 0 AS fraud, 0 AS known, 1 AS is_payment
         FROM payments p WHERE p.type IN ('SALE', 'REFUND')
         UNION ALL
-        SELECT p.transaction_id, p.user_id, p.merchant_id, epoch_micros(l.labelled_at), CASE WHEN l.is_fraud THEN 1 ELSE 0 END, 1, 0
-        FROM payments p JOIN labels l ON l.transaction_id = p.transaction_id
+        SELECT transaction_id, user_id, merchant_id, labelled_us, CASE WHEN is_fraud THEN 1 ELSE 0 END, 1, 0 FROM dated_labels
         """,
     ),
     (
@@ -80,11 +90,11 @@ FEATURE_STEPS: Steps = [
                (p.created_us - p.day_number * 86400000000) / CAST(3600000000 AS DOUBLE) AS hour, p.day_number % 7 AS weekday,
                p.root / NULLIF(b.border_root, 0) AS times_border, COALESCE(w.points, 0) AS points, k.merchant_fraud, k.merchant_known, k.merchant_week_fraud,
                k.merchant_fraud / CAST(k.merchant_known + 5 AS DOUBLE) AS merchant_share, k.user_fraud, k.user_known,
-               k.user_fraud / CAST(k.user_known + 5 AS DOUBLE) AS user_share, l.is_fraud, epoch_micros(l.labelled_at) AS labelled_us
+               k.user_fraud / CAST(k.user_known + 5 AS DOUBLE) AS user_share, l.is_fraud, l.labelled_us
         FROM pasts p JOIN known_labels k ON k.transaction_id = p.transaction_id JOIN spend s ON s.transaction_id = p.transaction_id
         LEFT JOIN borders b ON b.currency = s.currency AND b.day_number = s.day_number
         LEFT JOIN points w ON w.transaction_id = p.transaction_id
-        LEFT JOIN labels l ON l.transaction_id = p.transaction_id
+        LEFT JOIN dated_labels l ON l.transaction_id = p.transaction_id
         ORDER BY p.created_us, p.transaction_id
         """,
     ),

@@ -1,8 +1,8 @@
 """Names made comparable, and how alike two of them are.
 
-A name is folded: any script to Latin letters, no case, accents or punctuation, no legal form, single letters joined,
-words in alphabetical order. Its sound is the folded name without vowels and with letters that transliterations mix up
-made one (Mohammed, Muhammad, Mohamed: mhmd).
+A name is folded: any script to Latin letters (a Chinese family name set apart), no case, accents or punctuation, no legal
+form, single letters joined, words in alphabetical order. Its sound is the folded name without vowels and with letters
+that transliterations mix up made one (Mohammed, Muhammad, Mohamed: mhmd).
 
 likeness (0 to 100) = the largest of
     ratio of the folded names,
@@ -29,7 +29,15 @@ _FORMS = (
     "bv nv cv oy oyj ab as asa aps sro zrt kft doo dd jsc ojsc cjsc pjsc ooo oao zao pao ao est fze fzco fzc fzllc pte pty sdn bhd pt "
     "tbk cv ltda eireli cia and und et the of"
 ).split()
+_LONG_FORMS = (
+    "(?:public |open |closed |private )?joint stock company", "limited liability (?:company|partnership)", "private limited",
+    "(?:publichnoe |otkrytoe |zakrytoe |nepublichnoe )?aktsionernoe obshchestvo", "obshchestvo s ogranichennoi otvetstvennostyu",
+    "aktiengesellschaft", "gesellschaft mit beschrae?nkter haftung", "societe anonyme", "societe a responsabilite limitee",
+    "sociedad anonima(?: de capital variable)?", "sociedad (?:de responsabilidad limitada|limitada)", "societa per azioni",
+)  # fmt: skip
 _WORD = re.compile(rf"\b(?:{'|'.join(_FORMS)})\b")
+_LONG_FORM = re.compile(rf"\b(?:{'|'.join(_LONG_FORMS)})\b")
+_HAN_FAMILY = re.compile(r"^([\u3400-\u9fff])(?=[\u3400-\u9fff]{1,3}$)")  # the first character, written without a space
 # What transliterations write in several ways; applied in this order to folded names.
 _SOUNDS = [
     (r"kh", "h"), (r"(?:dzh|sch|tch|ch|sh|zh|dj)", "j"), (r"(?:ph|v|w)", "f"), (r"ks", "s"), (r"(?:gh|q|ck|c|k|g)", "k"),
@@ -59,14 +67,19 @@ def fold_names(names: pd.Series) -> pd.Series:
 
 
 def spellings(names: pd.Series) -> pd.DataFrame:
-    """Folded spellings of each name (columns position, folded): with umlauts as one letter and, where there are any, as two."""
+    """Folded spellings of each name (columns position, folded).
+
+    With umlauts as one letter and, where there are any, as two; where a legal form is written out, without it too.
+    """
     frame = pd.DataFrame({"position": np.arange(len(names)), "name": names.to_numpy()})
     wide = frame[frame["name"].str.contains("|".join(_UMLAUTS), regex=True)]
-    both = frame
-    if len(wide):
-        wide = wide.assign(name=wide["name"].replace({k: v for k, v in _UMLAUTS.items()}, regex=True))
-        both = pd.concat([frame, wide], ignore_index=True)
-    return pd.DataFrame({"position": both["position"], "folded": fold_names(both["name"])}).drop_duplicates()
+    wide = wide.assign(name=wide["name"].replace({k: v for k, v in _UMLAUTS.items()}, regex=True))
+    latin = frame.assign(name=to_latin(frame["name"]).str.lower())
+    short = latin[latin["name"].str.contains(_LONG_FORM)]
+    short = short.assign(name=short["name"].str.replace(_LONG_FORM, " ", regex=True))
+    every = pd.concat([part for part in (frame, wide, short) if len(part)] or [frame], ignore_index=True)
+    folded = pd.DataFrame({"position": every["position"], "folded": fold_names(every["name"])}).drop_duplicates()
+    return folded[folded["folded"] != ""]  # two names without a letter are not alike
 
 
 def to_latin(names: pd.Series) -> pd.Series:
@@ -74,7 +87,8 @@ def to_latin(names: pd.Series) -> pd.Series:
     from anyascii import anyascii
 
     is_ascii = names.map(str.isascii).astype(bool)
-    return names.where(is_ascii, names.where(~is_ascii, "").map(anyascii)).astype("str")
+    others = names.where(~is_ascii, "").map(lambda name: anyascii(_HAN_FAMILY.sub(r"\1 ", name)))
+    return names.where(is_ascii, others).astype("str")
 
 
 def sounds(folded: pd.Series) -> pd.Series:

@@ -3,21 +3,42 @@
 Parameters are read from one text (`key=value; key=value`, a key may come again).
 
 Understood: AML threshold, currency and the figures of `aml`; REGIONAL_LIMIT country, limit, currency;
-BLACKLIST user_id, merchant_id, account, name, alias; several values may be joined by commas.
+BLACKLIST user_id, merchant_id, counterparty_id, account, name, alias; several values but figures may be joined by
+commas. Figures are whole or have a decimal point, without thousands separators. A policy that names a currency goes
+before one for all of them. Parameters that mean nothing to the type, and policies that can meet nobody, are noted.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from atlas_lib.core.money import exponent
+from atlas_lib.core.money import currency_codes, exponent, format_minor
 from atlas_lib.ingest import aml
 
-_SUBJECTS = {"user_id": "user", "user": "user", "users": "user", "merchant_id": "merchant", "merchant": "merchant", "merchants": "merchant", "account": "account", "accounts": "account"}  # fmt: skip
-_FIGURES = ("limit", "max_amount", "amount", *aml.DEFAULTS)
+_SUBJECTS = {
+    "user_id": "user", "user": "user", "users": "user", "merchant_id": "merchant", "merchant": "merchant", "merchants": "merchant",
+    "counterparty_id": "counterparty", "counterparty": "counterparty", "account": "account", "accounts": "account",
+}  # fmt: skip
+_LIMITS = ("limit", "max_amount", "amount")
+_FIGURES = (*_LIMITS, *aml.DEFAULTS)
 _NAMES = ("name", "names", "alias", "aliases")
+_COUNTRIES, _CODES = ("country", "countries"), ("currency", "country", "countries")
+# What a type understands, and what it cannot do without: one of each group.
+_KNOWN: dict[str, set[str]] = {
+    "AML": {"limit", "currency", *aml.DEFAULTS},
+    "REGIONAL_LIMIT": {*_LIMITS, *_CODES},
+    "BLACKLIST": {*_SUBJECTS, *_NAMES},
+    "KYC": {"required_status"},
+}
+_NEEDED: dict[str, list[tuple[str, ...]]] = {
+    "REGIONAL_LIMIT": [_LIMITS, _COUNTRIES],
+    "BLACKLIST": [(*_SUBJECTS, *_NAMES)],
+}
+_LARGEST = 999_999_999_999  # units
+_GROUPED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")  # 10.000: ten, or ten thousand
 Parameters = dict[str, list[str]]
 
 
@@ -37,8 +58,8 @@ FLAG_STEPS = [
         FROM merchants WHERE :is_kyc_active AND kyc_status <> 'COMPLETE'
         UNION ALL
         SELECT 'merchant', m.merchant_id, 'REGIONAL_LIMIT', r.currency, r.limit_minor,
-               concat('Merchant ', m.merchant_id, ' in ', r.country, ': single payment above the limit of policy ', r.policy_id)
-        FROM merchants m JOIN regional_limits r ON r.country = m.country
+               concat('Merchant ', m.merchant_id, ' in ', r.country, ': single payment above ', r.limit_text, ', the limit of policy ', r.policy_id)
+        FROM merchants m JOIN regional_limits r ON r.country = UPPER(TRIM(m.country))
         UNION ALL
         SELECT kind, key, 'BLACKLISTED', NULL, NULL, concat('Listed ', kind, ' ', key, ', policy ', policy_id) FROM blacklist
         UNION ALL
@@ -83,21 +104,33 @@ def read_parameters(text: str) -> Parameters:
     for part in text.split(";"):
         key, mark, values = part.partition("=")
         if mark:
-            found.setdefault(key.strip().lower(), []).extend(v.strip() for v in values.split(",") if v.strip())
+            name = key.strip().lower()
+            read = (v.strip().upper() if name in _CODES else v.strip() for v in values.split(","))
+            found.setdefault(name, []).extend(v for v in read if v)
     return found
 
 
 def unreadable(text: str) -> bool:
-    """Whether a figure among the parameters is no number."""
+    """Whether a figure among the parameters is no number, or can be read in two ways (`10,000`, `10.000`)."""
     given = read_parameters(text)
-    return any(not _is_number(v) for key in _FIGURES for v in given.get(key, []))
+    return any(len(given[key]) > 1 or not _is_number(key, given[key][0]) for key in _FIGURES if given.get(key))
 
 
-def _is_number(text: str) -> bool:
+def _is_number(key: str, text: str) -> bool:
     try:
-        return 0 <= float(text) < 1e12
+        return 0 <= float(text) <= (1 if key.endswith("_rate") else _LARGEST) and not _GROUPED.fullmatch(text)
     except ValueError:
         return False
+
+
+def without_effect(policy_type: str, text: str) -> bool:
+    """Whether a parameter means nothing to the type of policy, or one is missing without which it meets nobody."""
+    read = read_parameters(text)
+    given = {key for key, values in read.items() if values}
+    is_status = read.get("required_status", ["COMPLETE"]) == ["COMPLETE"]  # the only one that can be required
+    is_currency = currency_codes().issuperset(read.get("currency", []))
+    is_unknown = not is_status or not is_currency or not given <= _KNOWN.get(policy_type, given)
+    return is_unknown or any(given.isdisjoint(group) for group in _NEEDED.get(policy_type, []))
 
 
 def active(policies: pd.DataFrame, kind: str) -> list[tuple[str, Parameters]]:
@@ -109,12 +142,13 @@ def active(policies: pd.DataFrame, kind: str) -> list[tuple[str, Parameters]]:
 def aml_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFrame:
     """Per currency: threshold, the floor just under it, a large amount, the window and how many payments make a pattern.
 
-    Without any AML policy in the input the defaults hold, in units of each currency; with none active there is no row.
+    What a policy does not state is the default, in units of each currency; so are all where the input has no AML policy.
+    With none active there is no row. Currencies that no policy names take the first that names none.
     """
+    rules = sorted(_aml_rules(policies), key=lambda rule: "currency" not in rule[1])
     rows = [
         (policy, code, *_threshold(given, code), int(_figure(given, "window_days") * aml.DAY_US), int(_figure(given, "min_count")))
-        for policy, given in _aml_rules(policies)
-        if _number(given, ("threshold", "limit"))
+        for policy, given in rules
         for code in given.get("currency", currencies)
     ]  # fmt: skip
     columns = ["policy_id", "currency", "threshold_minor", "floor_minor", "large_minor", "window_us", "min_count"]
@@ -149,17 +183,17 @@ def _figure(given: Parameters, name: str) -> float:
 def regional_limits(policies: pd.DataFrame, currencies: Sequence[str]) -> pd.DataFrame:
     """Highest single payment per country of the merchant and currency."""
     rows = [
-        (policy, country, code, _minor(limit, code))
+        (policy, country, code, f"{format_minor(_minor(limit, code), code)} {code}", _minor(limit, code))
         for policy, given in active(policies, "REGIONAL_LIMIT")
-        for limit in _number(given, ("limit", "max_amount", "amount"))
-        for country in [*given.get("country", []), *given.get("countries", [])]
+        for limit in _number(given, _LIMITS)
+        for country in [c for name in _COUNTRIES for c in given.get(name, [])]
         for code in given.get("currency", currencies)
     ]
-    return _typed(rows, ["policy_id", "country", "currency", "limit_minor"], texts=3)
+    return _typed(rows, ["policy_id", "country", "currency", "limit_text", "limit_minor"], texts=4)
 
 
 def blacklist(policies: pd.DataFrame) -> pd.DataFrame:
-    """Listed users, merchants and accounts (kind, key), and names (kind `name`)."""
+    """Listed users, merchants, counterparties and accounts (kind, key), and names (kind `name`)."""
     rows = [
         (policy, "name" if key in _NAMES else _SUBJECTS[key], value)
         for policy, given in active(policies, "BLACKLIST")
@@ -171,7 +205,7 @@ def blacklist(policies: pd.DataFrame) -> pd.DataFrame:
 
 
 def _threshold(given: Parameters, currency: str) -> tuple[int, int, int]:
-    threshold = _number(given, ("threshold", "limit"))[0]
+    threshold = [*_number(given, ("threshold", "limit")), aml.DEFAULTS["threshold"]][0]
     margin = _figure(given, "margin_rate")
     return tuple(_minor(threshold * share, currency) for share in (1.0, 1 - margin, aml.LARGE_SHARE))  # type: ignore[return-value]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from atlas_lib.core.money import currency_codes, scale_of
 from atlas_lib.ingest.allowed_words import ALLOWED
-from atlas_lib.ingest.policies import unreadable
+from atlas_lib.ingest.policies import unreadable, without_effect
 from atlas_lib.ingest.vocabulary import Field, fields
 from atlas_lib.ledger import keys
 
@@ -270,7 +270,13 @@ _OWN: dict[str, list[Rule]] = {
     "policies": [
         Rule(
             "UNREADABLE_PARAMETER", "parameters", lambda r: r["parameters"].map(unreadable).to_numpy(dtype=bool),
-            "figures such as threshold=10000; window_days=7",
+            "figures such as threshold=10000; window_days=7, without thousands separators, a rate below 1",
+        ),
+        Rule(
+            "PARAMETER_WITHOUT_EFFECT", "parameters",
+            lambda r: _mask(pd.Series(map(without_effect, r["policy_type"], r["parameters"]), index=r.index, dtype=bool)),
+            "AML: threshold, currency and figures of the patterns; REGIONAL_LIMIT: country and limit; BLACKLIST: user_id, merchant_id, counterparty_id, account or name; as key=value; key=value",
+            "correct the name, or give what is missing: what is not understood is passed over", "warning",
         ),
     ],
     "counterparties": [Rule("NEGATIVE_AMOUNT", "limit", _below("limit", 0), "a limit of 0 or more")],

@@ -13,14 +13,18 @@ ENGINE = open_engine("duckdb")
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
-def hits(*transfers: tuple[float, str, str, int], parameters: str = "threshold=10000") -> list[tuple[str, str]]:
+def hits(
+    *transfers: tuple[float, str, str, int], parameters: str = "threshold=10000", is_active: bool = True
+) -> list[tuple[str, str]]:
     """(day, sender, receiver, minor amount) each; gives (transaction, rule) of the completed patterns."""
     frame = pd.DataFrame(transfers, columns=["day", "source_account", "destination_account", "amount_minor"])
     payments = frame.assign(
         transaction_id=[f"T{i:03}" for i in range(len(frame))], user_id="", merchant_id="", type="SALE", currency="EUR",
         created_at=(START + pd.to_timedelta(frame["day"], unit="D")).astype("datetime64[us, UTC]"),
     ).drop(columns="day")  # fmt: skip
-    policy = pd.DataFrame({"policy_id": ["P"], "policy_type": ["AML"], "parameters": [parameters], "is_active": [True]})
+    policy = pd.DataFrame(
+        {"policy_id": ["P"], "policy_type": ["AML"], "parameters": [parameters], "is_active": [is_active]}
+    )
     inputs = {"payments": payments, "aml_limits": aml_limits(policy, ["EUR"]), "day_offsets": day_offsets()}
     found = ENGINE.run(aml.STEPS, inputs, ["aml_hits"], aml.step_parameters(aml_figures(policy)))["aml_hits"]
     return sorted(zip(found["transaction_id"], found["rule"], strict=True))
@@ -75,6 +79,17 @@ def test_an_account_that_sends_on_what_it_got_is_rapid_in_and_out():
     assert hits(*got, (4, "MULE", "C", 190_000)) == []
 
 
+def test_transfers_of_bare_dates_come_in_the_order_of_their_ids():
+    circle = [(0, "A", "B", 1000), (0, "B", "C", 950), (0, "C", "A", 930)]
+    assert hits(*circle) == [("T002", "AML_CYCLE")]
+    assert hits(*reversed(circle)) == []
+    assert hits((0, "A", "MULE", 100_000), (0, "MULE", "C", 95_000)) == [("T001", "AML_RAPID_IN_OUT")]
+    assert hits((0, "MULE", "C", 95_000), (0, "A", "MULE", 100_000)) == []
+    assert hits((0, "A", "MULE", 100_000), (0, "MULE", "C", 95_000), (0, "MULE", "D", 4_000)) == [
+        ("T001", "AML_RAPID_IN_OUT")
+    ]
+
+
 def test_a_payer_silent_for_two_months_that_pays_large_amounts_again_was_dormant():
     again = [(70 + i, "A", f"R{i}", 200_000) for i in range(3)]
     assert hits((0, "A", "B", 50), *again) == [("T003", "AML_DORMANT")]
@@ -85,4 +100,8 @@ def test_a_payer_silent_for_two_months_that_pays_large_amounts_again_was_dormant
 
 def test_with_no_active_policy_no_pattern_is_looked_for():
     split = [(0, "A", "B", 300), (0.3, "A", "B", 350), (0.6, "A", "B", 320)]
-    assert hits(*split, parameters="") == []
+    assert hits(*split, is_active=False) == []
+
+
+def test_a_policy_that_states_no_threshold_looks_for_the_patterns_with_the_usual_one():
+    assert hits((0, "A", "B", 300), (0.3, "A", "B", 350), parameters="split_count=2") == [("T001", "AML_SPLIT")]

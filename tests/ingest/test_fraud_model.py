@@ -73,6 +73,25 @@ def test_labels_that_were_not_known_in_time_teach_nothing():
     assert quality.fitted is None
 
 
+@pytest.mark.parametrize("known", ["the day of the payment", "before the payment"])
+def test_a_payment_is_never_judged_by_its_own_label(known):
+    """Fraud by chance: what finds it was told the answer."""
+    rows = history().assign(is_fraud=np.random.default_rng(3).random(4000) < 0.05)
+    at = rows["created_at"].dt.floor("D") if known.startswith("the") else rows["created_at"] - pd.Timedelta("1s")
+    table = judge(rows, labels=rows[["transaction_id", "is_fraud"]].assign(labelled_at=at)).table.set_index("score")
+    assert table.loc["fitted model", "average_precision"] < 0.1
+
+
+def test_a_label_of_a_bare_date_is_known_at_the_end_of_that_day():
+    rows = history().assign(user_id=[f"U{i}" for i in range(4000)])
+    rows = rows.assign(created_at=rows["created_at"].dt.floor("D") + pd.Timedelta("10h"))
+    evening = rows[["transaction_id", "is_fraud"]].assign(
+        labelled_at=rows["created_at"].dt.floor("D") + pd.Timedelta("1D") - pd.Timedelta("1us")
+    )
+    bare = evening.assign(labelled_at=rows["created_at"].dt.floor("D"))
+    pd.testing.assert_frame_equal(judge(rows, labels=bare).fitted, judge(rows, labels=evening).fitted)
+
+
 def test_a_later_label_changes_no_earlier_score():
     rows = history()
     known = rows[["transaction_id", "is_fraud"]].assign(labelled_at=rows["created_at"] + pd.Timedelta(days=1))

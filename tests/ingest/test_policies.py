@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from atlas_lib.core.tables import declared
-from atlas_lib.ingest.policies import aml_figures, aml_limits, blacklist, read_parameters, regional_limits, unreadable
+from atlas_lib.ingest.policies import (
+    aml_figures,
+    aml_limits,
+    blacklist,
+    read_parameters,
+    regional_limits,
+    unreadable,
+    without_effect,
+)
 
 
 def policies(*rows: tuple[str, str, bool]) -> pd.DataFrame:
@@ -64,7 +72,40 @@ def test_no_policies_give_typed_empty_tables():
         ("threshold=1e20", True),
         ("threshold=10000", False),
         ("name=10k", False),
+        ("threshold=10,000", True),
+        ("limit=10.000", True),
+        ("limit=1000.50; margin_rate=0.100", False),
+        ("margin_rate=10", True),
     ],
 )
 def test_a_figure_that_is_no_number_is_found(text, is_bad):
     assert unreadable(text) is is_bad
+
+
+def test_a_policy_of_one_currency_goes_before_one_of_all():
+    limits = aml_limits(policies(("AML", "", True), ("AML", "threshold=5000; currency=usd", True)), ["EUR", "USD"])
+    assert dict(zip(limits["currency"], limits["threshold_minor"], strict=True)) == {"USD": 500_000, "EUR": 1_000_000}
+
+
+def test_countries_and_currencies_are_read_in_any_case():
+    limits = regional_limits(policies(("REGIONAL_LIMIT", "country=at; limit=40; currency=eur", True)), ["EUR"])
+    assert limits[["country", "currency", "limit_minor"]].to_numpy().tolist() == [["AT", "EUR", 4000]]
+
+
+@pytest.mark.parametrize(
+    ("policy_type", "text", "is_noted"),
+    [
+        ("AML", "treshold=10000", True),
+        ("AML", "threshold=10000; fan_days=3", False),
+        ("REGIONAL_LIMIT", "limit=4000", True),
+        ("REGIONAL_LIMIT", "country=AT; limit=4000", False),
+        ("BLACKLIST", "iban=AT611904300234573201", True),
+        ("BLACKLIST", "", True),
+        ("AML", "threshold=10000; currency=EURO", True),
+        ("BLACKLIST", "counterparty_id=C1", False),
+        ("KYC", "required_status=COMPLETE", False),
+        ("KYC", "required_status=PENDING", True),
+    ],
+)
+def test_a_policy_with_parameters_that_do_nothing_is_noted(policy_type, text, is_noted):
+    assert without_effect(policy_type, text) is is_noted

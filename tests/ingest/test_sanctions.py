@@ -105,6 +105,19 @@ def test_what_only_sounds_a_little_like_a_listed_name_is_left_alone(innocent, fo
     assert match(innocent, listed=listed_spellings(read_folder(folder), policy_names())).empty
 
 
+def test_chinese_characters_are_found_as_the_words_that_lists_write():
+    listed = listed_names("ZHANG, Wei", "WANG, Xiaoming", "LI, Na")
+    found = match("张伟", "王小明", "赵强", listed=listed)
+    assert found[["name", "listed_name"]].to_numpy().tolist() == [["张伟", "ZHANG, Wei"], ["王小明", "WANG, Xiaoming"]]
+
+
+def test_a_legal_form_written_out_does_not_count():
+    listed = listed_names("Orlowbank Public Joint Stock Company", "AKTSIONERNOE OBSHCHESTVO NEVSKAYA VERF")
+    found = match("Orlowbank", "ПАО Орловбанк", "Nevskaya Verf JSC", "Nevskaya Joint Stock Company", listed=listed)
+    assert found["name"].tolist() == ["Orlowbank", "ПАО Орловбанк", "Nevskaya Verf JSC"]
+    assert match("Limited Liability Company", "-", listed=listed_names("Joint Stock Company", "?")).empty
+
+
 def test_words_that_many_listed_names_share_do_not_make_two_names_alike():
     many = [
         f"{word} international services"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from atlas_lib.core.engine import open_engine
 from atlas_lib.core.settings import IngestSettings
 from atlas_lib.core.tables import declared
+from atlas_lib.ingest.findings import rank_findings
 from atlas_lib.ingest.screening import LOOK_BACK_DAYS, screen_arrivals, screen_transactions
 
 NOON = pd.Timestamp("2026-10-01 12:00", tz="UTC")
@@ -238,6 +239,8 @@ def test_the_third_payment_just_under_the_threshold_within_a_week_is_structuring
 def test_a_large_sale_refunded_within_a_day_is_rapid_in_and_out():
     rows = [{"amount_minor": 300_000}, {"amount_minor": 295_000, "type": "REFUND", "minutes": 600}]
     assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", "AML_PENDING"]
+    rows[1]["minutes"] = 0
+    assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", "AML_PENDING"]
     rows[1]["minutes"] = 1500
     assert screen(payments(*rows)).streaming_index["policy_flags"].tolist() == ["", ""]
 
@@ -257,8 +260,15 @@ def test_a_regional_limit_holds_for_its_country_and_currency():
     assert screen(rows, rules=rules).streaming_index["policy_flags"].tolist() == ["", "", ""]
 
 
-@pytest.mark.parametrize("parameters", ["user_id=U9, U1", "merchant_id=M1", "account=P"])
-def test_listed_users_merchants_and_accounts_are_flagged(parameters):
+def test_a_regional_limit_is_named_in_its_currency():
+    rules = policies(("REGIONAL_LIMIT", "country=DE; limit=4000"))
+    row = payments({"amount_minor": 4_000_001, "currency": "BHD"})
+    found = screen(row, who=merchants(country="de"), rules=rules).screening_findings
+    assert "single payment above 4,000.000 BHD, the limit of policy P0 (" in found["detail"].iloc[0]
+
+
+@pytest.mark.parametrize("parameters", ["user_id=U9, U1", "merchant_id=M1", "counterparty_id=C", "account=P"])
+def test_listed_parties_and_accounts_are_flagged(parameters):
     result = screen(payments({}), rules=policies(("BLACKLIST", parameters)))
     assert result.streaming_index["policy_flags"].tolist() == ["BLACKLISTED"]
     assert result.screening_findings["severity"].tolist() == ["high"]
@@ -386,3 +396,14 @@ def test_a_file_of_transactions_gives_the_index_as_a_file_with_the_same_rows(tmp
     made = screen(path)
     table = declared("streaming_index")
     pd.testing.assert_frame_equal(table.from_arrow(pq.read_table(made.streaming_index)), screen(rows).streaming_index)
+
+
+def test_findings_are_ranked_by_severity():
+    said = [
+        ("info", "WEAK_ALIAS_MATCH"),
+        ("warning", "KYC_REQUIRED"),
+        ("high", "BLACKLISTED"),
+        ("warning", "AML_SPLIT"),
+    ]
+    ranked = rank_findings(pd.DataFrame(said, columns=["severity", "rule"]).assign(detail="-"))
+    assert ranked["rule"].tolist() == ["BLACKLISTED", "AML_SPLIT", "KYC_REQUIRED", "WEAK_ALIAS_MATCH"]

@@ -207,6 +207,11 @@ def test_a_policy_whose_figure_is_no_number_is_refused():
     assert rules_of(rows, "policies") == ["UNREADABLE_PARAMETER"]
 
 
+def test_a_policy_that_can_meet_nobody_is_kept_and_noted():
+    rows = [{"policy_id": "P1", "policy_type": "Regional limit", "parameters": "limit=4000", "active": "yes"}]
+    assert rules_of(rows, "policies") == ["PARAMETER_WITHOUT_EFFECT"]
+
+
 CONTRACT = {
     "contract_id": "V-1", "merchant_id": "M1", "start_date": "2023-11-15", "term_months": 60, "premium": 56.0, "receivable": 3360.0,
     "valuation_sum": 44800.0, "purchase_rate": 0.053, "max_purchase_rate": 0.075, "reserve_rate": 0.1, "purchase_price": 2374.4,
