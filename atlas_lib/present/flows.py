@@ -12,23 +12,6 @@ from atlas_lib.present.charts import Chart, labels_of, nothing_to_draw, units_of
 
 
 def plot_flows(
-    frame: pd.DataFrame,
-    source: str,
-    target: str,
-    ys: Mapping[str, str],
-    *,
-    title: str,
-    currency: str = "",
-    limit: int = 40,
-) -> Chart:
-    """A Sankey view: who pays (left) whom (right), one band per column of `ys` (column to legend text).
-
-    The largest rows are drawn, as many as `limit` says; the text says how many are left out.
-    """
-    return plot_changed_flows({"": frame}, source, target, ys, title=title, currency=currency, limit=limit)
-
-
-def plot_changed_flows(
     frames: Mapping[str, pd.DataFrame],
     source: str,
     target: str,
@@ -38,7 +21,11 @@ def plot_changed_flows(
     currency: str = "",
     limit: int = 40,
 ) -> Chart:
-    """Sankey views side by side, each under its name, as before and after netting; otherwise as `plot_flows`."""
+    """Sankey views side by side, each under its name: who pays (left) whom (right), one band per column of `ys` (column to legend text).
+
+    Of each view the largest rows are drawn, as many as `limit` says; the text says how many are left out. A single view
+    needs no name.
+    """
     totals = {name: frame[list(ys)].sum(axis=1) for name, frame in frames.items()}
     moving = {name: frame.assign(_all=totals[name])[totals[name] > 0] for name, frame in frames.items()}
     moving = {name: f.sort_values("_all", ascending=False, kind="stable") for name, f in moving.items() if len(f)}

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from atlas_lib.present.flows import plot_changed_flows, plot_flows
+from atlas_lib.present.flows import plot_flows
 from tests.present.test_charts import bundle
 
 
@@ -11,7 +11,13 @@ def test_flows_go_from_the_payers_on_the_left_to_the_payees_on_the_right():
         {"payer": ["A", "B", "A"], "payee": ["B", "A", "C"], "turns_minor": [500, 500, 0], "rest_minor": [100, 0, 1]}
     )
     drawn = plot_flows(
-        debts, "payer", "payee", {"turns_minor": "Set off", "rest_minor": "Remains"}, title="F", currency="EUR", limit=2
+        {"": debts},
+        "payer",
+        "payee",
+        {"turns_minor": "Set off", "rest_minor": "Remains"},
+        title="F",
+        currency="EUR",
+        limit=2,
     )
     (trace, *key) = bundle(drawn)["data"]
     assert trace["node"]["label"] == ["A", "B", "A", "B"]
@@ -27,7 +33,7 @@ def test_flows_go_from_the_payers_on_the_left_to_the_payees_on_the_right():
 def test_flows_before_and_after_stand_side_by_side_under_their_names():
     before = pd.DataFrame({"payer": ["A", "B"], "payee": ["B", "A"], "rest_minor": [500, 300]})
     after = pd.DataFrame({"payer": ["A"], "payee": ["B"], "rest_minor": [200]})
-    drawn = plot_changed_flows(
+    drawn = plot_flows(
         {"Before": before, "After": after}, "payer", "payee", {"rest_minor": "Moves"}, title="F", currency="EUR"
     )
     data, layout = bundle(drawn)["data"], bundle(drawn)["layout"]
@@ -39,4 +45,6 @@ def test_flows_before_and_after_stand_side_by_side_under_their_names():
 
 def test_flows_of_nothing_say_so():
     empty = pd.DataFrame({"payer": [], "payee": [], "rest_minor": []})
-    assert "Nothing to draw" in str(bundle(plot_flows(empty, "payer", "payee", {"rest_minor": "Moves"}, title="F")))
+    assert "Nothing to draw" in str(
+        bundle(plot_flows({"": empty}, "payer", "payee", {"rest_minor": "Moves"}, title="F"))
+    )
